@@ -1,0 +1,435 @@
+//! What the user typed for one side: the grammar of addresses, and errors that point at the place.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#linger=3s`.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// All of it, as typed.
+    pub text: String,
+    /// The word that names the kind of endpoint, as typed, without its colon; `-` is a word of its own.
+    pub word: String,
+    /// What stands between the word and the options.
+    pub place: String,
+    /// Where in the text the place begins, in bytes.
+    pub place_at: usize,
+    /// The options in their order.
+    pub options: Vec<AddressOption>,
+    /// Whether it was written with `://`.
+    pub is_url: bool,
+}
+
+/// One option of an address: `key` or `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressOption {
+    /// The key.
+    pub key: String,
+    /// The value, where there is one.
+    pub value: Option<String>,
+    /// Where it stands in the text, in bytes.
+    pub at: Range<usize>,
+}
+
+/// An address that makes no sense: what is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    /// What is wrong, in one line.
+    pub what: String,
+    /// The address as typed.
+    pub text: String,
+    /// The bytes of it that are wrong.
+    pub at: Range<usize>,
+    /// Whether a word is unknown (exit status 2) rather than a place malformed (3).
+    pub is_usage: bool,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.text.chars().map(printable).collect();
+        let before = self.text.get(..self.at.start).unwrap_or("").chars().count();
+        let under = self.text.get(self.at.clone()).unwrap_or("").chars().count();
+        let carets = "^".repeat(under.max(1));
+        write!(f, "{}\n  {shown}\n  {:before$}{carets}", self.what, "")
+    }
+}
+
+impl Error for AddressError {}
+
+fn printable(char: char) -> char {
+    if char.is_control() { '?' } else { char }
+}
+
+impl AddressError {
+    /// The exit status: 2 for an unknown word, 3 for a malformed place.
+    pub fn exit_status(&self) -> u8 {
+        if self.is_usage { 2 } else { 3 }
+    }
+}
+
+/// A host and a port, and what followed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The host without brackets; `*` is every interface, `None` was not typed.
+    pub host: Option<String>,
+    /// The port, where one was typed.
+    pub port: Option<u16>,
+    /// From the first `/` on; empty where there was none.
+    pub path: String,
+}
+
+impl Address {
+    /// The word before the first colon: what kind of endpoint this is.
+    pub fn word_of(text: &str) -> &str {
+        text.split(':').next().unwrap_or(text)
+    }
+
+    /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
+    pub fn parse(text: &str, is_raw: bool) -> Address {
+        let word = Address::word_of(text);
+        let rest_at = text.len().min(word.len() + 1);
+        let is_url = text[rest_at..].starts_with("//");
+        let place_at = if is_url { rest_at + 2 } else { rest_at };
+        let (place_end, options) = if is_raw {
+            (text.len(), Vec::new())
+        } else if is_url {
+            let end = text[place_at..]
+                .find('#')
+                .map_or(text.len(), |at| place_at + at);
+            (end, options(text, end))
+        } else {
+            let end = next_comma(text, rest_at.min(text.len()));
+            (end, options(text, end))
+        };
+        let place = &text[place_at..place_end];
+        Address {
+            text: text.to_owned(),
+            word: word.to_owned(),
+            place: if is_raw || is_url {
+                place.to_owned()
+            } else {
+                unescape(place)
+            },
+            place_at,
+            options,
+            is_url,
+        }
+    }
+
+    /// Checks that nothing stands behind the word.
+    ///
+    /// # Errors
+    /// Where something does.
+    pub fn expect_no_place(&self) -> Result<(), AddressError> {
+        if self.place.is_empty() {
+            return Ok(());
+        }
+        Err(self.place_error(format!("'{}:' takes nothing behind the colon", self.word)))
+    }
+
+    /// Makes an error about a part of this address's text.
+    pub fn error(&self, at: Range<usize>, what: impl Into<String>) -> AddressError {
+        AddressError {
+            what: what.into(),
+            text: self.text.clone(),
+            at,
+            is_usage: false,
+        }
+    }
+
+    /// Makes an error about the place as a whole.
+    pub fn place_error(&self, what: impl Into<String>) -> AddressError {
+        self.error(self.place_at..self.place_at + self.place.len(), what)
+    }
+
+    /// Reads the place as `[host:]port[path]` or, in a URL, as `host[:port][path]`.
+    ///
+    /// # Errors
+    /// What is wrong with the host or the port, and where.
+    pub fn host_port(&self) -> Result<Place, AddressError> {
+        let place = self.place.as_str();
+        let path_at = place.find(['/', '?']).unwrap_or(place.len());
+        let (authority, path) = place.split_at(path_at);
+        let (host, port) = self.split_authority(authority)?;
+        let port = match port {
+            None => None,
+            Some((text, at)) => Some(text.parse().map_err(|_| {
+                let span = self.place_at + at..self.place_at + at + text.len();
+                self.error(
+                    span,
+                    format!("bad port '{text}': a number from 0 to 65535 is wanted"),
+                )
+            })?),
+        };
+        let wrong_host =
+            |c: char| c.is_whitespace() || c.is_control() || "@<>\"\\^`{|}".contains(c);
+        if let Some(host) = host
+            && (host.is_empty() || host.contains(wrong_host))
+        {
+            let what = if host.contains('@') {
+                "user and password can not be part of the host; send them with -H 'Authorization: ...'".to_owned()
+            } else {
+                format!("bad host '{}'", host.escape_debug())
+            };
+            return Err(self.error(self.place_at..self.place_at + authority.len(), what));
+        }
+        Ok(Place {
+            host: host.map(str::to_owned),
+            port,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Cuts an authority into host and port, the port with its offset.
+    #[allow(clippy::type_complexity)]
+    fn split_authority<'a>(
+        &self,
+        authority: &'a str,
+    ) -> Result<(Option<&'a str>, Option<(&'a str, usize)>), AddressError> {
+        if let Some(inner) = authority.strip_prefix('[') {
+            let Some((host, rest)) = inner.split_once(']') else {
+                return Err(self.place_error("an IPv6 address ends with ']'"));
+            };
+            if host.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err(self.place_error(format!("bad IPv6 address '{host}'")));
+            }
+            return match rest.strip_prefix(':') {
+                Some(port) => Ok((Some(host), Some((port, authority.len() - port.len())))),
+                None if rest.is_empty() => Ok((Some(host), None)),
+                None => {
+                    Err(self.place_error(format!("unexpected '{rest}' behind the IPv6 address")))
+                }
+            };
+        }
+        match authority.rsplit_once(':') {
+            Some((host, _)) if host.contains(':') => {
+                Err(self.place_error("an IPv6 address stands in brackets: [::1]:8080"))
+            }
+            Some((host, port)) => Ok((Some(host), Some((port, authority.len() - port.len())))),
+            None if self.is_url => Ok((Some(authority), None)),
+            None if authority.is_empty() => Err(self.place_error("a port is missing")),
+            None => Ok((None, Some((authority, 0)))),
+        }
+    }
+}
+
+/// Cuts `,key=value,key` behind `from` into options.
+fn options(text: &str, from: usize) -> Vec<AddressOption> {
+    let mut options = Vec::new();
+    let mut at = from;
+    while at < text.len() {
+        let start = at + 1;
+        at = next_comma(text, start);
+        let option = unescape(&text[start..at]);
+        let (key, value) = match option.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (option, None),
+        };
+        options.push(AddressOption {
+            key,
+            value,
+            at: start..at,
+        });
+    }
+    options
+}
+
+/// The next comma that no backslash stands before, or the end.
+fn next_comma(text: &str, from: usize) -> usize {
+    let bytes = text.as_bytes();
+    (from..bytes.len())
+        .find(|&at| bytes[at] == b',' && (at == 0 || bytes[at - 1] != b'\\'))
+        .unwrap_or(bytes.len())
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("\\,", ",")
+}
+
+/// The known word that is nearest to what was typed, where one is near: at most two typing errors, or a third of it.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_ascii_lowercase();
+    let allowed = typed.chars().count().div_ceil(3).min(2);
+    known
+        .into_iter()
+        .map(|word| (distance(&typed, word), word))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for i in 0..=one.len() {
+        for j in 0..=other.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let same = usize::from(one[i - 1] != other[j - 1]);
+                let best = (rows[i - 1][j] + 1)
+                    .min(rows[i][j - 1] + 1)
+                    .min(rows[i - 1][j - 1] + same);
+                let is_swap =
+                    i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1];
+                if is_swap {
+                    best.min(rows[i - 2][j - 2] + 1)
+                } else {
+                    best
+                }
+            };
+        }
+    }
+    rows[one.len()][other.len()]
+}
+
+/// Reads a duration: `500ms`, `3s`, `2m`, `1h`, or a number of seconds, fractions allowed; at most a year.
+///
+/// # Errors
+/// What would have been understood.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a duration is a number with ms, s, m or h: 500ms, 3s, 2m".to_owned()),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if (0.0..=31_536_000.0).contains(&(number * factor)) => {
+            Ok(Duration::from_secs_f64(number * factor))
+        }
+        _ => Err("a duration is a number with ms, s, m or h: 500ms, 3s, 2m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn place(text: &str) -> (Option<String>, Option<u16>, String) {
+        let place = Address::parse(text, false).host_port().unwrap();
+        (place.host, place.port, place.path)
+    }
+
+    fn host(name: &str) -> Option<String> {
+        Some(name.to_owned())
+    }
+
+    #[test]
+    fn places() {
+        assert_eq!(place("ws-l:8080"), (None, Some(8080), String::new()));
+        assert_eq!(place("ws-l:8080/chat"), (None, Some(8080), "/chat".into()));
+        assert_eq!(place("ws-l:*:8080"), (host("*"), Some(8080), String::new()));
+        assert_eq!(
+            place("tcp:localhost:6379"),
+            (host("localhost"), Some(6379), String::new())
+        );
+        assert_eq!(
+            place("tcp:[::1]:6379"),
+            (host("::1"), Some(6379), String::new())
+        );
+        assert_eq!(place("ws://host"), (host("host"), None, String::new()));
+        assert_eq!(place("ws://host?q=1"), (host("host"), None, "?q=1".into()));
+        assert_eq!(place("ws://[::1]/a,b"), (host("::1"), None, "/a,b".into()));
+        assert_eq!(
+            place("ws://h:1/p?q=a:b#linger=3s"),
+            (host("h"), Some(1), "/p?q=a:b".into())
+        );
+    }
+
+    #[track_caller]
+    fn wrong(text: &str, what: &str, under: &str) {
+        let error = Address::parse(text, false).host_port().unwrap_err();
+        assert_eq!(
+            (error.what.as_str(), &text[error.at.clone()]),
+            (what, under)
+        );
+        assert_eq!(error.exit_status(), 3);
+    }
+
+    #[test]
+    fn wrong_places_say_what_and_where() {
+        wrong(
+            "tcp:host:99999",
+            "bad port '99999': a number from 0 to 65535 is wanted",
+            "99999",
+        );
+        wrong(
+            "tcp:host:http",
+            "bad port 'http': a number from 0 to 65535 is wanted",
+            "http",
+        );
+        wrong("tcp:", "a port is missing", "");
+        wrong(
+            "tcp:::1:80",
+            "an IPv6 address stands in brackets: [::1]:8080",
+            "::1:80",
+        );
+        wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1/");
+        wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1/");
+        wrong("ws:///path", "bad host ''", "");
+        wrong("ws://a b/", "bad host 'a b'", "a b");
+    }
+
+    #[test]
+    fn options_follow_a_comma_or_in_a_url_a_hash() {
+        let options = |text: &str| -> Vec<(String, Option<String>)> {
+            let address = Address::parse(text, false);
+            address
+                .options
+                .into_iter()
+                .map(|option| (option.key, option.value))
+                .collect()
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+        assert_eq!(
+            options("ws-l:1,path=/a\\,b,once"),
+            [pair("path", "/a,b"), ("once".into(), None)]
+        );
+        assert_eq!(options("ws://h/a,b"), []);
+        assert_eq!(
+            options("ws://h/a#x=1,y=2=3"),
+            [pair("x", "1"), pair("y", "2=3")]
+        );
+        assert_eq!(options("-"), []);
+        assert_eq!(Address::parse("unix:/a\\,b", false).place, "/a,b");
+        assert_eq!(Address::parse("literal:a,b=c", true).place, "a,b=c");
+    }
+
+    #[test]
+    fn an_error_has_a_caret_under_the_place() {
+        let address = Address::parse("tcp:ü:99999", false);
+        let error = address.host_port().unwrap_err().to_string();
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines[1], "  tcp:ü:99999");
+        assert_eq!(lines[2], "        ^^^^^");
+    }
+
+    #[test]
+    fn typing_errors_find_the_nearest_word() {
+        let known = ["tcp", "tcp-l", "unix", "ws", "ws-l", "echo"];
+        assert_eq!(nearest("tpc", known), Some("tcp"));
+        assert_eq!(nearest("WSL", known), Some("ws"));
+        assert_eq!(nearest("ehco", known), Some("echo"));
+        assert_eq!(nearest("localhost", known), None);
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "x", "-1s", "3days", "1e99", "nan"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

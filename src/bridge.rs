@@ -1,0 +1,311 @@
+//! The bridge as a whole: its accept loop, its limits and its graceful stop.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::ending::{Cause, Stop};
+use crate::endpoint::{Accept, Endpoint, Handshake, Listen};
+use crate::pump::Outcome;
+use crate::session::{self, Right, Shared, stopped};
+
+/// Sessions at a time, where the limit of descriptors allows.
+const CONNECTIONS: usize = 4096;
+/// Descriptors that are kept for other things than sessions.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// The longest pause after an accept that failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Options of a bridge that listens.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Options {
+    /// Serve one caller, then end with its exit status
+    #[arg(long)]
+    pub once: bool,
+    /// Serve this many callers at a time (4096, or what the limit of open files allows)
+    ///
+    /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
+    /// Keep this many unfinished handshakes; the oldest gives way
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_handshakes: u32,
+}
+
+/// What a command line asks for.
+pub struct Plan {
+    /// The left side.
+    pub left: Endpoint,
+    /// The right side.
+    pub right: Endpoint,
+    /// How sessions go.
+    pub session: session::Options,
+    /// How many there are.
+    pub bridge: Options,
+}
+
+/// Runs a plan to its end and returns the exit status.
+///
+/// # Errors
+/// What could not be opened or bound.
+pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+    let shared = Arc::new(Shared {
+        right: Right::prepare(&plan.right).await?,
+        options: plan.session.clone(),
+        stop,
+        cut: 0.into(),
+    });
+    match &plan.left {
+        Endpoint::Dial(left) => Ok(session::run(&**left, &shared).await?.exit_status()),
+        Endpoint::Listen(left) => listen(&**left, plan, shared).await,
+    }
+}
+
+/// What a session's task tells the accept loop.
+enum News {
+    Begun,
+    Ended(Option<Outcome>),
+}
+
+async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u8> {
+    raise_descriptor_limit();
+    let mut accept = left.bind().await?;
+    info!("listening on {}", accept.places().join(" and "));
+    let (news, mut told) = mpsc::unbounded_channel();
+    let house = Arc::new(House {
+        seats: Semaphore::new(seats(&plan.bridge)),
+        is_taken: AtomicBool::new(false),
+        once: plan.bridge.once,
+        handshakes: HalfOpen::new(plan.bridge.max_handshakes as usize),
+        shared: shared.clone(),
+        news,
+    });
+    let tasks = TaskTracker::new();
+    let mut reserve = Reserve::open();
+    let mut pause = Duration::ZERO;
+    let mut is_open = true;
+    let stop = loop {
+        tokio::select! {
+            biased;
+            stop = stopped(shared.stop.clone()) => break stop,
+            Some(news) = told.recv() => match news {
+                News::Begun if plan.bridge.once => is_open = false,
+                News::Begun => {}
+                News::Ended(Some(outcome)) if plan.bridge.once || shared.right.is_spent() => {
+                    return Ok(outcome.exit_status());
+                }
+                News::Ended(_) => {}
+            },
+            accepted = accept.accept(), if is_open => match accepted {
+                Ok(handshake) => {
+                    pause = Duration::ZERO;
+                    tasks.spawn(house.clone().receive(handshake));
+                }
+                Err(error) => {
+                    pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
+                    accept_failed(&error, &mut *accept, &mut reserve, pause).await;
+                }
+            },
+        }
+    };
+    drop(accept);
+    tasks.close();
+    info!(sessions = tasks.len(), "stopping");
+    // Each session ends itself by then.
+    let drained = timeout(plan.session.drain + Duration::from_secs(1), tasks.wait()).await;
+    let is_whole = drained.is_ok() && shared.cut.load(Ordering::Relaxed) == 0;
+    Ok(if is_whole { 0 } else { stop.exit_status() })
+}
+
+/// What the tasks of all callers share.
+struct House {
+    seats: Semaphore,
+    is_taken: AtomicBool,
+    once: bool,
+    handshakes: HalfOpen,
+    shared: Arc<Shared>,
+    news: mpsc::UnboundedSender<News>,
+}
+
+impl House {
+    /// Takes a caller through its handshake and serves it.
+    async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>) {
+        let offer = {
+            let place = self.handshakes.enter();
+            tokio::select! {
+                biased;
+                () = place.given_up.cancelled() => {
+                    debug!("an unfinished handshake gave way to a newer one");
+                    return;
+                }
+                _ = stopped(self.shared.stop.clone()) => return,
+                shaken = handshake.shake() => match shaken {
+                    Ok(Some(offer)) => offer,
+                    Ok(None) => return,
+                    Err(error) => return debug!("{error:#}"),
+                },
+            }
+        };
+        let Ok(_seat) = self.seats.try_acquire() else {
+            warn!(caller = %offer.caller(), "refused: all seats are taken; --max-connections allows more");
+            return offer
+                .refuse(Cause::Busy, "the bridge is full".to_owned())
+                .await;
+        };
+        if self.once && self.is_taken.swap(true, Ordering::AcqRel) {
+            return offer
+                .refuse(Cause::Busy, "the bridge serves one caller".to_owned())
+                .await;
+        }
+        // The loop outlives its tasks; at the end of the process nobody listens.
+        let _ = self.news.send(News::Begun);
+        let outcome = session::serve(offer, &self.shared).await;
+        if outcome.is_none() {
+            self.is_taken.store(false, Ordering::Release);
+        }
+        let _ = self.news.send(News::Ended(outcome));
+    }
+}
+
+/// Handshakes that are not finished. When there are too many the oldest is given up, so that whoever fills them up with
+/// half-sent requests never keeps a new caller out.
+struct HalfOpen {
+    limit: usize,
+    next: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, CancellationToken>>,
+}
+
+struct Place<'a> {
+    half_open: &'a HalfOpen,
+    id: u64,
+    given_up: CancellationToken,
+}
+
+impl HalfOpen {
+    fn new(limit: usize) -> HalfOpen {
+        HalfOpen {
+            limit,
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn enter(&self) -> Place<'_> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let given_up = CancellationToken::new();
+        // Nothing panics while it is held; a poisoned map is a whole one.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert(id, given_up.clone());
+        if waiting.len() > self.limit
+            && let Some((_, oldest)) = waiting.pop_first()
+        {
+            oldest.cancel();
+        }
+        Place {
+            half_open: self,
+            id,
+            given_up,
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self
+            .half_open
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&self.id);
+    }
+}
+
+/// A descriptor that is given up when there is no other left, so that a caller can be told by a close.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    fn open() -> Reserve {
+        Reserve(File::open("/dev/null").ok())
+    }
+}
+
+/// Waits after an accept that failed; it never ends the server.
+async fn accept_failed(
+    error: &io::Error,
+    accept: &mut dyn Accept,
+    reserve: &mut Reserve,
+    pause: Duration,
+) {
+    let is_out_of_descriptors = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
+    if is_out_of_descriptors && reserve.0.take().is_some() {
+        // The caller at the door gets a reset rather than no answer at all.
+        drop(timeout(Duration::from_millis(1), accept.accept()).await);
+        *reserve = Reserve::open();
+    }
+    if pause >= LONGEST_PAUSE || is_out_of_descriptors {
+        warn!(
+            "accepting: {}; trying again in {pause:?}",
+            crate::ending::errno_text(error)
+        );
+    }
+    sleep(pause).await;
+}
+
+/// How many sessions there may be: each takes two descriptors.
+fn seats(options: &Options) -> usize {
+    let asked = options.max_connections.map(|count| count as usize);
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let allowed = descriptors.saturating_sub(SPARE_DESCRIPTORS) / 2;
+    asked.unwrap_or_else(|| {
+        CONNECTIONS
+            .min(usize::try_from(allowed).unwrap_or(CONNECTIONS))
+            .max(1)
+    })
+}
+
+/// Raises the soft limit of descriptors as far as our sessions need it and the hard limit allows.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = 2 * CONNECTIONS as u64 + SPARE_DESCRIPTORS;
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < allowed) {
+        let raised = Rlimit {
+            current: Some(allowed),
+            ..limit
+        };
+        // Where it can not be raised there are fewer seats.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_handshake_gives_way() {
+        let half_open = HalfOpen::new(2);
+        let (first, second) = (half_open.enter(), half_open.enter());
+        assert!(!first.given_up.is_cancelled());
+        let third = half_open.enter();
+        assert!(first.given_up.is_cancelled());
+        assert!(!second.given_up.is_cancelled() && !third.given_up.is_cancelled());
+        drop(second);
+        let fourth = half_open.enter();
+        assert!(!third.given_up.is_cancelled() && !fourth.given_up.is_cancelled());
+    }
+}

@@ -1,0 +1,351 @@
+//! The pool of buffers that connections borrow: an idle connection holds none.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+/// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
+pub const LARGE: usize = 256 * 1024;
+/// Bytes of a buffer that is lent while [`BUDGET`] is used up.
+pub const SMALL: usize = 16 * 1024;
+/// Bytes in large buffers that may be lent at one time in the whole process.
+pub const BUDGET: usize = 128 * 1024 * 1024;
+
+/// Free buffers that a thread keeps.
+const KEPT: usize = 16;
+/// Bytes up to which a payload is copied behind others rather than written from where it lies.
+const COPIED: usize = 4096;
+/// Slices that one vectored write takes.
+const SLICES: usize = 64;
+/// Bytes that may be left over from one read to the next without holding on to the buffer.
+const LEFT_OVER: usize = 64;
+
+static LENT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer that was lent: its room is counted until it is given back.
+#[derive(Debug)]
+struct Lease {
+    size: usize,
+}
+
+fn lend() -> (BytesMut, Lease) {
+    if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= BUDGET {
+        let bytes = FREE.with_borrow_mut(Vec::pop);
+        let bytes = bytes.unwrap_or_else(|| BytesMut::with_capacity(LARGE));
+        return (bytes, Lease { size: LARGE });
+    }
+    LENT.fetch_sub(LARGE, Ordering::Relaxed);
+    (BytesMut::with_capacity(SMALL), Lease { size: 0 })
+}
+
+impl Lease {
+    /// Gives the buffer back; it is kept where no slice of it is still in use.
+    fn give_back(self, mut bytes: BytesMut) {
+        bytes.clear();
+        if self.size == LARGE && bytes.try_reclaim(LARGE) {
+            FREE.with_borrow_mut(|free| {
+                if free.len() < KEPT {
+                    free.push(bytes);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        LENT.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+/// What has been read and not yet consumed. It borrows its room when it reads and gives it back when it is empty.
+#[derive(Debug, Default)]
+pub struct ReadBuffer {
+    bytes: BytesMut,
+    lease: Option<Lease>,
+}
+
+impl ReadBuffer {
+    /// Makes a buffer that starts with `bytes`, which some earlier reader had read already.
+    pub fn starting_with(bytes: impl AsRef<[u8]>) -> ReadBuffer {
+        ReadBuffer {
+            bytes: BytesMut::from(bytes.as_ref()),
+            lease: None,
+        }
+    }
+
+    /// The bytes, to be consumed from the front.
+    pub fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
+    /// Whether it holds as many bytes as it ever will before some are consumed.
+    pub fn is_full(&self) -> bool {
+        match &self.lease {
+            Some(lease) if lease.size == LARGE => self.bytes.len() >= LARGE,
+            _ => self.bytes.len() >= SMALL,
+        }
+    }
+
+    /// Reads once, behind what is there. `Ok(0)` is the end of the stream; `Pending` leaves an empty buffer lent back.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn poll_fill<R>(&mut self, io: &mut R, cx: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        R: AsyncRead + Unpin + ?Sized,
+    {
+        self.make_room();
+        let result = poll_read_buf(Pin::new(io), cx, &mut self.bytes);
+        if !matches!(result, Poll::Ready(Ok(1..))) {
+            self.give_back();
+        }
+        result
+    }
+
+    fn make_room(&mut self) {
+        if let Some(lease) = &self.lease {
+            let size = if lease.size == LARGE { LARGE } else { SMALL };
+            let wanted = size.saturating_sub(self.bytes.len()).max(LEFT_OVER);
+            // Slices that are still on their way out keep their room: go on behind them while that is worth a read.
+            if self.bytes.try_reclaim(wanted)
+                || self.bytes.capacity() - self.bytes.len() >= SMALL.min(wanted)
+            {
+                return;
+            }
+        }
+        let (mut fresh, lease) = lend();
+        fresh.extend_from_slice(&self.bytes);
+        self.replace(fresh, Some(lease));
+    }
+
+    /// Gives the room back; a few left-over bytes move to a small place of their own.
+    fn give_back(&mut self) {
+        if self.lease.is_some() && self.bytes.len() <= LEFT_OVER {
+            let rest = BytesMut::from(&self.bytes[..]);
+            self.replace(rest, None);
+        }
+    }
+
+    fn replace(&mut self, bytes: BytesMut, lease: Option<Lease>) {
+        let old = std::mem::replace(&mut self.bytes, bytes);
+        if let Some(old_lease) = std::mem::replace(&mut self.lease, lease) {
+            old_lease.give_back(old);
+        }
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.replace(BytesMut::new(), None);
+    }
+}
+
+/// What is to be written: small pieces gathered in one buffer, large ones written from where they lie.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<BytesMut>,
+    gather: BytesMut,
+    lease: Option<Lease>,
+    len: usize,
+}
+
+impl Outbox {
+    /// Bytes not yet taken by the transport.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether all has been taken by the transport.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether so much is waiting that no more should be added before some of it is written.
+    pub fn is_full(&self) -> bool {
+        self.len >= LARGE - 2 * COPIED || self.pieces.len() >= 2 * SLICES
+    }
+
+    /// Adds a copy of a few bytes.
+    pub fn copy(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let room = self.gather.capacity() - self.gather.len();
+        if room < bytes.len() && !self.gather.try_reclaim(bytes.len()) {
+            self.flush_gather();
+            let (mut fresh, lease) = lend();
+            fresh.reserve(bytes.len());
+            let old = std::mem::replace(&mut self.gather, fresh);
+            if let Some(old_lease) = self.lease.replace(lease) {
+                old_lease.give_back(old);
+            }
+        }
+        self.gather.extend_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Adds a payload: a short one is copied behind the others, a long one is kept as it is.
+    pub fn push(&mut self, payload: BytesMut) {
+        if payload.len() <= COPIED {
+            return self.copy(&payload);
+        }
+        self.flush_gather();
+        self.len += payload.len();
+        self.pieces.push_back(payload);
+    }
+
+    /// Makes the gathered bytes a piece of its own, so that what comes next comes behind them.
+    fn flush_gather(&mut self) {
+        if !self.gather.is_empty() {
+            self.pieces.push_back(self.gather.split());
+        }
+    }
+
+    /// Writes until nothing is left.
+    ///
+    /// # Errors
+    /// Those of the writer; `WriteZero` where it takes nothing and says so.
+    pub fn poll_write<W>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        while self.len > 0 {
+            let written = ready!(self.poll_write_once(io, cx))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        if let Some(lease) = self.lease.take() {
+            lease.give_back(std::mem::take(&mut self.gather));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_once<W>(&self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        if self.pieces.is_empty() {
+            return Pin::new(io).poll_write(cx, &self.gather);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let gather = (!self.gather.is_empty()).then_some(&self.gather);
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(self.pieces.iter().chain(gather)) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        Pin::new(io).poll_write_vectored(cx, &slices[..count])
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.len -= written;
+        while let Some(front) = self.pieces.front_mut() {
+            if written < front.len() {
+                return front.advance(written);
+            }
+            written -= front.len();
+            self.pieces.pop_front();
+        }
+        self.gather.advance(written);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.pieces.clear();
+        if let Some(lease) = self.lease.take() {
+            lease.give_back(std::mem::take(&mut self.gather));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn an_idle_reader_holds_no_buffer() {
+        let (mut near, far) = tokio::io::duplex(LARGE);
+        drop(near.try_write_for_test(b"hello").await);
+        let mut far = far;
+        let mut buffer = ReadBuffer::default();
+        let read = poll_fn(|cx| buffer.poll_fill(&mut far, cx)).await.unwrap();
+        assert_eq!((read, &buffer.bytes()[..]), (5, &b"hello"[..]));
+        assert!(buffer.lease.is_some());
+        buffer.bytes().advance(3);
+        poll_fn(|cx| {
+            assert!(buffer.poll_fill(&mut far, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(buffer.lease.is_none());
+        assert_eq!(&buffer.bytes()[..], b"lo");
+    }
+
+    #[tokio::test]
+    async fn a_buffer_is_used_again_when_its_slices_are_gone() {
+        let (mut near, mut far) = tokio::io::duplex(LARGE);
+        let mut buffer = ReadBuffer::default();
+        for _ in 0..3 {
+            drop(near.try_write_for_test(&[7; 1000]).await);
+            poll_fn(|cx| buffer.poll_fill(&mut far, cx)).await.unwrap();
+            let slice = buffer.bytes().split();
+            assert_eq!(slice.len(), 1000);
+        }
+        assert!(buffer.bytes.try_reclaim(LARGE), "still one allocation");
+    }
+
+    trait TryWrite {
+        async fn try_write_for_test(&mut self, bytes: &[u8]) -> io::Result<()>;
+    }
+
+    impl TryWrite for tokio::io::DuplexStream {
+        async fn try_write_for_test(&mut self, bytes: &[u8]) -> io::Result<()> {
+            tokio::io::AsyncWriteExt::write_all(self, bytes).await
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_in_comes_out_in_order(sizes in prop::collection::vec((0usize..10_000, any::<bool>()), 0..40)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (out, expected) = runtime.block_on(async {
+                let (mut near, mut far) = tokio::io::duplex(777);
+                let mut outbox = Outbox::default();
+                let mut expected = Vec::new();
+                for (index, (size, copied)) in sizes.iter().enumerate() {
+                    let bytes = vec![u8::try_from(index).unwrap(); *size];
+                    expected.extend_from_slice(&bytes);
+                    if *copied { outbox.copy(&bytes) } else { outbox.push(BytesMut::from(&bytes[..])) }
+                    assert_eq!(outbox.len(), expected.len());
+                }
+                let writer = tokio::spawn(async move {
+                    poll_fn(|cx| outbox.poll_write(&mut near, cx)).await.unwrap();
+                    assert!(outbox.is_empty() && outbox.lease.is_none());
+                });
+                let mut out = Vec::new();
+                far.read_to_end(&mut out).await.unwrap();
+                writer.await.unwrap();
+                (out, expected)
+            });
+            prop_assert_eq!(out, expected);
+        }
+    }
+}

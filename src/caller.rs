@@ -1,0 +1,35 @@
+//! Who is on the left: what the right side may know of its caller.
+
+use std::fmt;
+
+use http::{HeaderMap, Uri};
+
+/// What is known of a caller before anything of its stream is read.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// Where it calls from, as text for the log: `127.0.0.1:40000`, `unix`, `stdio`.
+    pub from: String,
+    /// The URI that it asked for, where it spoke HTTP.
+    pub uri: Option<Uri>,
+    /// The headers that it sent, where it spoke HTTP.
+    pub headers: HeaderMap,
+}
+
+impl Caller {
+    /// Makes a caller of whom only the place is known.
+    pub fn new(from: impl Into<String>) -> Caller {
+        Caller {
+            from: from.into(),
+            ..Caller::default()
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.uri {
+            Some(uri) => write!(f, "{} {}", self.from, uri.path().escape_debug()),
+            None => f.write_str(&self.from),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The command line: two addresses and flattened groups of options become a plan.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use crate::address::AddressError;
+use crate::bridge::{self, Plan};
+use crate::endpoint::{Endpoint, Scheme, Settings};
+use crate::scheme::{self, SCHEMES};
+use crate::session;
+
+const EXAMPLES: &str = "\
+Examples:
+  wsbridge ws-l:8080 echo:                   a WebSocket echo server on loopback
+  wsbridge ws-l:8080 tcp:localhost:6379      a browser talks to Redis
+  wsbridge ws://localhost:8080               type lines, see answers
+  echo PING | wsbridge ws://localhost:8080   one question, its answer
+  wsbridge tcp-l:2222 ws://host/ssh          a TCP port through a WebSocket";
+
+/// Join any two endpoints by one WebSocket bridge
+#[derive(Parser, Debug)]
+#[command(name = "wsbridge", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Args {
+    /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...
+    #[arg(value_name = "LEFT", required_unless_present = "server")]
+    left: Option<String>,
+    /// The right side; without it stdin and stdout are joined to LEFT
+    #[arg(value_name = "RIGHT")]
+    right: Option<String>,
+    /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
+    #[arg(long, short, value_name = "PORT", conflicts_with_all = ["left", "right"])]
+    server: Option<String>,
+    /// Set an option of one side: left.path=/chat
+    #[arg(long = "option", short, value_name = "SIDE.KEY=VALUE")]
+    option: Vec<String>,
+    /// Say nothing but errors
+    #[arg(
+        long,
+        short,
+        conflicts_with = "verbose",
+        help_heading = "Messages of the program"
+    )]
+    pub quiet: bool,
+    /// Say more; twice or three times for even more
+    #[arg(long, short, action = ArgAction::Count, help_heading = "Messages of the program")]
+    pub verbose: u8,
+    /// How messages are written
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Messages of the program"
+    )]
+    pub log_format: LogFormat,
+    #[command(flatten)]
+    session: session::Options,
+    #[command(flatten)]
+    bridge: bridge::Options,
+}
+
+/// How messages are written.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The whole command: the program's own arguments and those of every endpoint, each once.
+pub fn command() -> Command {
+    let mut command = Args::command();
+    let mut seen = HashSet::new();
+    for scheme in SCHEMES {
+        for arg in scheme.command().get_arguments() {
+            if seen.insert(arg.get_id().clone()) {
+                command = command.arg(arg.clone());
+            }
+        }
+    }
+    command
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// clap's, help and version included; exit status 2 otherwise.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatches), clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    Ok((Args::from_arg_matches(&matches)?, matches))
+}
+
+impl Args {
+    /// Makes the plan: both endpoints with the options that were given for them.
+    ///
+    /// # Errors
+    /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
+    pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
+        let (left, right) = self.addresses();
+        let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
+        let (left_settings, right_settings) = self.settings(matches, [of_left, of_right])?;
+        Ok(Plan {
+            left: scheme::build(&left, &left_settings)?,
+            right: scheme::build(&right, &right_settings)?,
+            session: self.session.clone(),
+            bridge: self.bridge.clone(),
+        })
+    }
+
+    /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
+    fn addresses(&self) -> (String, String) {
+        let stdio = || "-".to_owned();
+        match (&self.server, &self.left, &self.right) {
+            (Some(port), _, _) => (format!("ws-l:{port}"), stdio()),
+            (None, Some(left), Some(right)) => (left.clone(), right.clone()),
+            (None, Some(only), None) => {
+                let is_listener = scheme::find(only).is_some_and(|found| {
+                    // A listener is one whatever its options are.
+                    let address = only.split(',').next().unwrap_or(only);
+                    scheme::build(address, &Settings::default())
+                        .map_or(found.names[0].ends_with("-l"), |it| {
+                            matches!(it, Endpoint::Listen(_))
+                        })
+                });
+                if is_listener {
+                    (only.clone(), stdio())
+                } else {
+                    (stdio(), only.clone())
+                }
+            }
+            (None, None, _) => (stdio(), stdio()),
+        }
+    }
+
+    /// What flags and `-o` say for each side.
+    fn settings(
+        &self,
+        matches: &ArgMatches,
+        sides: [Option<&Scheme>; 2],
+    ) -> Result<(Settings, Settings), clap::Error> {
+        let commands = sides.map(|side| side.map(Scheme::command));
+        let takes = |side: usize, key: &str| {
+            let arguments = commands[side].iter().flat_map(Command::get_arguments);
+            arguments.into_iter().any(|arg| arg.get_long() == Some(key))
+        };
+        let mut settings = [Settings::default(), Settings::default()];
+        for (key, values) in given_flags(matches) {
+            for side in [0, 1].into_iter().filter(|&side| takes(side, &key)) {
+                settings[side]
+                    .pairs
+                    .extend(values.iter().map(|value| (key.clone(), value.clone())));
+            }
+            // Text and binary say something of byte sides; between two WebSockets they change nothing.
+            let is_known = sides.iter().all(Option::is_some);
+            if is_known && !takes(0, &key) && !takes(1, &key) && key != "text" && key != "binary" {
+                let names: Vec<_> = sides
+                    .iter()
+                    .flatten()
+                    .map(|scheme| format!("{}:", scheme.names[0]))
+                    .collect();
+                let what = format!(
+                    "--{key} means nothing to {}\n",
+                    names.join(" and ").replace("-:", "-")
+                );
+                return Err(command().error(ErrorKind::ArgumentConflict, what));
+            }
+        }
+        for option in &self.option {
+            let (side, key, value) = side_option(option).ok_or_else(|| {
+                let what = format!(
+                    "'{option}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
+                );
+                command().error(ErrorKind::ValueValidation, what)
+            })?;
+            if sides[side].is_some() && !takes(side, &key) {
+                let what = format!("'{option}': that side has no option '{key}'\n");
+                return Err(command().error(ErrorKind::UnknownArgument, what));
+            }
+            settings[side].pairs.push((key, value));
+        }
+        let [left, right] = settings;
+        Ok((left, right))
+    }
+}
+
+/// The endpoints' flags that were typed, with their values.
+fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
+    let mut given = Vec::new();
+    let mut seen = HashSet::new();
+    for scheme in SCHEMES {
+        for arg in scheme.command().get_arguments() {
+            let id = arg.get_id();
+            let is_typed = matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+            let Some(key) = arg
+                .get_long()
+                .filter(|_| is_typed && seen.insert(id.clone()))
+            else {
+                continue;
+            };
+            let values = if matches!(arg.get_action(), ArgAction::SetTrue) {
+                vec![None]
+            } else {
+                let raw = matches.get_raw(id.as_str()).into_iter().flatten();
+                raw.map(|value| Some(value.to_string_lossy().into_owned()))
+                    .collect()
+            };
+            given.push((key.to_owned(), values));
+        }
+    }
+    given
+}
+
+fn side_option(option: &str) -> Option<(usize, String, Option<String>)> {
+    let (side, rest) = option.split_once('.')?;
+    let side = match side {
+        "left" => 0,
+        "right" => 1,
+        _ => return None,
+    };
+    match rest.split_once('=') {
+        Some((key, value)) => Some((side, key.to_owned(), Some(value.to_owned()))),
+        None => Some((side, rest.to_owned(), None)),
+    }
+}
+
+/// The exit status of an error that kept the plan from being made or carried out.
+pub fn exit_status(error: &anyhow::Error) -> u8 {
+    if let Some(cause) = crate::ending::Cause::of(error) {
+        return cause.exit_status();
+    }
+    if let Some(address) = error.downcast_ref::<AddressError>() {
+        return address.exit_status();
+    }
+    if error.is::<clap::Error>() { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[track_caller]
+    fn addresses(words: &[&str]) -> (String, String) {
+        let words = ["wsbridge"].iter().chain(words).map(OsString::from);
+        parse(words).unwrap().0.addresses()
+    }
+
+    #[test]
+    fn one_address_is_joined_to_stdio() {
+        let pair = |left: &str, right: &str| (left.to_owned(), right.to_owned());
+        assert_eq!(addresses(&["ws://h"]), pair("-", "ws://h"));
+        assert_eq!(addresses(&["ws-l:1"]), pair("ws-l:1", "-"));
+        assert_eq!(addresses(&["ws-l:1,path=/a"]), pair("ws-l:1,path=/a", "-"));
+        assert_eq!(addresses(&["-s", "8080"]), pair("ws-l:8080", "-"));
+        assert_eq!(
+            addresses(&["-s", "0.0.0.0:8080"]),
+            pair("ws-l:0.0.0.0:8080", "-")
+        );
+        assert_eq!(addresses(&["ws-l:1", "echo:"]), pair("ws-l:1", "echo:"));
+    }
+
+    fn plan(words: &[&str]) -> Result<Plan> {
+        let words = ["wsbridge"].iter().chain(words).map(OsString::from);
+        let (args, matches) = parse(words)?;
+        args.plan(&matches)
+    }
+
+    #[track_caller]
+    fn fails(words: &[&str], status: u8, what: &str) {
+        let error = plan(words).err().unwrap();
+        assert!(error.to_string().contains(what), "{error}");
+        assert_eq!(exit_status(&error), status, "{error}");
+    }
+
+    #[test]
+    fn an_option_can_be_given_in_all_ways() {
+        for words in [
+            &["--path", "/a", "ws-l:1", "echo:"][..],
+            &["ws-l:1,path=/a", "echo:"],
+            &["ws-l:1/a", "echo:"],
+            &["-o", "left.path=/a", "ws-l:1", "echo:"],
+            &["ws://h#protocol=x,ping=0", "echo:"],
+            &["-b", "ws-l:1", "echo:"],
+            &["-H", "A: b", "-H", "C: d", "ws://h"],
+        ] {
+            assert!(plan(words).is_ok(), "{words:?}");
+        }
+        fails(
+            &["--path", "/a", "tcp:1"],
+            2,
+            "--path means nothing to - and tcp:",
+        );
+        fails(
+            &["-o", "left.pth=/a", "ws-l:1", "echo:"],
+            2,
+            "no option 'pth'",
+        );
+        fails(
+            &["-o", "middle.path=/a", "ws-l:1", "echo:"],
+            2,
+            "left.KEY=VALUE",
+        );
+        fails(&["ws-l:1,path=a", "echo:"], 2, "a path begins with /");
+        fails(&["tpc:localhost:1"], 2, "did you mean 'tcp:'?");
+        fails(&["tcp:h:99999"], 3, "bad port '99999'");
+        fails(&["--nonsense"], 2, "--nonsense");
+    }
+}

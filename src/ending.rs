@@ -1,0 +1,418 @@
+//! How a direction ended, and what that is called on each kind of transport.
+
+use std::fmt;
+use std::io;
+
+/// How one direction of a peer ended.
+///
+/// An ending is clean or it is an [abort](Ending::is_abort). An abort is never passed on as a clean end where the
+/// other transport can say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A byte stream came to its end.
+    Eof,
+    /// The peer sent a Close frame.
+    Close(Close),
+    /// The connection went away without saying that it was finished.
+    Lost(Loss),
+    /// The peer broke its protocol; the code is what it is told (RFC 6455 7.4.1).
+    Broken(Violation),
+    /// Bytes that were to be text are not UTF-8.
+    NotText {
+        /// How many bytes of the stream came before the first that is wrong.
+        offset: u64,
+    },
+    /// Nobody reads our output any more (`EPIPE` on stdout).
+    ReaderGone,
+    /// A local write failed, with the system's reason (disk full).
+    WriteFailed(String),
+    /// The other endpoint could not be opened after this one had been accepted.
+    Unreachable(Cause),
+    /// As many messages as were asked for have passed.
+    Enough,
+    /// The other side had ended and this one was not waited for any longer.
+    Abandoned,
+    /// The bridge was told to stop.
+    Stopped(Stop),
+    /// One of our deadlines passed.
+    Deadline(Deadline),
+}
+
+/// A Close frame: its code, absent where the frame had none (1005), and its reason of at most 123 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// The status code as received or to be sent; `None` is a frame without a body.
+    pub code: Option<u16>,
+    /// The reason, at most 123 bytes of UTF-8.
+    pub reason: String,
+}
+
+/// How a connection was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The transport was reset.
+    Reset,
+    /// The transport ended where a Close frame was due (RFC 6455's 1006).
+    NoClose,
+    /// Nothing came for too long, not even the answer to our ping.
+    Silent,
+}
+
+/// A breach of the protocol by the peer, with the close code that says so and a short stable reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// 1002, 1003, 1007, 1008 or 1009.
+    pub code: u16,
+    /// A stable token for the Close frame and the log.
+    pub reason: &'static str,
+}
+
+/// The signal that stopped the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Which of our deadlines passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Nothing moved either way for `--idle`.
+    Idle,
+    /// The peer did not answer our Close within `--close-timeout`.
+    Close,
+    /// The peer took nothing of what was left to deliver within `--close-timeout`.
+    Stall,
+    /// A stop was not done within `--drain`.
+    Drain,
+}
+
+/// Why an endpoint could not be opened, where the answer decides an exit status or an HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The host name has no address.
+    NotResolved,
+    /// The system refused: nobody listens, no route, no such socket, port in use.
+    Refused,
+    /// The connection or its handshake took too long.
+    Timeout,
+    /// The answer to our handshake makes no sense.
+    Handshake,
+    /// The server answered the upgrade with this HTTP status.
+    HttpStatus(u16),
+    /// The endpoint serves one session at a time and has one.
+    Busy,
+}
+
+/// Every exit status of the program, with what it means. It is API: numbers are added, never changed.
+pub const EXIT_STATUSES: &[(u8, &str)] = &[
+    (
+        0,
+        "normal end: end of file, Close 1000, 1001 or without a code",
+    ),
+    (1, "any other error"),
+    (2, "usage: an unknown endpoint, flag or option"),
+    (3, "bad address or URL"),
+    (6, "the host name could not be resolved"),
+    (7, "connecting or binding failed"),
+    (8, "the answer to the handshake is malformed"),
+    (
+        22,
+        "the HTTP answer was no 101; its status and body are on stderr",
+    ),
+    (23, "a local write failed (disk full)"),
+    (28, "a deadline passed"),
+    (
+        56,
+        "the connection was lost without a Close: data may be incomplete",
+    ),
+    (63, "a message was over the limit"),
+    (110, "the peer closed with an error code (1002-1015)"),
+    (111, "the peer closed with an application code (3000-4999)"),
+    (112, "the peer broke the protocol"),
+    (130, "stopped by SIGINT"),
+    (143, "stopped by SIGTERM"),
+];
+
+impl Close {
+    /// Makes a Close with a code and a reason; a reason over 123 bytes is cut at a character.
+    pub fn new(code: u16, reason: impl Into<String>) -> Close {
+        let mut reason = reason.into();
+        reason.truncate(reason.floor_char_boundary(123));
+        Close {
+            code: Some(code),
+            reason,
+        }
+    }
+
+    /// Makes a Close without a body.
+    pub const fn empty() -> Close {
+        Close {
+            code: None,
+            reason: String::new(),
+        }
+    }
+}
+
+impl Ending {
+    /// Reads an ending out of a failed read or write of a transport.
+    pub fn of_error(error: &io::Error) -> Ending {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Ending::WriteFailed(errno_text(error)),
+            _ => Ending::Lost(Loss::Reset),
+        }
+    }
+
+    /// Whether the stream was cut, so that it must not be passed on as finished.
+    pub fn is_abort(&self) -> bool {
+        match self {
+            Ending::Eof
+            | Ending::ReaderGone
+            | Ending::Enough
+            | Ending::Abandoned
+            | Ending::Stopped(_) => false,
+            Ending::Close(close) => matches!(close.code, Some(1002..=2999)),
+            Ending::Lost(_)
+            | Ending::Broken(_)
+            | Ending::NotText { .. }
+            | Ending::WriteFailed(_)
+            | Ending::Unreachable(_)
+            | Ending::Deadline(_) => true,
+        }
+    }
+
+    /// What the WebSocket peer on the other side is sent when this side ended so.
+    pub fn close_across(&self) -> Close {
+        match self {
+            Ending::Eof | Ending::ReaderGone | Ending::Enough | Ending::Abandoned => {
+                Close::new(1000, "")
+            }
+            Ending::Close(close) => Close::new(close.code.unwrap_or(1000), close.reason.clone()),
+            Ending::Lost(Loss::Reset) => Close::new(1011, "reset"),
+            Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
+            Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
+            Ending::Broken(_) => Close::new(1011, "protocol"),
+            Ending::NotText { .. } => Close::new(1011, "not-utf8"),
+            Ending::WriteFailed(_) => Close::new(1011, "write"),
+            Ending::Unreachable(cause) => Close::new(1014, cause.token()),
+            Ending::Stopped(_) => Close::new(1001, "stop"),
+            Ending::Deadline(Deadline::Idle) => Close::new(1001, "idle"),
+            Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
+            Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
+            Ending::Deadline(Deadline::Drain) => Close::new(1001, "drain"),
+        }
+    }
+
+    /// What a WebSocket peer is sent that ended so itself: its Close is echoed, its breach is named.
+    pub fn close_reply(&self) -> Close {
+        match self {
+            Ending::Close(close) => close.clone(),
+            Ending::Broken(violation) => Close::new(violation.code, violation.reason),
+            other => other.close_across(),
+        }
+    }
+
+    /// The exit status of a single session that ended so.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Ending::Eof | Ending::ReaderGone | Ending::Enough | Ending::Abandoned => 0,
+            Ending::Close(close) => match close.code {
+                None | Some(1000 | 1001) => 0,
+                Some(3000..) => 111,
+                Some(_) => 110,
+            },
+            Ending::Lost(_) => 56,
+            Ending::Broken(Violation { code: 1009, .. }) => 63,
+            Ending::Broken(_) => 112,
+            Ending::NotText { .. } => 1,
+            Ending::WriteFailed(_) => 23,
+            Ending::Unreachable(cause) => cause.exit_status(),
+            Ending::Stopped(stop) => stop.exit_status(),
+            Ending::Deadline(_) => 28,
+        }
+    }
+}
+
+impl Stop {
+    /// 128 and the number of the signal.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Stop::Interrupt => 130,
+            Stop::Terminate => 143,
+        }
+    }
+}
+
+impl Cause {
+    /// Finds the cause that was attached to an error, if any.
+    pub fn of(error: &anyhow::Error) -> Option<Cause> {
+        error.downcast_ref::<Cause>().copied()
+    }
+
+    /// The exit status of a session that could not be opened (curl's numbers).
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Cause::NotResolved => 6,
+            Cause::Refused | Cause::Busy => 7,
+            Cause::Timeout => 28,
+            Cause::Handshake => 8,
+            Cause::HttpStatus(_) => 22,
+        }
+    }
+
+    /// The HTTP status that a caller gets whose target could not be opened.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Cause::Timeout => 504,
+            Cause::Busy => 503,
+            _ => 502,
+        }
+    }
+
+    /// A short stable word, used as the reason of a Close.
+    pub fn token(self) -> &'static str {
+        match self {
+            Cause::NotResolved => "not-resolved",
+            Cause::Refused => "refused",
+            Cause::Timeout => "timeout",
+            Cause::Handshake => "handshake",
+            Cause::HttpStatus(_) => "http-status",
+            Cause::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::NotResolved => f.write_str("name not resolved"),
+            Cause::Refused => f.write_str("cannot connect"),
+            Cause::Timeout => f.write_str("timed out"),
+            Cause::Handshake => f.write_str("malformed handshake"),
+            Cause::HttpStatus(status) => write!(f, "HTTP status {status}"),
+            Cause::Busy => f.write_str("in use"),
+        }
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Eof => f.write_str("eof"),
+            Ending::Close(close) => match (close.code, close.reason.as_str()) {
+                (None, _) => f.write_str("close without code"),
+                (Some(code), "") => write!(f, "close {code}"),
+                (Some(code), reason) => write!(f, "close {code} \"{}\"", reason.escape_debug()),
+            },
+            Ending::Lost(Loss::Reset) => f.write_str("connection reset"),
+            Ending::Lost(Loss::NoClose) => f.write_str("connection lost without Close"),
+            Ending::Lost(Loss::Silent) => f.write_str("connection silent, no pong"),
+            Ending::Broken(violation) => {
+                write!(f, "protocol error {} {}", violation.code, violation.reason)
+            }
+            Ending::NotText { offset } => write!(f, "not UTF-8 at byte {offset}"),
+            Ending::ReaderGone => f.write_str("reader gone"),
+            Ending::WriteFailed(reason) => write!(f, "write failed: {reason}"),
+            Ending::Unreachable(cause) => write!(f, "target {cause}"),
+            Ending::Enough => f.write_str("enough messages"),
+            Ending::Abandoned => f.write_str("not waited for"),
+            Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
+            Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
+            Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
+            Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),
+            Ending::Deadline(Deadline::Stall) => f.write_str("write stalled"),
+            Ending::Deadline(Deadline::Drain) => f.write_str("drain timeout"),
+        }
+    }
+}
+
+/// The system's reason of an error, in lower case and without its number: `connection refused`.
+pub fn errno_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = match text.find(" (os error ") {
+        Some(at) => &text[..at],
+        None => &text,
+    };
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        // An abbreviation keeps its capitals.
+        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
+        (Some(first), _) => first.to_lowercase().chain(chars).collect(),
+        (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Design section 6, row by row: ending, abort, code across, code back, exit status.
+    #[test]
+    fn every_ending_is_called_what_the_table_says() {
+        let close = |code| Ending::Close(Close::new(code, "why"));
+        let broken = |code| Ending::Broken(Violation { code, reason: "x" });
+        let table = [
+            (Ending::Eof, false, 1000, 1000, 0),
+            (close(1000), false, 1000, 1000, 0),
+            (close(1001), false, 1001, 1001, 0),
+            (close(3000), false, 3000, 3000, 111),
+            (close(4999), false, 4999, 4999, 111),
+            (close(1002), true, 1002, 1002, 110),
+            (close(1011), true, 1011, 1011, 110),
+            (close(1014), true, 1014, 1014, 110),
+            (Ending::Lost(Loss::NoClose), true, 1011, 1011, 56),
+            (Ending::Lost(Loss::Reset), true, 1011, 1011, 56),
+            (Ending::Lost(Loss::Silent), true, 1011, 1011, 56),
+            (broken(1002), true, 1011, 1002, 112),
+            (broken(1007), true, 1011, 1007, 112),
+            (broken(1009), true, 1011, 1009, 63),
+            (Ending::NotText { offset: 3 }, true, 1011, 1011, 1),
+            (Ending::ReaderGone, false, 1000, 1000, 0),
+            (Ending::WriteFailed("x".into()), true, 1011, 1011, 23),
+            (Ending::Unreachable(Cause::Refused), true, 1014, 1014, 7),
+            (Ending::Unreachable(Cause::Timeout), true, 1014, 1014, 28),
+            (Ending::Enough, false, 1000, 1000, 0),
+            (Ending::Abandoned, false, 1000, 1000, 0),
+            (Ending::Stopped(Stop::Interrupt), false, 1001, 1001, 130),
+            (Ending::Stopped(Stop::Terminate), false, 1001, 1001, 143),
+            (Ending::Deadline(Deadline::Idle), true, 1001, 1001, 28),
+            (Ending::Deadline(Deadline::Stall), true, 1011, 1011, 28),
+        ];
+        for (ending, abort, across, reply, exit) in table {
+            assert_eq!(ending.is_abort(), abort, "{ending:?}");
+            assert_eq!(ending.close_across().code, Some(across), "{ending:?}");
+            assert_eq!(ending.close_reply().code, Some(reply), "{ending:?}");
+            assert_eq!(ending.exit_status(), exit, "{ending:?}");
+            assert!(
+                EXIT_STATUSES.iter().any(|row| row.0 == exit),
+                "exit status {exit} is not in the table"
+            );
+        }
+    }
+
+    #[test]
+    fn a_close_without_a_code_goes_on_as_1000_and_is_answered_without_one() {
+        let none = Ending::Close(Close::empty());
+        assert_eq!(none.close_across().code, Some(1000));
+        assert_eq!(none.close_reply(), Close::empty());
+        assert_eq!(none.exit_status(), 0);
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_a_character() {
+        assert_eq!(Close::new(1000, "é".repeat(80)).reason.len(), 122);
+    }
+
+    #[test]
+    fn the_systems_reason_has_no_number_and_no_capital() {
+        let text = |code| errno_text(&io::Error::from_raw_os_error(code));
+        assert_eq!(text(111), "connection refused");
+        assert_eq!(text(5), "input/output error");
+    }
+}

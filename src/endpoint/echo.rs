@@ -1,0 +1,32 @@
+//! `echo:`: gives back every message as it came.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::{BoxFuture, Dial, Endpoint, Scheme};
+use crate::caller::Caller;
+use crate::peer::{Peer, Pipe};
+
+/// `echo:`
+pub const SCHEME: Scheme = Scheme {
+    names: &["echo", "mirror"],
+    syntax: "echo:",
+    summary: "Give back every message, its kind and boundaries kept",
+    example: "wsbridge ws-l:8080 echo:",
+    is_raw: false,
+    options: &[],
+    build: |address, settings| {
+        address.expect_no_place()?;
+        super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
+        Ok(Endpoint::Dial(Arc::new(Echo)))
+    },
+};
+
+struct Echo;
+
+impl Dial for Echo {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
+    }
+}

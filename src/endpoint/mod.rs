@@ -1,0 +1,201 @@
+//! What an endpoint is: the traits and types that every kind of endpoint fulfils. The list of kinds is `scheme.rs`.
+
+pub mod echo;
+pub mod literal;
+pub mod null;
+pub mod stdio;
+pub mod tcp;
+pub mod unix;
+pub mod ws;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::{Args, Command};
+
+use crate::address::{Address, nearest};
+use crate::caller::Caller;
+use crate::ending::Cause;
+use crate::peer::Peer;
+
+/// A future in a box.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A parsed, checked address: it dials or it listens.
+#[derive(Clone)]
+pub enum Endpoint {
+    /// Opens a connection of its own for each session.
+    Dial(Arc<dyn Dial>),
+    /// Waits for callers.
+    Listen(Arc<dyn Listen>),
+}
+
+/// An endpoint that opens connections.
+pub trait Dial: Send + Sync {
+    /// Opens a connection for a caller, within a deadline of its own.
+    ///
+    /// # Errors
+    /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+
+    /// Whether it can not be dialled again: standard input that has ended.
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// An endpoint that waits for callers.
+pub trait Listen: Send + Sync {
+    /// Opens the listening sockets.
+    ///
+    /// # Errors
+    /// What could not be bound and why.
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
+}
+
+/// Listening sockets.
+pub trait Accept: Send {
+    /// Waits for the next caller; never shakes hands itself. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`; the next call may succeed.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>>;
+
+    /// Where it listens, as URLs or addresses to connect to.
+    fn places(&self) -> Vec<String>;
+}
+
+/// A caller that was accepted, before any word was exchanged. To be driven in the session's own task.
+pub trait Handshake: Send {
+    /// Shakes hands up to the answer, within a deadline of its own. `None`: the caller has been answered already.
+    ///
+    /// # Errors
+    /// What went wrong with this caller; data for the log, never an error of ours.
+    fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>>;
+}
+
+/// A caller that waits for an answer.
+pub trait Offer: Send {
+    /// Who it is.
+    fn caller(&self) -> &Caller;
+
+    /// Whether it is to be accepted before the other side is opened.
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    /// Waits until the caller has gone, where that can be seen before it is answered. Cancel-safe.
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Answers yes.
+    ///
+    /// # Errors
+    /// Where the caller has gone meanwhile.
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>>;
+
+    /// Answers no, and why, in one line where the transport has room for it.
+    fn refuse(self: Box<Self>, cause: Cause, why: String) -> BoxFuture<'static, ()>;
+}
+
+/// A kind of endpoint: one row of the table in `scheme.rs`.
+pub struct Scheme {
+    /// Its name and then its other spellings, in lower case and without the colon.
+    pub names: &'static [&'static str],
+    /// How it is written.
+    pub syntax: &'static str,
+    /// What it is, imperative and without a full stop.
+    pub summary: &'static str,
+    /// One example: a whole command line.
+    pub example: &'static str,
+    /// Whether all behind the colon is its place, commas included.
+    pub is_raw: bool,
+    /// The groups of options that it takes.
+    pub options: &'static [fn(Command) -> Command],
+    /// Makes the endpoint.
+    pub build: fn(&Address, &Settings) -> Result<Endpoint>,
+}
+
+impl Scheme {
+    /// All of its options as the arguments of a command.
+    pub fn command(&self) -> Command {
+        let command = Command::new(self.names[0])
+            .no_binary_name(true)
+            .disable_help_flag(true);
+        self.options
+            .iter()
+            .fold(command, |command, add| add(command))
+    }
+}
+
+/// Options from elsewhere than the address itself, weakest first: flags, then `-o side.key=value`.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Keys with their values.
+    pub pairs: Vec<(String, Option<String>)>,
+}
+
+/// Reads a group of options out of the settings and the address, which is the stronger.
+///
+/// # Errors
+/// A key that the scheme does not have, or a value that the option does not take.
+pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<G> {
+    let all = scheme.command();
+    let keys: Vec<_> = all
+        .get_arguments()
+        .filter_map(|arg| arg.get_long())
+        .collect();
+    for option in &address.options {
+        if !keys.contains(&option.key.as_str()) {
+            let name = scheme.names[0];
+            let mut what = format!("unknown option '{}' for {name}:", option.key);
+            match nearest(&option.key, keys.iter().copied()) {
+                Some(near) => what += &format!("; did you mean '{near}'?"),
+                None if keys.is_empty() => what += "; it takes none",
+                None => what += &format!("; there is: {}", keys.join(", ")),
+            }
+            let mut error = address.error(option.at.clone(), what);
+            error.is_usage = true;
+            return Err(error.into());
+        }
+    }
+    let group = G::augment_args(
+        Command::new("")
+            .no_binary_name(true)
+            .disable_help_flag(true),
+    );
+    let has = |key: &str| group.get_arguments().any(|arg| arg.get_long() == Some(key));
+    let own = address
+        .options
+        .iter()
+        .map(|option| (&option.key, &option.value));
+    let pairs = settings
+        .pairs
+        .iter()
+        .map(|(key, value)| (key, value))
+        .chain(own);
+    let words: Vec<String> = pairs
+        .filter(|(key, _)| has(key))
+        .map(|(key, value)| match value {
+            Some(value) => format!("--{key}={value}"),
+            None => format!("--{key}"),
+        })
+        .collect();
+    let matches = group.args_override_self(true).try_get_matches_from(words);
+    let matches = matches.map_err(|error| {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let mut error = address.place_error(line.trim_start_matches("error: ").to_owned());
+        error.is_usage = true;
+        error
+    })?;
+    G::from_arg_matches(&matches).context("reading options")
+}
+
+/// The options of a scheme that has none.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NoOptions {}

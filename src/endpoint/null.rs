@@ -1,0 +1,86 @@
+//! `null:`: takes everything, says nothing, and ends when the other side does.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use anyhow::Result;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{BoxFuture, Dial, Endpoint, Scheme};
+use crate::caller::Caller;
+use crate::ending::Ending;
+use crate::framing::Framing;
+use crate::peer::{ByteStream, Peer};
+
+/// `null:`
+pub const SCHEME: Scheme = Scheme {
+    names: &["null", "discard"],
+    syntax: "null:",
+    summary: "Take everything and say nothing, until the other side ends",
+    example: "wsbridge ws-l:8080 null:",
+    is_raw: false,
+    options: &[],
+    build: |address, settings| {
+        address.expect_no_place()?;
+        super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
+        Ok(Endpoint::Dial(Arc::new(Null)))
+    },
+};
+
+struct Null;
+
+impl Dial for Null {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Bytes(Box::new(Sink::default()), Framing::BYTES)) })
+    }
+}
+
+#[derive(Default)]
+struct Sink {
+    is_ended: bool,
+    reader: Option<Waker>,
+}
+
+impl ByteStream for Sink {
+    fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
+        self.is_ended = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Sink {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_ended {
+            return Poll::Ready(Ok(()));
+        }
+        self.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Sink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,591 @@
+//! `tcp:` and `tcp-l:`: TCP connections, dialled by racing the addresses of a name, and listeners.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::{
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+};
+use crate::address::{Address, parse_duration};
+use crate::caller::Caller;
+use crate::ending::{Cause, Ending, errno_text};
+use crate::framing::{self, Framing};
+use crate::peer::{ByteStream, Peer};
+use crate::sendqueue;
+
+/// `tcp:`
+pub const DIAL: Scheme = Scheme {
+    names: &[
+        "tcp",
+        "tcp-connect",
+        "connect-tcp",
+        "tcp-c",
+        "c-tcp",
+        "tcp4",
+        "tcp6",
+    ],
+    syntax: "tcp:[HOST:]PORT",
+    summary: "Connect to a TCP server; without HOST to localhost",
+    example: "wsbridge ws-l:8080 tcp:localhost:6379",
+    is_raw: false,
+    options: &[DialOptions::augment_args, framing::Options::augment_args],
+    build: build_dial,
+};
+
+/// `tcp-l:`
+pub const LISTEN: Scheme = Scheme {
+    names: &["tcp-l", "tcp-listen", "listen-tcp", "l-tcp"],
+    syntax: "tcp-l:[HOST:]PORT",
+    summary: "Accept TCP connections; without HOST on loopback, with * on all interfaces",
+    example: "wsbridge tcp-l:2222 ws://example.com/ssh",
+    is_raw: false,
+    options: &[framing::Options::augment_args],
+    build: build_listen,
+};
+
+/// Options of everything that opens a TCP connection.
+#[derive(Args, Clone, Debug)]
+pub struct DialOptions {
+    /// Give up connecting after this time
+    ///
+    /// It covers looking up the name and trying all of its addresses.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "Connecting")]
+    pub connect_timeout: Duration,
+}
+
+/// The next address is tried when one has not answered for this time (RFC 8305 5).
+const STAGGER: Duration = Duration::from_millis(250);
+/// Connections that the kernel keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+/// How long a reset waits while nothing of what is queued before it gets through.
+const RESET_PATIENCE: Duration = Duration::from_secs(2);
+/// How often the send queue is looked at: it has no event.
+const RESET_POLL: Duration = Duration::from_millis(2);
+
+fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let place = address.host_port()?;
+    if !place.path.is_empty() && place.path != "/" {
+        return Err(address.place_error("a TCP address has no path").into());
+    }
+    let port = place
+        .port
+        .ok_or_else(|| address.place_error("a port is missing"))?;
+    Ok(Endpoint::Dial(Arc::new(TcpDial {
+        name: address.text.clone(),
+        host: place.host.unwrap_or_else(|| "localhost".to_owned()),
+        port,
+        options: read_options(&DIAL, address, settings)?,
+        framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
+    })))
+}
+
+fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let place = address.host_port()?;
+    let port = place
+        .port
+        .ok_or_else(|| address.place_error("a port is missing"))?;
+    if !place.path.is_empty() {
+        return Err(address.place_error("a TCP address has no path").into());
+    }
+    Ok(Endpoint::Listen(Arc::new(TcpListen {
+        name: address.text.clone(),
+        host: place.host,
+        port,
+        framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),
+    })))
+}
+
+struct TcpDial {
+    name: String,
+    host: String,
+    port: u16,
+    options: DialOptions,
+    framing: Framing,
+}
+
+impl Dial for TcpDial {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let stream = connect(&self.host, self.port, &self.options)
+                .await
+                .with_context(|| format!("connecting to {}", self.name))?;
+            Ok(Peer::Bytes(Box::new(Connection::new(stream)), self.framing))
+        })
+    }
+}
+
+/// Looks a name up and opens a connection to the first of its addresses that answers (RFC 8305).
+///
+/// # Errors
+/// The system's reason with all addresses that were tried; a [`Cause`] is attached.
+pub async fn connect(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream> {
+    match timeout(options.connect_timeout, race(host, port)).await {
+        Ok(result) => result,
+        Err(_) => Err(anyhow::Error::new(Cause::Timeout)
+            .context(format!("no answer within {:?}", options.connect_timeout))),
+    }
+}
+
+async fn race(host: &str, port: u16) -> Result<TcpStream> {
+    let mut waiting = interleave(resolve(host, port).await?);
+    let mut running = JoinSet::new();
+    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
+    loop {
+        if let Some(addr) = waiting.pop_front() {
+            running.spawn(async move { (addr, TcpStream::connect(addr).await) });
+        }
+        let next = if waiting.is_empty() {
+            running.join_next().await
+        } else {
+            match timeout(STAGGER, running.join_next()).await {
+                Ok(next) => next,
+                Err(_) => continue,
+            }
+        };
+        match next {
+            Some(Ok((_, Ok(stream)))) => {
+                // What can not be set on a connection shows at its first read.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Some(Ok((addr, Err(error)))) => failures.push((addr, error)),
+            Some(Err(_)) => {}
+            None if waiting.is_empty() => return Err(all_failed(failures)),
+            None => {}
+        }
+    }
+}
+
+fn all_failed(failures: Vec<(SocketAddr, io::Error)>) -> anyhow::Error {
+    let mut tried: Vec<_> = failures.iter().map(|(addr, _)| addr.ip()).collect();
+    tried.sort();
+    let tried: Vec<_> = tried.iter().map(IpAddr::to_string).collect();
+    let reason = failures
+        .first()
+        .map_or_else(|| "no address".to_owned(), |(_, error)| errno_text(error));
+    anyhow::Error::new(Cause::Refused).context(format!("{reason} ({})", tried.join(", ")))
+}
+
+/// Looks up the addresses of a name or reads an IP literal.
+///
+/// # Errors
+/// The resolver's reason, with [`Cause::NotResolved`].
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addrs: Vec<_> = found
+        .map_err(|error| {
+            let text = error.to_string();
+            let reason = text.rsplit(": ").next().unwrap_or_default().to_lowercase();
+            anyhow::Error::new(Cause::NotResolved).context(format!("looking up '{host}': {reason}"))
+        })?
+        .collect();
+    if addrs.is_empty() {
+        return Err(anyhow::Error::new(Cause::NotResolved)
+            .context(format!("looking up '{host}': no address")));
+    }
+    Ok(addrs)
+}
+
+/// Alternates the families, beginning with that of the first address (RFC 8305 4).
+fn interleave(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_v6 = addrs.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addrs
+        .into_iter()
+        .partition(|addr| addr.is_ipv6() == first_is_v6);
+    let mut mixed = VecDeque::new();
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    loop {
+        let pair = (first.next(), second.next());
+        mixed.extend(pair.0);
+        mixed.extend(pair.1);
+        if pair == (None, None) {
+            return mixed;
+        }
+    }
+}
+
+struct TcpListen {
+    name: String,
+    host: Option<String>,
+    port: u16,
+    framing: Framing,
+}
+
+impl Listen for TcpListen {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+        Box::pin(async {
+            let sockets = Listeners::bind(self.host.as_deref(), self.port)
+                .await
+                .with_context(|| format!("listening on {}", self.name))?;
+            let accept: Box<dyn Accept> = Box::new(TcpAccept {
+                sockets,
+                framing: self.framing,
+            });
+            Ok(accept)
+        })
+    }
+}
+
+/// The listening sockets of one port: one for each address of its host.
+pub struct Listeners {
+    sockets: Vec<TcpListener>,
+    is_any: bool,
+}
+
+impl Listeners {
+    /// Binds a port on loopback (no host), on all interfaces (`*`) or on all addresses of a host. Port 0 is a free one.
+    ///
+    /// # Errors
+    /// The system's reason, with a [`Cause`].
+    pub async fn bind(host: Option<&str>, port: u16) -> Result<Listeners> {
+        let addrs = match host {
+            None => vec![
+                SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+            ],
+            Some("*") => vec![
+                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+                SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+            ],
+            Some(host) => resolve(host, port).await?,
+        };
+        // A free port of one family may be taken in the other: then another one is tried.
+        let mut tries = if port == 0 { 16 } else { 1 };
+        loop {
+            tries -= 1;
+            match bind_all(&addrs, host.is_none_or(|host| host == "*")) {
+                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
+                }
+                Ok(sockets) => {
+                    return Ok(Listeners {
+                        sockets,
+                        is_any: host == Some("*"),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether only this machine can call.
+    pub fn is_loopback(&self) -> bool {
+        self.addrs().iter().all(|addr| addr.ip().is_loopback())
+    }
+
+    /// Where it listens, behind a scheme: `ws://127.0.0.1:8080`.
+    pub fn places(&self, scheme: &str) -> Vec<String> {
+        if self.is_any {
+            let port = self.addrs().first().map_or(0, SocketAddr::port);
+            return vec![format!("{scheme}://*:{port}")];
+        }
+        self.addrs()
+            .iter()
+            .map(|addr| format!("{scheme}://{addr}"))
+            .collect()
+    }
+
+    fn addrs(&self) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
+    }
+
+    /// Waits for a caller on any of the sockets. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, addr) = std::future::poll_fn(|cx| {
+            for socket in &self.sockets {
+                if let Poll::Ready(accepted) = socket.poll_accept(cx) {
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await?;
+        let _ = stream.set_nodelay(true);
+        Ok((
+            stream,
+            SocketAddr::new(addr.ip().to_canonical(), addr.port()),
+        ))
+    }
+}
+
+/// Binds all addresses to one port; of a pair of families one may be missing on this machine.
+fn bind_all(addrs: &[SocketAddr], is_pair: bool) -> io::Result<Vec<TcpListener>> {
+    let mut sockets: Vec<TcpListener> = Vec::new();
+    let mut missing = None;
+    for addr in addrs {
+        let mut addr = *addr;
+        if let Some(first) = sockets.first() {
+            addr.set_port(first.local_addr()?.port());
+        }
+        match bind_one(addr) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if is_pair && is_missing_family(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+fn is_missing_family(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+struct TcpAccept {
+    sockets: Listeners,
+    framing: Framing,
+}
+
+impl Accept for TcpAccept {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
+        Box::pin(async {
+            let (stream, addr) = self.sockets.accept().await?;
+            let handshake: Box<dyn Handshake> = Box::new(TcpOffer {
+                stream: Connection::new(stream),
+                framing: self.framing,
+                caller: Caller::new(addr.to_string()),
+            });
+            Ok(handshake)
+        })
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.sockets.places("tcp")
+    }
+}
+
+struct TcpOffer {
+    stream: Connection,
+    framing: Framing,
+    caller: Caller,
+}
+
+impl Handshake for TcpOffer {
+    fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
+        Box::pin(async { Ok(Some(self as Box<dyn Offer>)) })
+    }
+}
+
+impl Offer for TcpOffer {
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    }
+
+    fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
+        // To drop it is a reset: the only no that TCP has.
+        Box::pin(async {})
+    }
+}
+
+/// A TCP connection. Unless it was ended cleanly, dropping it resets it: its peer never takes a cut for an end.
+pub struct Connection {
+    stream: TcpStream,
+    end: End,
+}
+
+enum End {
+    Open,
+    /// Waiting for the peer to take what is queued, before the reset.
+    Aborting {
+        queued: usize,
+        patience: Instant,
+        timer: Pin<Box<Sleep>>,
+    },
+    Clean,
+    Aborted,
+}
+
+impl Connection {
+    /// Takes over an open connection.
+    pub fn new(stream: TcpStream) -> Connection {
+        Connection {
+            stream,
+            end: End::Open,
+        }
+    }
+
+    /// Waits until the send queue is empty, or nothing of it has moved for [`RESET_PATIENCE`].
+    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.end {
+                End::Aborted | End::Clean => return Poll::Ready(()),
+                End::Open => {
+                    self.end = End::Aborting {
+                        queued: usize::MAX,
+                        patience: Instant::now() + RESET_PATIENCE,
+                        timer: Box::pin(sleep(Duration::ZERO)),
+                    };
+                }
+                End::Aborting {
+                    queued,
+                    patience,
+                    timer,
+                } => {
+                    ready!(timer.as_mut().poll(cx));
+                    let now = Instant::now();
+                    let left = sendqueue::len(&self.stream).unwrap_or(0);
+                    if left < *queued {
+                        (*queued, *patience) = (left, now + RESET_PATIENCE);
+                    }
+                    if left == 0 || now >= *patience {
+                        self.end = End::Aborted;
+                    } else {
+                        timer.as_mut().reset(now + RESET_POLL);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !matches!(self.end, End::Clean) {
+            // Where it fails the connection is gone already.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl ByteStream for Connection {
+    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
+        if why.is_abort() {
+            ready!(self.poll_abort(cx));
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        self.end = End::Clean;
+        Poll::Ready(result)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_end(cx, &Ending::Eof)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_families_alternate() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let mixed = interleave(vec![
+            addr("[::1]:1"),
+            addr("[::2]:1"),
+            addr("1.1.1.1:1"),
+            addr("[::3]:1"),
+        ]);
+        assert_eq!(
+            mixed,
+            [
+                addr("[::1]:1"),
+                addr("1.1.1.1:1"),
+                addr("[::2]:1"),
+                addr("[::3]:1")
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_addresses_and_the_reason() {
+        let listeners = Listeners::bind(Some("127.0.0.1"), 0).await.unwrap();
+        let port = listeners.addrs()[0].port();
+        drop(listeners);
+        let options = DialOptions {
+            connect_timeout: Duration::from_secs(5),
+        };
+        let error = connect("127.0.0.1", port, &options).await.unwrap_err();
+        assert_eq!(error.to_string(), "connection refused (127.0.0.1)");
+        assert_eq!(Cause::of(&error), Some(Cause::Refused));
+    }
+
+    #[tokio::test]
+    async fn loopback_is_bound_on_both_families_with_one_port() {
+        let listeners = Listeners::bind(None, 0).await.unwrap();
+        let addrs = listeners.addrs();
+        assert!(listeners.is_loopback());
+        assert!(addrs.iter().all(|addr| addr.port() == addrs[0].port()));
+        assert_eq!(
+            listeners.places("tcp")[0],
+            format!("tcp://127.0.0.1:{}", addrs[0].port())
+        );
+    }
+}

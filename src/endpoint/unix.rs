@@ -1,0 +1,381 @@
+//! `unix:` and `unix-l:`: Unix stream sockets by path or, on Linux, by abstract name (`@name`).
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::tcp::DialOptions;
+use super::{
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+};
+use crate::address::{Address, AddressError};
+use crate::caller::Caller;
+use crate::ending::{Cause, Ending, errno_text};
+use crate::framing::{self, Framing};
+use crate::peer::{ByteStream, Peer};
+
+/// `unix:`
+pub const DIAL: Scheme = Scheme {
+    names: &[
+        "unix",
+        "unix-connect",
+        "connect-unix",
+        "unix-c",
+        "c-unix",
+        "abstract",
+        "abstract-connect",
+        "abstract-c",
+    ],
+    syntax: "unix:PATH | unix:@NAME",
+    summary: "Connect to a Unix stream socket, by path or abstract name",
+    example: "wsbridge ws-l:8080 unix:/run/app.sock",
+    is_raw: false,
+    options: &[DialOptions::augment_args, framing::Options::augment_args],
+    build: build_dial,
+};
+
+/// `unix-l:`
+pub const LISTEN: Scheme = Scheme {
+    names: &[
+        "unix-l",
+        "unix-listen",
+        "listen-unix",
+        "l-unix",
+        "abstract-l",
+        "abstract-listen",
+        "l-abstract",
+    ],
+    syntax: "unix-l:PATH | unix-l:@NAME",
+    summary: "Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end",
+    example: "wsbridge unix-l:/tmp/app.sock ws://example.com/app",
+    is_raw: false,
+    options: &[ListenOptions::augment_args, framing::Options::augment_args],
+    build: build_listen,
+};
+
+/// Options of a listening Unix socket.
+#[derive(Args, Clone, Debug)]
+pub struct ListenOptions {
+    /// Permissions of the socket, in octal
+    ///
+    /// Without it they follow from the umask.
+    #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]
+    pub mode: Option<u32>,
+}
+
+const BACKLOG: i32 = 4096;
+
+fn parse_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("a mode is an octal number up to 777: 600, 660".to_owned()),
+    }
+}
+
+/// The place of a socket: `@name` and websocat's `abstract:name` are abstract.
+fn place(address: &Address) -> Result<String, AddressError> {
+    if address.place.is_empty() {
+        return Err(address.place_error("the path of a socket is missing"));
+    }
+    if address.place.contains('\0') {
+        return Err(address.place_error("a path has no NUL byte"));
+    }
+    let is_abstract = address.word.to_ascii_lowercase().contains("abstract");
+    if is_abstract && !address.place.starts_with('@') {
+        return Ok(format!("@{}", address.place));
+    }
+    Ok(address.place.clone())
+}
+
+/// The socket address; an abstract one begins with a NUL byte (unix(7)).
+fn sock_addr(place: &str) -> io::Result<SockAddr> {
+    match place.strip_prefix('@') {
+        Some(name) => SockAddr::unix(format!("\0{name}")),
+        None => SockAddr::unix(place),
+    }
+}
+
+fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    Ok(Endpoint::Dial(Arc::new(UnixDial {
+        name: address.text.clone(),
+        place: place(address)?,
+        options: read_options(&DIAL, address, settings)?,
+        framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
+    })))
+}
+
+fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    Ok(Endpoint::Listen(Arc::new(UnixListen {
+        name: address.text.clone(),
+        place: place(address)?,
+        options: read_options(&LISTEN, address, settings)?,
+        framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),
+    })))
+}
+
+struct UnixDial {
+    name: String,
+    place: String,
+    options: DialOptions,
+    framing: Framing,
+}
+
+impl Dial for UnixDial {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let connected = timeout(self.options.connect_timeout, self.connect()).await;
+            let result = match connected {
+                Ok(Ok(stream)) => Ok(stream),
+                Ok(Err(error)) => {
+                    Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)))
+                }
+                Err(_) => Err(anyhow::Error::new(Cause::Timeout).context(format!(
+                    "no answer within {:?}",
+                    self.options.connect_timeout
+                ))),
+            };
+            let stream = result.with_context(|| format!("connecting to {}", self.name))?;
+            Ok(Peer::Bytes(Box::new(Connection { stream }), self.framing))
+        })
+    }
+}
+
+impl UnixDial {
+    async fn connect(&self) -> io::Result<UnixStream> {
+        if !self.place.starts_with('@') {
+            return UnixStream::connect(&self.place).await;
+        }
+        // An abstract connect is answered by the kernel at once; a full backlog makes it wait on a thread.
+        let addr = sock_addr(&self.place)?;
+        let connected = tokio::task::spawn_blocking(move || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.connect(&addr)?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        });
+        let socket = connected.await.map_err(io::Error::other)??;
+        UnixStream::from_std(StdStream::from(OwnedFd::from(socket)))
+    }
+}
+
+struct UnixListen {
+    name: String,
+    place: String,
+    options: ListenOptions,
+    framing: Framing,
+}
+
+impl Listen for UnixListen {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+        Box::pin(async {
+            let sockets = self
+                .open()
+                .with_context(|| format!("listening on {}", self.name))?;
+            Ok(Box::new(sockets) as Box<dyn Accept>)
+        })
+    }
+}
+
+impl UnixListen {
+    fn open(&self) -> Result<UnixAccept> {
+        let path = (!self.place.starts_with('@')).then(|| PathBuf::from(&self.place));
+        if let Some(path) = &path {
+            remove_stale(path)?;
+        }
+        let socket = self
+            .bind(path.as_deref())
+            .map_err(|error| anyhow::Error::new(Cause::Refused).context(errno_text(&error)))?;
+        let file = match path {
+            Some(path) => {
+                let meta = fs::symlink_metadata(&path).context("looking at the new socket")?;
+                Some(SocketFile {
+                    path,
+                    identity: (meta.dev(), meta.ino()),
+                })
+            }
+            None => None,
+        };
+        Ok(UnixAccept {
+            socket,
+            file,
+            place: self.place.clone(),
+            framing: self.framing,
+        })
+    }
+
+    fn bind(&self, path: Option<&Path>) -> io::Result<UnixListener> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&sock_addr(&self.place)?)?;
+        // Nobody can connect before listen, so the mode holds from the first moment.
+        if let (Some(path), Some(mode)) = (path, self.options.mode) {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        UnixListener::from_std(StdListener::from(OwnedFd::from(socket)))
+    }
+}
+
+/// Removes a socket that nobody listens on; refuses one that lives and whatever is no socket.
+fn remove_stale(path: &Path) -> Result<()> {
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let refused = |what: &str| anyhow::Error::new(Cause::Refused).context(what.to_owned());
+    if !meta.file_type().is_socket() {
+        bail!(refused("it exists and is no socket"));
+    }
+    match StdStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).context("removing the stale socket")
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => bail!(refused("address already in use: somebody listens on it")),
+        Err(error) => bail!(refused(&errno_text(&error))),
+    }
+}
+
+/// The path of our socket: removed when we are done, unless it is no longer ours.
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity) {
+            // If it can not be removed the next start finds it stale.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+struct UnixAccept {
+    socket: UnixListener,
+    file: Option<SocketFile>,
+    place: String,
+    framing: Framing,
+}
+
+impl Accept for UnixAccept {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
+        Box::pin(async {
+            let (stream, _) = self.socket.accept().await?;
+            let who = stream
+                .peer_cred()
+                .ok()
+                .and_then(|cred| Some((cred.pid()?, cred.uid())));
+            let from = who.map_or("unix".to_owned(), |(pid, uid)| {
+                format!("unix pid {pid} uid {uid}")
+            });
+            let handshake: Box<dyn Handshake> = Box::new(UnixOffer {
+                stream: Connection { stream },
+                framing: self.framing,
+                caller: Caller::new(from),
+            });
+            Ok(handshake)
+        })
+    }
+
+    fn places(&self) -> Vec<String> {
+        let place = self
+            .file
+            .as_ref()
+            .map_or(self.place.clone(), |file| file.path.display().to_string());
+        vec![format!("unix:{}", place.escape_debug())]
+    }
+}
+
+struct UnixOffer {
+    stream: Connection,
+    framing: Framing,
+    caller: Caller,
+}
+
+impl Handshake for UnixOffer {
+    fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
+        Box::pin(async { Ok(Some(self as Box<dyn Offer>)) })
+    }
+}
+
+impl Offer for UnixOffer {
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    }
+
+    fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// A Unix stream connection. It has no reset: an abort closes both directions at once, without a half-close before.
+struct Connection {
+    stream: UnixStream,
+}
+
+impl ByteStream for Connection {
+    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
+        if why.is_abort() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,59 @@
+//! Bytes as they come: each read is a message.
+
+use bytes::BytesMut;
+
+use super::Splitter;
+use crate::ending::Ending;
+use crate::message::{Fragment, Kind};
+use crate::utf8::Utf8;
+
+/// Cuts wherever a read ended; as text, never within a character.
+pub(super) struct Chunks {
+    kind: Kind,
+    offset: u64,
+}
+
+impl Chunks {
+    pub(super) fn new(kind: Kind) -> Chunks {
+        Chunks { kind, offset: 0 }
+    }
+
+    fn take(&mut self, bytes: &mut BytesMut, len: usize) -> Option<Fragment> {
+        self.offset += len as u64;
+        (len > 0).then(|| Fragment {
+            kind: self.kind,
+            fin: true,
+            payload: bytes.split_to(len),
+        })
+    }
+
+    /// How many bytes are whole characters.
+    fn text_len(&self, bytes: &[u8]) -> Result<usize, Ending> {
+        let mut utf8 = Utf8::default();
+        match utf8.feed(bytes) {
+            Ok(()) => Ok(bytes.len() - utf8.partial_len()),
+            Err(at) => Err(Ending::NotText {
+                offset: self.offset + at as u64,
+            }),
+        }
+    }
+}
+
+impl Splitter for Chunks {
+    fn next(&mut self, bytes: &mut BytesMut, _full: bool) -> Result<Option<Fragment>, Ending> {
+        let len = match self.kind {
+            Kind::Binary => bytes.len(),
+            Kind::Text => self.text_len(bytes)?,
+        };
+        Ok(self.take(bytes, len))
+    }
+
+    fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {
+        if self.kind == Kind::Text && self.text_len(bytes)? < bytes.len() {
+            return Err(Ending::NotText {
+                offset: self.offset + self.text_len(bytes)? as u64,
+            });
+        }
+        Ok(self.take(bytes, bytes.len()))
+    }
+}

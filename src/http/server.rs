@@ -1,0 +1,392 @@
+//! The server's side of the opening handshake: a request is read and judged, then waits for its answer.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::policy::Policy;
+use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, tokens};
+use crate::ending::Ending;
+use crate::peer::ByteStream;
+
+/// How long a refused caller is read after the answer, so that a reset does not destroy it.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// What a listener serves, and to whom.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// Who may connect.
+    pub policy: Policy,
+    /// The one path that is upgraded; `None` is any.
+    pub path: Option<String>,
+    /// Subprotocols to choose from, best first; none: the first that is offered.
+    pub protocols: Vec<String>,
+}
+
+/// No, with the HTTP status and one line that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status, 4xx or 5xx.
+    pub status: u16,
+    /// Why, in one line.
+    pub why: String,
+}
+
+impl Refusal {
+    /// Makes a refusal.
+    pub fn new(status: u16, why: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            why: why.into(),
+        }
+    }
+
+    fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(format!("{}\n", self.why)));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        match self.status {
+            426 => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(
+                    header::SEC_WEBSOCKET_VERSION,
+                    HeaderValue::from_static(VERSION),
+                );
+                headers.insert(
+                    header::CONNECTION,
+                    HeaderValue::from_static("upgrade, close"),
+                );
+            }
+            405 => {
+                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+            }
+            503 => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+type Answer = oneshot::Sender<Response<Full<Bytes>>>;
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<(Box<dyn ByteStream>, Bytes)>> + Send>>;
+
+/// A request to upgrade that was judged right and waits for its answer.
+pub struct Upgrade {
+    /// Its head.
+    pub request: Parts,
+    protocol: Option<String>,
+    answer: Answer,
+    driver: Driver,
+}
+
+impl Upgrade {
+    /// Reads a request and judges it, within `deadline`. `Err` is a caller that got its answer already, with what it was
+    /// told.
+    ///
+    /// # Errors
+    /// Where the caller went away, sent no HTTP, or was refused.
+    pub async fn read(
+        io: Box<dyn ByteStream>,
+        service: &Service,
+        deadline: Duration,
+    ) -> Result<Upgrade> {
+        let (requests, mut seen) = mpsc::channel(1);
+        let handler = service_fn(move |request: Request<Incoming>| {
+            let requests = requests.clone();
+            Box::pin(async move {
+                let (answer, answered) = oneshot::channel();
+                // Where nobody listens any more the connection is being dropped.
+                let _ = requests.send((request.into_parts().0, answer)).await;
+                let gone = || Refusal::new(503, "the bridge is stopping").response();
+                Ok::<_, Infallible>(answered.await.unwrap_or_else(|_| gone()))
+            })
+        });
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(deadline)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(io), handler);
+        let mut driver: Driver = Box::pin(async move {
+            let result = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+            let parts = connection.into_parts();
+            let mut io = parts.io.into_inner();
+            match result {
+                Ok(()) => Ok((io, parts.read_buf)),
+                Err(error) => {
+                    if error.is_timeout() {
+                        let late = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                        let _ = timeout(FINISH, io.write_all(late.as_bytes())).await;
+                    }
+                    finish(io).await;
+                    Err(error)
+                }
+            }
+        });
+        let received = tokio::select! {
+            biased;
+            received = seen.recv() => received,
+            ended = &mut driver => {
+                ended.context("reading the request")?;
+                bail!("the caller went away before it asked for anything");
+            }
+        };
+        let (request, answer) = received.ok_or_else(|| anyhow!("the connection ended"))?;
+        let judged = judge(&request, service);
+        let upgrade = Upgrade {
+            request,
+            protocol: judged.as_ref().ok().cloned().flatten(),
+            answer,
+            driver,
+        };
+        match judged {
+            Ok(_) => Ok(upgrade),
+            Err(refusal) => {
+                let error = anyhow!("HTTP {}: {}", refusal.status, refusal.why);
+                upgrade.refuse(&refusal).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers 101 and gives back the stream, with the bytes that were read behind the request.
+    ///
+    /// # Errors
+    /// Where the caller has gone meanwhile.
+    pub async fn accept(self) -> Result<(Box<dyn ByteStream>, Bytes)> {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let key = self.request.headers.get(header::SEC_WEBSOCKET_KEY);
+        let accept = derive_accept_key(key.map_or(&b""[..], HeaderValue::as_bytes));
+        headers.insert(
+            header::SEC_WEBSOCKET_ACCEPT,
+            HeaderValue::from_str(&accept)?,
+        );
+        if let Some(protocol) = &self.protocol {
+            headers.insert(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_str(protocol)?,
+            );
+        }
+        self.answer
+            .send(response)
+            .map_err(|_| anyhow!("the caller went away"))?;
+        self.driver.await.context("answering the upgrade")
+    }
+
+    /// Answers no.
+    pub async fn refuse(self, refusal: &Refusal) {
+        let _ = self.answer.send(refusal.response());
+        // A caller that does not take its answer goes without it.
+        if let Ok(Ok((io, _))) = timeout(10 * FINISH, self.driver).await {
+            finish(io).await;
+        }
+    }
+
+    /// Waits until the caller has gone. Cancel-safe.
+    pub async fn gone(&mut self) {
+        // Before it is answered the driver ends only with the connection.
+        let _ = (&mut self.driver).await;
+    }
+}
+
+/// Ends our direction and reads on for a moment.
+async fn finish(mut io: Box<dyn ByteStream>) {
+    let _ = timeout(FINISH, async {
+        poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await?;
+        let mut rest = [0; 4096];
+        while io.read(&mut rest).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    })
+    .await;
+}
+
+/// Judges a request; returns the subprotocol to answer with. The first that fails wins (RFC 6455 4.2).
+fn judge(request: &Parts, service: &Service) -> Result<Option<String>, Refusal> {
+    service.policy.judge(request)?;
+    let path = request.uri.path();
+    if service.path.as_deref().is_some_and(|wanted| wanted != path) {
+        let shown: String = path
+            .chars()
+            .take(200)
+            .flat_map(char::escape_debug)
+            .collect();
+        return Err(Refusal::new(404, format!("nothing is served at {shown}")));
+    }
+    if request.method != Method::GET {
+        return Err(Refusal::new(405, "a WebSocket is opened with GET"));
+    }
+    let headers = &request.headers;
+    if !has_token(headers, &header::UPGRADE, "websocket") {
+        return Err(Refusal::new(
+            426,
+            "this is a WebSocket endpoint: ask for an upgrade to websocket",
+        ));
+    }
+    if request.version != Version::HTTP_11 {
+        return Err(Refusal::new(400, "a WebSocket is opened with HTTP/1.1"));
+    }
+    if !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(Refusal::new(
+            400,
+            "the Connection header does not ask for the upgrade",
+        ));
+    }
+    let mut versions = tokens(headers, &header::SEC_WEBSOCKET_VERSION);
+    if versions.next() != Some(VERSION) || versions.next().is_some() {
+        return Err(Refusal::new(
+            426,
+            "only version 13 of the WebSocket protocol is spoken here",
+        ));
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    if !keys.next().is_some_and(|key| is_key(key.as_bytes())) || keys.next().is_some() {
+        return Err(Refusal::new(
+            400,
+            "Sec-WebSocket-Key must be 16 bytes in base64",
+        ));
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|len| len != "0")
+    {
+        return Err(Refusal::new(400, "an upgrade has no body"));
+    }
+    Ok(choose_protocol(request, &service.protocols))
+}
+
+/// Whether it is the base64 of 16 bytes (RFC 6455 4.1).
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
+}
+
+fn choose_protocol(request: &Parts, ours: &[String]) -> Option<String> {
+    let mut offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    if ours.is_empty() {
+        return offered.next().map(str::to_owned);
+    }
+    let offered: Vec<_> = offered.collect();
+    ours.iter()
+        .find(|our| offered.contains(&our.as_str()))
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &[(&str, &str)] = &[
+        ("host", "localhost"),
+        ("upgrade", "websocket"),
+        ("connection", "keep-alive, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+
+    #[track_caller]
+    fn check(changes: &[(&str, &str)], expected: Result<Option<&str>, u16>) {
+        let mut request = Request::get("/chat?x=1");
+        let changed = |name: &str| changes.iter().any(|(other, _)| *other == name);
+        for (name, value) in GOOD
+            .iter()
+            .filter(|(name, _)| !changed(name))
+            .chain(changes)
+        {
+            if !value.is_empty() {
+                request = request.header(*name, *value);
+            }
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let service = Service {
+            policy: Policy {
+                is_loopback: true,
+                ..Policy::default()
+            },
+            path: None,
+            protocols: if changed("x-ours") {
+                vec!["b".into(), "a".into()]
+            } else {
+                vec![]
+            },
+        };
+        let judged = judge(&parts, &service);
+        assert_eq!(
+            judged
+                .as_ref()
+                .map(Option::as_deref)
+                .map_err(|refusal| refusal.status),
+            expected
+                .as_ref()
+                .map(|protocol| *protocol)
+                .map_err(|status| *status),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn requests_are_judged_header_by_header() {
+        check(&[], Ok(None));
+        check(&[("upgrade", "h2c, WebSocket")], Ok(None));
+        check(&[("upgrade", "")], Err(426));
+        check(&[("upgrade", "websockets")], Err(426));
+        check(&[("connection", "close")], Err(400));
+        check(&[("connection", "notupgrade")], Err(400));
+        check(&[("sec-websocket-version", "8")], Err(426));
+        check(&[("sec-websocket-version", "")], Err(426));
+        check(&[("sec-websocket-key", "short")], Err(400));
+        check(
+            &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZTEyMw==")],
+            Err(400),
+        );
+        check(&[("sec-websocket-key", "")], Err(400));
+        check(&[("content-length", "5")], Err(400));
+        check(&[("host", "")], Err(400));
+        check(&[("host", "evil.test")], Err(421));
+        check(&[("origin", "http://evil.test")], Err(403));
+        check(&[("sec-websocket-protocol", "a, b")], Ok(Some("a")));
+        check(
+            &[("sec-websocket-protocol", "a, b"), ("x-ours", "1")],
+            Ok(Some("b")),
+        );
+        check(
+            &[("sec-websocket-protocol", "c"), ("x-ours", "1")],
+            Ok(None),
+        );
+    }
+
+    #[test]
+    fn the_accept_key_is_that_of_the_rfc() {
+        assert_eq!(
+            derive_accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! The process edge: parses, sets up logging and the runtime, and turns an outcome into an exit status.
+
+use std::io::Write;
+use std::process::{ExitCode, exit};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use wsbridge::bridge::{self, Plan};
+use wsbridge::cli::{self, Args, LogFormat};
+use wsbridge::ending::Stop;
+use wsbridge::endpoint::Endpoint;
+
+fn main() -> ExitCode {
+    let (args, matches) = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
+    start_logging(&args);
+    let result = args.plan(&matches).and_then(|plan| {
+        let runtime = runtime(&plan)?;
+        let status = runtime.block_on(async { bridge::run(&plan, signals()?).await });
+        // A thread may be blocked in a read of stdin for ever.
+        runtime.shutdown_background();
+        status
+    });
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(cli::exit_status(&error))
+        }
+    }
+}
+
+/// One thread for one session; all processors when something listens.
+fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
+    let mut builder = match (&plan.left, &plan.right) {
+        (Endpoint::Dial(_), Endpoint::Dial(_)) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
+}
+
+/// Watches for SIGINT and SIGTERM: the first asks for a graceful stop, the second ends at once.
+fn signals() -> std::io::Result<watch::Receiver<Option<Stop>>> {
+    let (stop, stopped) = watch::channel(None);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                _ = interrupt.recv() => Stop::Interrupt,
+                _ = terminate.recv() => Stop::Terminate,
+            };
+            if stop.borrow().is_some() {
+                exit(i32::from(signal.exit_status()));
+            }
+            stop.send_replace(Some(signal));
+        }
+    });
+    Ok(stopped)
+}
+
+fn report(error: &anyhow::Error) {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        // Where stderr is gone nobody is left to tell.
+        let _ = error.print();
+        return;
+    }
+    // What was attached only for the exit status says nothing new.
+    let chain = error
+        .chain()
+        .filter(|part| !part.is::<wsbridge::ending::Cause>());
+    let parts: Vec<_> = chain.map(ToString::to_string).collect();
+    let _ = writeln!(std::io::stderr(), "wsbridge: {}", parts.join(": "));
+}
+
+fn start_logging(args: &Args) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (_, 0) => LevelFilter::INFO,
+        (_, 1) => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level);
+    match args.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).with_target(false).init(),
+        LogFormat::Text => builder.with_ansi(false).event_format(Line).init(),
+    }
+}
+
+/// Lines as other tools write them: `wsbridge: listening on ...`, the level only where it is a warning.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let level = match *event.metadata().level() {
+            tracing::Level::WARN => "warning: ",
+            tracing::Level::ERROR => "error: ",
+            _ => "",
+        };
+        write!(writer, "wsbridge: {level}")?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

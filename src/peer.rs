@@ -1,0 +1,314 @@
+//! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::buffer::LARGE;
+use crate::ending::Ending;
+use crate::framing::{Framed, Framing};
+use crate::message::Fragment;
+
+/// An open connection.
+pub enum Peer {
+    /// Bytes without boundaries, and how they are to be cut into messages.
+    Bytes(Box<dyn ByteStream>, Framing),
+    /// Messages.
+    Messages(Box<dyn MessageStream>),
+}
+
+impl Peer {
+    /// Makes messages of it: the one seam between bytes and messages.
+    pub fn into_messages(self) -> Box<dyn MessageStream> {
+        match self {
+            Peer::Bytes(stream, framing) => Box::new(Framed::new(stream, framing)),
+            Peer::Messages(stream) => stream,
+        }
+    }
+}
+
+/// A stream of bytes that can say how it ended and be told why it ends.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Says what the end of the stream meant; called after a read of 0 bytes.
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    /// Says what an error of a write meant. [`Ending::ReaderGone`] where that is a normal way to end.
+    fn write_failed(&self, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
+    /// Ends our direction, after all was written: a half-close, or a reset where `why` is an abort.
+    ///
+    /// # Errors
+    /// Those of the transport; the direction is over all the same.
+    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>>;
+
+    /// Whether this is the process's own input and output: the end of the one says nothing about the other.
+    fn is_local(&self) -> bool {
+        false
+    }
+}
+
+/// A stream of messages in both directions, with a close that says why.
+///
+/// Every method may be called again after `Pending`, and after an end: an ended direction stays ended.
+pub trait MessageStream: Send + Unpin {
+    /// Yields fragments, then exactly one end. There is no error channel: a reset is an ending.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
+
+    /// Ready when a fragment may be sent.
+    ///
+    /// # Errors
+    /// How our direction ended, where it did.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>>;
+
+    /// Takes a fragment, after [`poll_ready`](MessageStream::poll_ready) was ready.
+    ///
+    /// # Errors
+    /// How our direction ended, where it did.
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending>;
+
+    /// Ready when the transport has taken all that was sent, control frames of our own included.
+    ///
+    /// # Errors
+    /// How our direction ended, where it did.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>>;
+
+    /// Ends our direction and says why, after all was flushed.
+    ///
+    /// # Errors
+    /// How our direction had ended before, where it had.
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>>;
+
+    /// Bytes sent that the transport has not taken yet.
+    fn unsent(&self) -> usize;
+
+    /// Whether it may go on sending after we closed our direction (bytes: yes; WebSocket: only until its Close).
+    fn half_closes(&self) -> bool;
+
+    /// Whether this is the process's own input and output.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Whether it makes no difference to what is sent here where a message begins and ends.
+    fn ignores_boundaries(&self) -> bool {
+        false
+    }
+
+    /// Allows it to yield many messages as one fragment: the other side ignores boundaries.
+    fn merge_messages(&mut self) {}
+}
+
+/// What a direction yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A piece of a message.
+    Fragment(Fragment),
+    /// The end, once.
+    End(Ending),
+}
+
+/// Makes two message streams that are each other's other end, in memory.
+pub fn pipe() -> (Pipe, Pipe) {
+    let (one, other) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
+    (
+        Pipe {
+            incoming: one.clone(),
+            outgoing: other.clone(),
+        },
+        Pipe {
+            incoming: other,
+            outgoing: one,
+        },
+    )
+}
+
+/// One end of an in-memory connection, bounded in both directions. Endings pass through it unchanged.
+#[derive(Debug)]
+pub struct Pipe {
+    incoming: Arc<Queue>,
+    outgoing: Arc<Queue>,
+}
+
+/// Fragments that a queue holds at most.
+const QUEUED: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Queue(Mutex<QueueState>);
+
+#[derive(Debug, Default)]
+struct QueueState {
+    fragments: VecDeque<Fragment>,
+    bytes: usize,
+    end: Option<Ending>,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // Nothing panics while it is held; a poisoned state is a whole one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueueState {
+    fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Pipe {
+    /// Makes a stream that gives back what it is sent.
+    pub fn looped() -> Pipe {
+        let queue = Arc::new(Queue::default());
+        Pipe {
+            incoming: queue.clone(),
+            outgoing: queue,
+        }
+    }
+}
+
+impl MessageStream for Pipe {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut queue = self.incoming.lock();
+        if let Some(fragment) = queue.fragments.pop_front() {
+            queue.bytes -= fragment.payload.len();
+            queue.wake_writer();
+            return Poll::Ready(Event::Fragment(fragment));
+        }
+        if let Some(end) = &queue.end {
+            return Poll::Ready(Event::End(end.clone()));
+        }
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let mut queue = self.outgoing.lock();
+        if queue.reader_gone {
+            return Poll::Ready(Err(Ending::ReaderGone));
+        }
+        if queue.fragments.len() < QUEUED && queue.bytes < LARGE {
+            return Poll::Ready(Ok(()));
+        }
+        queue.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let mut queue = self.outgoing.lock();
+        if queue.reader_gone {
+            return Err(Ending::ReaderGone);
+        }
+        queue.bytes += fragment.payload.len();
+        queue.fragments.push_back(fragment);
+        queue.wake_reader();
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        let mut queue = self.outgoing.lock();
+        if queue.end.is_none() {
+            queue.end = Some(why.clone());
+        }
+        queue.wake_reader();
+        Poll::Ready(Ok(()))
+    }
+
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn half_closes(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let mut incoming = self.incoming.lock();
+        incoming.reader_gone = true;
+        incoming.fragments.clear();
+        incoming.wake_writer();
+        drop(incoming);
+        let mut outgoing = self.outgoing.lock();
+        if outgoing.end.is_none() {
+            outgoing.end = Some(Ending::Lost(crate::ending::Loss::NoClose));
+        }
+        outgoing.wake_reader();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ending::{Close, Loss};
+    use std::future::poll_fn;
+
+    async fn send(pipe: &mut Pipe, fragment: Fragment) -> Result<(), Ending> {
+        poll_fn(|cx| pipe.poll_ready(cx)).await?;
+        pipe.start_send(fragment)
+    }
+
+    #[tokio::test]
+    async fn a_pipe_keeps_fragments_and_endings_as_they_are() {
+        let (mut near, mut far) = pipe();
+        let piece = Fragment {
+            fin: false,
+            ..Fragment::text("a")
+        };
+        send(&mut near, piece.clone()).await.unwrap();
+        send(&mut near, Fragment::text("")).await.unwrap();
+        let why = Ending::Close(Close::new(4000, "done"));
+        poll_fn(|cx| near.poll_close(cx, &why)).await.unwrap();
+        for expected in [
+            Event::Fragment(piece),
+            Event::Fragment(Fragment::text("")),
+            Event::End(why.clone()),
+            Event::End(why),
+        ] {
+            assert_eq!(poll_fn(|cx| far.poll_next(cx)).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_bounded_and_a_dropped_end_is_noticed() {
+        let (mut near, mut far) = pipe();
+        let big = Fragment::binary(vec![0; LARGE]);
+        send(&mut near, big.clone()).await.unwrap();
+        poll_fn(|cx| {
+            assert!(near.poll_ready(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(
+            poll_fn(|cx| far.poll_next(cx)).await,
+            Event::Fragment(big.clone())
+        );
+        send(&mut near, big.clone()).await.unwrap();
+        drop(far);
+        assert_eq!(send(&mut near, big).await, Err(Ending::ReaderGone));
+        let next = poll_fn(|cx| near.poll_next(cx)).await;
+        assert_eq!(next, Event::End(Ending::Lost(Loss::NoClose)));
+    }
+}

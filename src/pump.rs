@@ -1,0 +1,540 @@
+//! The one pump: moves fragments both ways between two message streams and carries their endings across.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::ending::{Deadline, Ending, Stop};
+use crate::peer::{Event, MessageStream};
+
+/// Bytes that one poll moves before it lets other sessions run.
+const BYTES_A_POLL: usize = 256 * 1024;
+/// Fragments that one poll moves before it lets other sessions run.
+const FRAGMENTS_A_POLL: usize = 4096;
+/// How long a peer that takes nothing more is listened to, so that it can say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How a session waits and what it copies.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long an answer is waited for after an end: after the end of stdin, the quiet before our Close is sent;
+    /// after a peer's Close, how long the other side may go on sending before our Close answers it.
+    pub linger: Duration,
+    /// How long a peer may take to answer our Close, or to take anything of what is left for it.
+    pub close_timeout: Duration,
+    /// How long a session may go on after a stop.
+    pub drain: Duration,
+    /// How long nothing may move either way; `None` is for ever.
+    pub idle: Option<Duration>,
+    /// Whether the end of stdin leaves a WebSocket open.
+    pub keeps_open: bool,
+    /// What is copied from left to right.
+    pub left_to_right: Copied,
+    /// What is copied from right to left.
+    pub right_to_left: Copied,
+}
+
+/// How much of a direction is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// All of it.
+    All,
+    /// This many messages.
+    Messages(u64),
+    /// None of it: bytes are not read, messages are read and dropped.
+    Nothing,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            linger: Duration::from_secs(2),
+            close_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            idle: None,
+            keeps_open: false,
+            left_to_right: Copied::All,
+            right_to_left: Copied::All,
+        }
+    }
+}
+
+/// What has passed in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Whole messages.
+    pub messages: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// How a session went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How the left side ended.
+    pub left: Ending,
+    /// How the right side ended.
+    pub right: Ending,
+    /// What passed from left to right.
+    pub left_to_right: Counts,
+    /// What passed from right to left.
+    pub right_to_left: Counts,
+    /// Whether a stop ended it.
+    pub stopped: Option<Stop>,
+}
+
+impl Outcome {
+    /// The exit status of a single session: that of a stop, else the worse of both endings.
+    pub fn exit_status(&self) -> u8 {
+        if let Some(stop) = self.stopped {
+            return stop.exit_status();
+        }
+        // A side that ended because the other did repeats its status or has none of its own.
+        match (self.left.exit_status(), self.right.exit_status()) {
+            (left, 0) => left,
+            (0, right) => right,
+            (left, _) if self.left.is_abort() && !self.right.is_abort() => left,
+            (_, right) => right,
+        }
+    }
+}
+
+/// Pumps until both sides have ended, or a deadline has ended them. `stop` asks it to end soon and gracefully.
+///
+/// Nothing here knows an endpoint, a WebSocket or a socket.
+pub async fn pump(
+    mut left: Box<dyn MessageStream>,
+    mut right: Box<dyn MessageStream>,
+    options: &Options,
+    stop: impl Future<Output = Stop>,
+) -> Outcome {
+    if right.ignores_boundaries() && !matches!(options.left_to_right, Copied::Messages(_)) {
+        left.merge_messages();
+    }
+    if left.ignores_boundaries() && !matches!(options.right_to_left, Copied::Messages(_)) {
+        right.merge_messages();
+    }
+    let mut pump = Pump {
+        left: End::new(&mut *left, options.left_to_right),
+        right: End::new(&mut *right, options.right_to_left),
+        options,
+        stopped: None,
+        moved_at: Instant::now(),
+        timer: None,
+    };
+    let mut stop = pin!(stop);
+    poll_fn(|cx| {
+        if pump.stopped.is_none()
+            && let Poll::Ready(stop) = stop.as_mut().poll(cx)
+        {
+            pump.stop(stop);
+        }
+        pump.poll(cx)
+    })
+    .await;
+    pump.outcome()
+}
+
+struct Pump<'a> {
+    left: End<'a>,
+    right: End<'a>,
+    options: &'a Options,
+    stopped: Option<(Stop, Instant)>,
+    /// When something last moved; kept only while somebody waits for quiet.
+    moved_at: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// One side of the session.
+struct End<'a> {
+    stream: &'a mut dyn MessageStream,
+    /// How its direction ended, once it has.
+    said: Option<Ending>,
+    /// How it came to take no more, where it did, and when.
+    refused: Option<(Ending, Instant)>,
+    /// Whether it has been told that the other side ended.
+    told: Told,
+    /// Whether it will never yield anything again.
+    is_over: bool,
+    copied: Copied,
+    counts: Counts,
+}
+
+enum Told {
+    No,
+    /// Being told, since then, with so many bytes before the news.
+    Telling {
+        why: Ending,
+        since: Instant,
+        unsent: usize,
+    },
+    Done(Instant),
+}
+
+impl<'a> End<'a> {
+    fn new(stream: &'a mut dyn MessageStream, copied: Copied) -> End<'a> {
+        End {
+            stream,
+            said: None,
+            refused: None,
+            told: Told::No,
+            is_over: false,
+            copied,
+            counts: Counts::default(),
+        }
+    }
+
+    fn takes(&self) -> bool {
+        matches!(self.told, Told::No) && self.refused.is_none()
+    }
+
+    /// Whether its words matter though nobody takes them: a WebSocket's Close, the reason of a refusal.
+    fn is_listened_to(&self) -> bool {
+        let awaits_close = !self.stream.half_closes()
+            && (!matches!(self.told, Told::No) || self.copied == Copied::Nothing);
+        !self.is_over && (awaits_close || self.refused.is_some())
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.told, Told::Done(_)) && (self.is_over || self.stream.half_closes())
+    }
+
+    fn say(&mut self, ending: Ending) {
+        self.said.get_or_insert(ending);
+    }
+
+    fn refuse(&mut self, ending: Ending) {
+        self.refused.get_or_insert((ending, Instant::now()));
+    }
+
+    fn tell(&mut self, why: Ending) {
+        if matches!(self.told, Told::No) {
+            self.told = Told::Telling {
+                why,
+                since: Instant::now(),
+                unsent: self.stream.unsent(),
+            };
+        }
+    }
+
+    fn give_up(&mut self, deadline: Deadline) {
+        self.say(Ending::Deadline(deadline));
+        self.is_over = true;
+        self.told = Told::Done(Instant::now());
+    }
+
+    /// Moves what it has to say into `sink`, until it runs dry, the sink is full or the budget is spent.
+    fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+        let mut moved = false;
+        while !self.is_over && budget.is_left() {
+            let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
+            if delivers {
+                match sink.stream.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(ending)) => {
+                        sink.refuse(ending);
+                        moved = true;
+                        continue;
+                    }
+                    Poll::Pending => break,
+                }
+            } else if !self.is_listened_to() {
+                break;
+            }
+            let Poll::Ready(event) = self.stream.poll_next(cx) else {
+                break;
+            };
+            moved = true;
+            match event {
+                Event::End(ending) => {
+                    self.is_over = true;
+                    self.say(ending);
+                }
+                Event::Fragment(fragment) => {
+                    budget.spend(fragment.payload.len());
+                    if delivers {
+                        self.counts.bytes += fragment.payload.len() as u64;
+                        self.counts.messages += u64::from(fragment.fin);
+                        if self.copied == Copied::Messages(self.counts.messages) {
+                            self.say(Ending::Enough);
+                        }
+                        if let Err(ending) = sink.stream.start_send(fragment) {
+                            sink.refuse(ending);
+                        }
+                    }
+                }
+            }
+        }
+        // Out of budget there is more to come at once: it goes in the same write.
+        if sink.takes()
+            && budget.is_left()
+            && let Poll::Ready(Err(ending)) = sink.stream.poll_flush(cx)
+        {
+            sink.refuse(ending);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Goes on telling it that the other side ended.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> bool {
+        let Told::Telling { why, .. } = &self.told else {
+            return false;
+        };
+        let Poll::Ready(result) = self.stream.poll_close(cx, why) else {
+            return false;
+        };
+        if let Err(ending) = result {
+            self.refuse(ending);
+        }
+        self.told = Told::Done(Instant::now());
+        true
+    }
+
+    /// When it will have kept us waiting for too long, and for what; a slow reader that takes something has its time anew.
+    fn patience(&mut self, timeout: Duration) -> Option<(Instant, Deadline)> {
+        let left = self.stream.unsent();
+        match &mut self.told {
+            Told::Telling { since, unsent, .. } => {
+                if left < *unsent {
+                    (*unsent, *since) = (left, Instant::now());
+                }
+                Some((*since + timeout, Deadline::Stall))
+            }
+            Told::Done(at) if !self.is_over && !self.stream.half_closes() => {
+                Some((*at + timeout, Deadline::Close))
+            }
+            _ => None,
+        }
+    }
+}
+
+struct Budget {
+    bytes: usize,
+    fragments: usize,
+}
+
+impl Budget {
+    fn is_left(&self) -> bool {
+        self.bytes > 0 && self.fragments > 0
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.fragments -= 1;
+    }
+}
+
+impl Pump<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut forth = Budget {
+            bytes: BYTES_A_POLL,
+            fragments: FRAGMENTS_A_POLL,
+        };
+        let mut back = Budget { ..forth };
+        loop {
+            let mut moved = self.left.pour(&mut self.right, cx, &mut forth);
+            moved |= self.right.pour(&mut self.left, cx, &mut back);
+            if moved
+                && (self.options.idle.is_some()
+                    || self.left.said.is_some()
+                    || self.right.said.is_some())
+            {
+                self.moved_at = Instant::now();
+            }
+            let wake_at = self.decide();
+            moved |= self.left.poll_told(cx);
+            moved |= self.right.poll_told(cx);
+            if self.left.is_done() && self.right.is_done() {
+                return Poll::Ready(());
+            }
+            if !forth.is_left() || !back.is_left() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !moved && !self.poll_timer(wake_at, cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Decides who is told what; returns when time alone may change that.
+    fn decide(&mut self) -> Option<Instant> {
+        let mut wake_at = None;
+        let (options, stopping) = (self.options, self.stopped.is_some());
+        let quiet_since = self.moved_at;
+        let Pump { left, right, .. } = self;
+        earliest(&mut wake_at, refusal(left));
+        earliest(&mut wake_at, refusal(right));
+        earliest(
+            &mut wake_at,
+            consequence(left, right, options, stopping, quiet_since),
+        );
+        earliest(
+            &mut wake_at,
+            consequence(right, left, options, stopping, quiet_since),
+        );
+        for end in [left, right] {
+            if let Some((at, deadline)) = end.patience(options.close_timeout) {
+                if at <= Instant::now() {
+                    end.give_up(deadline);
+                    // Once more, for what follows from it.
+                    earliest(&mut wake_at, Some(Instant::now()));
+                } else {
+                    earliest(&mut wake_at, Some(at));
+                }
+            }
+        }
+        earliest(&mut wake_at, self.session_deadlines());
+        wake_at
+    }
+
+    /// The deadlines of the session as a whole: a stop's drain and the idle time.
+    fn session_deadlines(&mut self) -> Option<Instant> {
+        let mut wake_at = None;
+        if let Some((_, at)) = self.stopped {
+            let until = at + self.options.drain;
+            if until <= Instant::now() {
+                self.left.give_up(Deadline::Drain);
+                self.right.give_up(Deadline::Drain);
+            }
+            earliest(&mut wake_at, Some(until));
+        }
+        if let Some(idle) = self.options.idle
+            && (self.left.takes() || self.right.takes())
+        {
+            let until = self.moved_at + idle;
+            if until <= Instant::now() {
+                for end in [&mut self.left, &mut self.right] {
+                    end.say(Ending::Deadline(Deadline::Idle));
+                    end.tell(Ending::Deadline(Deadline::Idle));
+                }
+            }
+            earliest(&mut wake_at, Some(until));
+        }
+        wake_at
+    }
+
+    /// Waits for the next deadline; true when it has come.
+    fn poll_timer(&mut self, wake_at: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        let Some(at) = wake_at else {
+            return false;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        // One that is set too early is left to fire: most deadlines move on before they come.
+        while timer.deadline() > at || timer.as_mut().poll(cx).is_ready() {
+            if at <= Instant::now() {
+                return true;
+            }
+            timer.as_mut().reset(at);
+        }
+        false
+    }
+
+    /// Asks both sides to end: a WebSocket by a Close, so that it can still say what it has; bytes when nobody else is there to.
+    fn stop(&mut self, stop: Stop) {
+        self.stopped = Some((stop, Instant::now()));
+        let both_half_close = self.left.stream.half_closes() && self.right.stream.half_closes();
+        for end in [&mut self.left, &mut self.right] {
+            if both_half_close || !end.stream.half_closes() {
+                end.tell(Ending::Stopped(stop));
+            }
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let stopped = self.stopped.map(|(stop, _)| stop);
+        let ending = |end: &End<'_>| end.said.clone().unwrap_or(Ending::Abandoned);
+        Outcome {
+            left: ending(&self.left),
+            right: ending(&self.right),
+            left_to_right: self.left.counts,
+            right_to_left: self.right.counts,
+            stopped,
+        }
+    }
+}
+
+fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
+    *wake_at = match (*wake_at, at) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+}
+
+/// What follows from a side that takes nothing more: it may say why, and then it has ended.
+fn refusal(end: &mut End<'_>) -> Option<Instant> {
+    let (refused, at) = end.refused.clone()?;
+    end.told = Told::Done(at);
+    // A WebSocket that was closed and shut down has sent its Close before our writes fail.
+    let has_last_words = end.said.is_none() && refused.is_abort() && !end.stream.is_local();
+    if has_last_words && Instant::now() < at + LAST_WORDS {
+        return Some(at + LAST_WORDS);
+    }
+    end.is_over = true;
+    let was_clean = end.said.as_ref().is_none_or(|said| !said.is_abort());
+    if was_clean && (end.said.is_none() || end.stream.half_closes()) {
+        // Its own end was clean, and yet it did not take all that it was sent.
+        end.said = Some(refused);
+    }
+    None
+}
+
+/// What follows for `other` from the end of `end`.
+fn consequence(
+    end: &mut End<'_>,
+    other: &mut End<'_>,
+    options: &Options,
+    stopping: bool,
+    quiet_since: Instant,
+) -> Option<Instant> {
+    let said = end.said.clone()?;
+    if said.is_abort() {
+        // Both of its directions are gone.
+        end.tell(said.clone());
+        other.tell(said);
+        return None;
+    }
+    let waits_for_answers = end.stream.is_local()
+        && !other.stream.half_closes()
+        && other.said.is_none()
+        && other.copied != Copied::Nothing
+        && matches!(said, Ending::Eof | Ending::Enough)
+        && !stopping;
+    if waits_for_answers && matches!(other.told, Told::No) {
+        let until = quiet_since + options.linger;
+        if options.keeps_open {
+            return None;
+        }
+        if Instant::now() < until {
+            return Some(until);
+        }
+    }
+    other.tell(said);
+    // A WebSocket that closed is answered when the other side has ended too, or has had its time.
+    let awaits_reply = !end.stream.half_closes() && matches!(end.told, Told::No);
+    let sends_on = other.said.is_none() && !other.is_over && other.copied != Copied::Nothing;
+    if awaits_reply && other.said.is_none() {
+        if end.said == Some(Ending::Enough) && sends_on {
+            return None;
+        }
+        let Told::Done(at) = other.told else {
+            return None;
+        };
+        let until = at + options.linger;
+        if !other.stream.is_local() && Instant::now() < until {
+            return Some(until);
+        }
+        other.say(Ending::Abandoned);
+        end.tell(Ending::Abandoned);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! The one table of what the tool speaks, and how a typed word is found in it.
+
+use anyhow::Result;
+
+use crate::address::{Address, AddressError, nearest};
+use crate::endpoint::{Endpoint, Scheme, Settings, echo, literal, null, stdio, tcp, unix, ws};
+
+/// Every kind of endpoint, a line each.
+pub const SCHEMES: &[&Scheme] = &[
+    &ws::LISTEN,
+    &ws::DIAL,
+    &tcp::DIAL,
+    &tcp::LISTEN,
+    &unix::DIAL,
+    &unix::LISTEN,
+    &stdio::SCHEME,
+    &echo::SCHEME,
+    &null::SCHEME,
+    &literal::SCHEME,
+];
+
+/// Words of other tools and the way that serves the same here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "wss",
+        "TLS is not built in yet; put a TLS client such as 'socat' between: ws-l: and tcp: carry its bytes",
+    ),
+    ("http", "a WebSocket is written ws://"),
+    ("https", "a WebSocket is written ws://"),
+    (
+        "open-fd",
+        "use '-' with a redirection: wsbridge - RIGHT 0<&3 1>&3",
+    ),
+    (
+        "readfile",
+        "use '-' with a redirection: wsbridge - RIGHT <FILE",
+    ),
+    (
+        "writefile",
+        "use '-' with a redirection: wsbridge - RIGHT >FILE",
+    ),
+    (
+        "appendfile",
+        "use '-' with a redirection: wsbridge - RIGHT >>FILE",
+    ),
+    ("clogged", "use 'null:' to take everything and say nothing"),
+];
+
+/// Finds the scheme of an address by its first word, without regard to case.
+pub fn find(text: &str) -> Option<&'static Scheme> {
+    let word = Address::word_of(text).to_ascii_lowercase();
+    let has_colon = text.len() > word.len();
+    let found = SCHEMES
+        .iter()
+        .find(|scheme| scheme.names.contains(&word.as_str()));
+    found.copied().filter(|_| has_colon || text == "-")
+}
+
+/// Makes the endpoint of an address.
+///
+/// # Errors
+/// An unknown word with the nearest known one, a malformed place, an unknown option.
+pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
+    match find(text) {
+        Some(scheme) => (scheme.build)(&Address::parse(text, scheme.is_raw), settings),
+        None => Err(unknown(text).into()),
+    }
+}
+
+fn unknown(text: &str) -> AddressError {
+    let word = Address::word_of(text);
+    let lower = word.to_ascii_lowercase();
+    let known = SCHEMES
+        .iter()
+        .flat_map(|scheme| scheme.names.iter().copied());
+    let shown: String = word.chars().take(60).flat_map(char::escape_debug).collect();
+    let what = if word.len() == text.len() {
+        match SCHEMES
+            .iter()
+            .find(|scheme| scheme.names.contains(&lower.as_str()))
+        {
+            Some(scheme) => format!("'{shown}' is written with a colon: {}", scheme.syntax),
+            None if text.parse::<u16>().is_ok() => {
+                format!(
+                    "'{shown}' is no endpoint; to serve on a port write ws-l:{shown} or -s {shown}"
+                )
+            }
+            None => format!("'{shown}' is no endpoint; a WebSocket server is written ws://{shown}"),
+        }
+    } else if let Some((_, instead)) = ELSEWHERE.iter().find(|row| row.0 == lower) {
+        format!("there is no endpoint '{shown}:'; {instead}")
+    } else if let Some(near) = nearest(word, known) {
+        format!("unknown endpoint '{shown}:'; did you mean '{near}:'?")
+    } else if text[word.len() + 1..]
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_digit())
+    {
+        format!(
+            "unknown endpoint '{shown}:'; a host and port are written tcp:{text} or ws://{text}"
+        )
+    } else {
+        let names: Vec<_> = SCHEMES.iter().map(|scheme| scheme.names[0]).collect();
+        format!("unknown endpoint '{shown}:'; there is: {}", names.join(" "))
+    };
+    AddressError {
+        what,
+        text: text.to_owned(),
+        at: 0..word.len(),
+        is_usage: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_in_the_table_twice() {
+        let mut words: Vec<_> = SCHEMES.iter().flat_map(|scheme| scheme.names).collect();
+        words.extend(ELSEWHERE.iter().map(|row| &row.0));
+        let count = words.len();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), count);
+    }
+
+    #[test]
+    fn websocat_spellings_are_understood() {
+        for text in [
+            "ws-listen:8080",
+            "listen-ws:127.0.0.1:8080",
+            "l-ws:1",
+            "TCP-LISTEN:1",
+            "tcp-l:1",
+            "listen-tcp:1",
+            "tcp-connect:h:1",
+            "connect-tcp:h:1",
+            "c-tcp:h:1",
+            "tcp-c:h:1",
+            "unix-listen:/a",
+            "l-unix:/a",
+            "unix-connect:/a",
+            "abstract-connect:a",
+            "abstract-listen:a",
+            "abstract:a",
+            "stdio:",
+            "-",
+            "inetd:",
+            "mirror:",
+            "literal:x",
+        ] {
+            assert!(build(text, &Settings::default()).is_ok(), "{text}");
+        }
+    }
+
+    #[track_caller]
+    fn wrong(text: &str, what: &str) {
+        let error = build(text, &Settings::default()).err().unwrap();
+        let error = error.downcast_ref::<AddressError>().unwrap();
+        assert_eq!((error.what.as_str(), error.exit_status()), (what, 2));
+    }
+
+    #[test]
+    fn an_unknown_word_gets_help() {
+        wrong(
+            "tpc:localhost:1",
+            "unknown endpoint 'tpc:'; did you mean 'tcp:'?",
+        );
+        wrong(
+            "localhost:8080",
+            "unknown endpoint 'localhost:'; a host and port are written tcp:localhost:8080 or ws://localhost:8080",
+        );
+        wrong(
+            "example.com",
+            "'example.com' is no endpoint; a WebSocket server is written ws://example.com",
+        );
+        wrong("echo", "'echo' is written with a colon: echo:");
+        wrong(
+            "8080",
+            "'8080' is no endpoint; to serve on a port write ws-l:8080 or -s 8080",
+        );
+        wrong(
+            "ws-l:1,pth=/a",
+            "unknown option 'pth' for ws-l:; did you mean 'path'?",
+        );
+        wrong("echo:,x", "unknown option 'x' for echo:; it takes none");
+    }
+}

@@ -1,0 +1,277 @@
+//! One pair: both sides are opened, joined by the pump, and accounted for in one closing line.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+use tracing::{Level, debug, info, warn};
+
+use crate::address::parse_duration;
+use crate::caller::Caller;
+use crate::ending::{Cause, Deadline, Ending, Stop};
+use crate::endpoint::{Accept, Dial, Endpoint, Offer};
+use crate::peer::{MessageStream, Peer, pipe};
+use crate::pump::{self, Copied, Outcome, pump};
+
+/// How long an answer is waited for when one side is standard input.
+const LOCAL_LINGER: Duration = Duration::from_secs(1);
+
+/// Options of every session.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Endings")]
+pub struct Options {
+    /// Wait this long for answers after an end (1s with stdin, else 2s)
+    ///
+    /// After the end of stdin a WebSocket is closed when nothing has come for this time; 0 closes at once. After the peer's
+    /// Close the other side may go on sending for this time before our Close answers it.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub linger: Option<Duration>,
+    /// Wait this long for the answer to our Close
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub close_timeout: Duration,
+    /// Do not close the WebSocket at the end of stdin
+    #[arg(long, short = 'n')]
+    pub no_close: bool,
+    /// End a session in which nothing has moved for this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub idle: Option<Duration>,
+    /// Give sessions this long to end after a signal
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub drain: Duration,
+    /// Accepted for websocat's sake: what it asks for is always so
+    #[arg(long, short = 'E', hide_short_help = true)]
+    pub exit_on_eof: bool,
+    /// Copy from left to right only
+    #[arg(long, short = 'u', conflicts_with = "unidirectional_reverse")]
+    pub unidirectional: bool,
+    /// Copy from right to left only
+    #[arg(long, short = 'U')]
+    pub unidirectional_reverse: bool,
+    /// Copy one message in each direction, then end
+    #[arg(long, short = '1')]
+    pub one_message: bool,
+}
+
+impl Options {
+    fn copied(&self, is_off: bool) -> Copied {
+        match (is_off, self.one_message) {
+            (true, _) => Copied::Nothing,
+            (_, true) => Copied::Messages(1),
+            _ => Copied::All,
+        }
+    }
+
+    fn of_pump(&self, is_local: bool) -> pump::Options {
+        let own = pump::Options::default();
+        pump::Options {
+            linger: self
+                .linger
+                .unwrap_or(if is_local { LOCAL_LINGER } else { own.linger }),
+            close_timeout: self.close_timeout,
+            drain: self.drain,
+            idle: self.idle.filter(|idle| !idle.is_zero()),
+            keeps_open: self.no_close,
+            left_to_right: self.copied(self.unidirectional_reverse),
+            right_to_left: self.copied(self.unidirectional),
+        }
+    }
+}
+
+/// The right side, ready to be opened once per session.
+pub enum Right {
+    /// It is dialled.
+    Dial(Arc<dyn Dial>),
+    /// It listens, and each session takes its next caller.
+    Accept(Mutex<Box<dyn Accept>>),
+}
+
+impl Right {
+    /// Makes the right side ready: a listener is bound and announced.
+    ///
+    /// # Errors
+    /// What could not be bound.
+    pub async fn prepare(endpoint: &Endpoint) -> Result<Right> {
+        match endpoint {
+            Endpoint::Dial(dial) => Ok(Right::Dial(dial.clone())),
+            Endpoint::Listen(listen) => {
+                let accept = listen.bind().await?;
+                info!("listening on {}", accept.places().join(" and "));
+                Ok(Right::Accept(Mutex::new(accept)))
+            }
+        }
+    }
+
+    /// Whether no further session can be served.
+    pub fn is_spent(&self) -> bool {
+        matches!(self, Right::Dial(dial) if dial.is_spent())
+    }
+
+    async fn open(&self, caller: &Caller) -> Result<Peer> {
+        let accept = match self {
+            Right::Dial(dial) => return dial.dial(caller).await,
+            Right::Accept(accept) => accept,
+        };
+        loop {
+            let handshake = accept.lock().await.accept().await.context("accepting")?;
+            match handshake.shake().await {
+                Ok(Some(offer)) => return offer.accept().await,
+                Ok(None) => {}
+                Err(error) => debug!("{error:#}"),
+            }
+        }
+    }
+}
+
+/// What all sessions of a bridge share.
+pub struct Shared {
+    /// The right side.
+    pub right: Right,
+    /// How sessions wait and what they copy.
+    pub options: Options,
+    /// Told when the bridge is to stop.
+    pub stop: watch::Receiver<Option<Stop>>,
+    /// Sessions that a stop had to cut.
+    pub cut: AtomicUsize,
+}
+
+/// Waits until the bridge is told to stop.
+pub async fn stopped(mut stop: watch::Receiver<Option<Stop>>) -> Stop {
+    loop {
+        if let Some(stop) = *stop.borrow_and_update() {
+            return stop;
+        }
+        if stop.changed().await.is_err() {
+            // Nobody is left who could say so.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Serves one caller: opens the right side for it, answers it, and pumps. `None` where no session came about.
+pub async fn serve(mut offer: Box<dyn Offer>, shared: &Shared) -> Option<Outcome> {
+    let caller = offer.caller().clone();
+    let (left, right) = if offer.is_accepted_first() {
+        let left = accept(offer, &caller).await?;
+        let right = match Box::pin(shared.right.open(&caller)).await {
+            Ok(right) => right.into_messages(),
+            Err(error) => {
+                warn!(%caller, "{error:#}");
+                unreachable(Cause::of(&error).unwrap_or(Cause::Refused)).await
+            }
+        };
+        (left, right)
+    } else {
+        let opened = tokio::select! {
+            biased;
+            opened = Box::pin(shared.right.open(&caller)) => opened,
+            _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
+            () = offer.gone() => {
+                debug!(%caller, "the caller went away before the other side was open");
+                return None;
+            }
+        };
+        let right = match opened {
+            Ok(right) => right.into_messages(),
+            Err(error) => {
+                warn!(%caller, "{error:#}");
+                let cause = Cause::of(&error).unwrap_or(Cause::Refused);
+                offer.refuse(cause, format!("{error:#}")).await;
+                return None;
+            }
+        };
+        (accept(offer, &caller).await?, right)
+    };
+    debug!(%caller, "open");
+    Some(join(left, right, &caller, shared, Level::INFO).await)
+}
+
+async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Option<Box<dyn MessageStream>> {
+    match offer.accept().await {
+        Ok(left) => Some(left.into_messages()),
+        Err(error) => {
+            debug!(%caller, "{error:#}");
+            None
+        }
+    }
+}
+
+/// A right side that only says why there is none.
+async fn unreachable(cause: Cause) -> Box<dyn MessageStream> {
+    let (near, mut far) = pipe();
+    let why = Ending::Unreachable(cause);
+    // A pipe takes its end at once.
+    let _ = std::future::poll_fn(|cx| far.poll_close(cx, &why)).await;
+    Box::new(near)
+}
+
+/// Runs the one session of a left side that dials.
+///
+/// # Errors
+/// Which side could not be opened, and why.
+pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+    let caller = Caller::new("left");
+    let open = async {
+        let left = left.dial(&caller).await?.into_messages();
+        anyhow::Ok((left, shared.right.open(&caller).await?.into_messages()))
+    };
+    let (left, right) = tokio::select! {
+        biased;
+        opened = open => opened?,
+        stop = stopped(shared.stop.clone()) => return Ok(Outcome {
+            left: Ending::Abandoned,
+            right: Ending::Abandoned,
+            left_to_right: pump::Counts::default(),
+            right_to_left: pump::Counts::default(),
+            stopped: Some(stop),
+        }),
+    };
+    Ok(join(left, right, &caller, shared, Level::DEBUG).await)
+}
+
+/// Pumps, and writes the closing line.
+async fn join(
+    left: Box<dyn MessageStream>,
+    right: Box<dyn MessageStream>,
+    caller: &Caller,
+    shared: &Shared,
+    level: Level,
+) -> Outcome {
+    let begun = Instant::now();
+    let options = shared.options.of_pump(left.is_local() || right.is_local());
+    let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
+    let is_cut = |ending: &Ending| *ending == Ending::Deadline(Deadline::Drain);
+    if is_cut(&outcome.left) || is_cut(&outcome.right) {
+        shared.cut.fetch_add(1, Ordering::Relaxed);
+    }
+    log(&outcome, caller, begun.elapsed(), level);
+    outcome
+}
+
+fn log(outcome: &Outcome, caller: &Caller, took: Duration, level: Level) {
+    let (forth, back) = (outcome.left_to_right, outcome.right_to_left);
+    // The macro wants its level to be a constant.
+    macro_rules! closing_line {
+        ($macro:ident) => {
+            $macro!(
+                %caller,
+                left = %outcome.left,
+                right = %outcome.right,
+                bytes_right = forth.bytes,
+                messages_right = forth.messages,
+                bytes_left = back.bytes,
+                messages_left = back.messages,
+                seconds = format!("{:.3}", took.as_secs_f64()),
+                "closed"
+            )
+        };
+    }
+    if level == Level::INFO {
+        closing_line!(info);
+    } else {
+        closing_line!(debug);
+    }
+}

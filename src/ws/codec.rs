@@ -1,0 +1,477 @@
+//! RFC 6455 frames without I/O: judges each header before its payload and hands out payload as it arrives.
+//!
+//! Nothing here allocates for a length that a header claims.
+
+use bytes::{Buf, BytesMut};
+
+use super::mask::{self, Key};
+use crate::ending::{Close, Violation};
+use crate::message::{Fragment, Kind};
+use crate::utf8::Utf8;
+
+/// Bytes of a frame up to which its payload is handed out whole, so that short messages stay in one piece.
+const WHOLE: u64 = 16 * 1024;
+/// The longest header: two bytes, a 64-bit length and a masking key.
+pub const MAX_HEADER: usize = 14;
+
+/// Which end of the connection we are: a client masks what it sends (RFC 6455 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We opened the connection.
+    Client,
+    /// We accepted it.
+    Server,
+}
+
+/// What a frame is (RFC 6455 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpCode {
+    /// 0x0: more of the message that was begun.
+    Continuation,
+    /// 0x1 or 0x2: the begin of a message.
+    Data(Kind),
+    /// 0x8.
+    Close,
+    /// 0x9.
+    Ping,
+    /// 0xA.
+    Pong,
+}
+
+impl OpCode {
+    fn from_bits(bits: u8) -> Option<OpCode> {
+        Some(match bits {
+            0x0 => OpCode::Continuation,
+            0x1 => OpCode::Data(Kind::Text),
+            0x2 => OpCode::Data(Kind::Binary),
+            0x8 => OpCode::Close,
+            0x9 => OpCode::Ping,
+            0xA => OpCode::Pong,
+            _ => return None,
+        })
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            OpCode::Continuation => 0x0,
+            OpCode::Data(Kind::Text) => 0x1,
+            OpCode::Data(Kind::Binary) => 0x2,
+            OpCode::Close => 0x8,
+            OpCode::Ping => 0x9,
+            OpCode::Pong => 0xA,
+        }
+    }
+
+    fn is_control(self) -> bool {
+        matches!(self, OpCode::Close | OpCode::Ping | OpCode::Pong)
+    }
+}
+
+/// The payload of a control frame, at most 125 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Control {
+    bytes: [u8; 125],
+    len: u8,
+}
+
+impl Control {
+    /// Copies a payload; what is over 125 bytes is left out.
+    pub fn new(payload: &[u8]) -> Control {
+        let mut bytes = [0; 125];
+        let len = payload.len().min(125);
+        bytes[..len].copy_from_slice(&payload[..len]);
+        Control {
+            bytes,
+            len: u8::try_from(len).unwrap_or(125),
+        }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Control({:?})", self.payload())
+    }
+}
+
+/// What the decoder finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A piece of a message.
+    Fragment(Fragment),
+    /// A ping, to be answered with the same payload (RFC 6455 5.5.2).
+    Ping(Control),
+    /// A pong.
+    Pong(Control),
+    /// The Close; nothing comes after it (RFC 6455 5.5.1).
+    Close(Close),
+}
+
+/// A judged header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    fin: bool,
+    opcode: OpCode,
+    key: Option<Key>,
+    len: u64,
+}
+
+/// Makes messages of the bytes of one direction of a connection.
+#[derive(Debug)]
+pub struct Decoder {
+    role: Role,
+    merges: bool,
+    /// The message that was begun and not finished.
+    message: Option<Kind>,
+    utf8: Utf8,
+    frame: Option<Frame>,
+    failed: Option<Violation>,
+}
+
+/// The data frame that is being read.
+#[derive(Debug)]
+struct Frame {
+    fin: bool,
+    key: Option<Key>,
+    /// Bytes of its payload not looked at yet.
+    left: u64,
+    /// Bytes at the front of the buffer that are its payload, unmasked and judged, but not handed out yet.
+    held: usize,
+    is_whole: bool,
+}
+
+fn violation(code: u16, reason: &'static str) -> Violation {
+    Violation { code, reason }
+}
+
+impl Decoder {
+    /// Makes a decoder for what the peer of a `role` sends.
+    pub fn new(role: Role) -> Decoder {
+        Decoder {
+            role,
+            merges: false,
+            message: None,
+            utf8: Utf8::default(),
+            frame: None,
+            failed: None,
+        }
+    }
+
+    /// From now on the payloads of many frames are moved together and handed out as one fragment.
+    pub fn merge_messages(&mut self) {
+        self.merges = true;
+    }
+
+    /// Takes the next item from the front of `buf`; `None` is a wish for more bytes. `full` says that no more will
+    /// come before some are taken.
+    ///
+    /// # Errors
+    /// What the peer did wrong. What it had sent rightly before has been handed out; nothing comes after.
+    pub fn next(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
+        if let Some(violation) = self.failed {
+            return Err(violation);
+        }
+        let result = if self.merges {
+            self.next_merged(buf)
+        } else {
+            self.next_piece(buf, full)
+        };
+        result.inspect_err(|violation| self.failed = Some(*violation))
+    }
+
+    fn next_piece(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
+        loop {
+            if self.frame.is_none() {
+                let Some((header, header_len)) = self.judge(buf)? else {
+                    return Ok(None);
+                };
+                if header.opcode.is_control() {
+                    return control(buf, &header, header_len);
+                }
+                buf.advance(header_len);
+                self.begin(&header);
+            }
+            let Some(kind) = self.message else {
+                return Ok(None);
+            };
+            let Some(frame) = &mut self.frame else {
+                return Ok(None);
+            };
+            let fresh = &mut buf[frame.held..];
+            let len = usize::try_from(frame.left).map_or(fresh.len(), |left| left.min(fresh.len()));
+            if let Some(key) = &mut frame.key {
+                mask::apply(&mut fresh[..len], key);
+            }
+            if kind == Kind::Text {
+                check_text(&mut self.utf8, &fresh[..len])?;
+            }
+            frame.left -= len as u64;
+            frame.held += len;
+            let is_read = frame.left == 0;
+            if !is_read && (frame.held == 0 || (frame.is_whole && !full)) {
+                return Ok(None);
+            }
+            let fin = is_read && frame.fin;
+            let payload = buf.split_to(frame.held);
+            frame.held = 0;
+            if is_read {
+                self.finish_frame(fin)?;
+            }
+            // A piece without bytes that ends nothing says nothing.
+            if fin || !payload.is_empty() {
+                return Ok(Some(Item::Fragment(Fragment { kind, fin, payload })));
+            }
+        }
+    }
+
+    /// Moves the payloads of all frames in the buffer together, over the headers between them.
+    fn next_merged(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, Violation> {
+        let (mut kept, mut at) = (0, 0);
+        let mut last_kind = Kind::Binary;
+        loop {
+            if self.frame.is_none() {
+                let judged = match self.judge(&buf[at..]) {
+                    Ok(judged) => judged,
+                    Err(violation) if kept > 0 => {
+                        self.failed = Some(violation);
+                        None
+                    }
+                    Err(violation) => return Err(violation),
+                };
+                let Some((header, header_len)) = judged else {
+                    break;
+                };
+                if header.opcode.is_control() {
+                    if kept > 0 {
+                        break;
+                    }
+                    buf.advance(at);
+                    return control(buf, &header, header_len);
+                }
+                at += header_len;
+                self.begin(&header);
+            }
+            let (Some(kind), Some(frame)) = (self.message, &mut self.frame) else {
+                break;
+            };
+            last_kind = kind;
+            let here = buf.len() - at;
+            let len = usize::try_from(frame.left).map_or(here, |left| left.min(here));
+            if kept != at {
+                buf.copy_within(at..at + len, kept);
+            }
+            let payload = &mut buf[kept..kept + len];
+            if let Some(key) = &mut frame.key {
+                mask::apply(payload, key);
+            }
+            frame.left -= len as u64;
+            let (is_read, fin) = (frame.left == 0, frame.fin);
+            let mut judged = Ok(());
+            if kind == Kind::Text {
+                judged = check_text(&mut self.utf8, payload);
+            }
+            if judged.is_ok() && is_read {
+                judged = self.finish_frame(fin);
+            }
+            if let Err(violation) = judged {
+                self.failed = Some(violation);
+                if kept == 0 {
+                    return Err(violation);
+                }
+                break;
+            }
+            at += len;
+            kept += len;
+            if !is_read {
+                break;
+            }
+        }
+        let payload = buf.split_to(kept);
+        buf.advance(at - kept);
+        let merged = Fragment {
+            kind: last_kind,
+            fin: true,
+            payload,
+        };
+        Ok((kept > 0).then_some(Item::Fragment(merged)))
+    }
+
+    fn begin(&mut self, header: &Header) {
+        if let OpCode::Data(kind) = header.opcode {
+            self.message = Some(kind);
+        }
+        self.frame = Some(Frame {
+            fin: header.fin,
+            key: header.key,
+            left: header.len,
+            held: 0,
+            is_whole: header.len <= WHOLE,
+        });
+    }
+
+    fn finish_frame(&mut self, fin: bool) -> Result<(), Violation> {
+        self.frame = None;
+        if fin {
+            self.message = None;
+            if !self.utf8.is_complete() {
+                return Err(violation(1007, "not-utf8"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the header at the front of `bytes`, as soon as there is enough of it; returns it and its length.
+    fn judge(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
+        let &[first, second, ref rest @ ..] = bytes else {
+            return Ok(None);
+        };
+        let opcode = OpCode::from_bits(first & 0x0F).ok_or(violation(1002, "opcode"))?;
+        let (fin, is_masked, short_len) = (first & 0x80 != 0, second & 0x80 != 0, second & 0x7F);
+        if first & 0x70 != 0 {
+            return Err(violation(1002, "reserved-bits"));
+        }
+        if opcode.is_control() && !fin {
+            return Err(violation(1002, "fragmented-control"));
+        }
+        if opcode.is_control() && short_len > 125 {
+            return Err(violation(1002, "long-control"));
+        }
+        if is_masked != (self.role == Role::Server) {
+            return Err(violation(1002, "mask"));
+        }
+        match (opcode, self.message) {
+            (OpCode::Continuation, None) => return Err(violation(1002, "continuation")),
+            (OpCode::Data(_), Some(_)) => return Err(violation(1002, "interleaved-message")),
+            _ => {}
+        }
+        let (len, rest) = match short_len {
+            126 => {
+                let Some((len, rest)) = rest.split_first_chunk::<2>() else {
+                    return Ok(None);
+                };
+                (u64::from(u16::from_be_bytes(*len)), rest)
+            }
+            127 => {
+                let Some((len, rest)) = rest.split_first_chunk::<8>() else {
+                    return Ok(None);
+                };
+                (u64::from_be_bytes(*len), rest)
+            }
+            short => (u64::from(short), rest),
+        };
+        // RFC 6455 5.2: the most significant bit is 0, and the shortest form is used.
+        let least = [126, 1 << 16][usize::from(short_len == 127)];
+        if len >> 63 != 0 || (short_len > 125 && len < least) {
+            return Err(violation(1002, "length"));
+        }
+        let (key, rest) = match (is_masked, rest.split_first_chunk::<4>()) {
+            (false, _) => (None, rest),
+            (true, Some((key, rest))) => (Some(*key), rest),
+            (true, None) => return Ok(None),
+        };
+        let header = Header {
+            fin,
+            opcode,
+            key,
+            len,
+        };
+        Ok(Some((header, bytes.len() - rest.len())))
+    }
+}
+
+fn check_text(utf8: &mut Utf8, bytes: &[u8]) -> Result<(), Violation> {
+    utf8.feed(bytes).map_err(|_| violation(1007, "not-utf8"))
+}
+
+/// Reads a whole control frame, if it is there.
+fn control(
+    buf: &mut BytesMut,
+    header: &Header,
+    header_len: usize,
+) -> Result<Option<Item>, Violation> {
+    // Judged to be at most 125.
+    let len = usize::try_from(header.len).unwrap_or(125);
+    if buf.len() < header_len + len {
+        return Ok(None);
+    }
+    let mut control = Control::new(&buf[header_len..header_len + len]);
+    buf.advance(header_len + len);
+    if let Some(mut key) = header.key {
+        mask::apply(&mut control.bytes[..len], &mut key);
+    }
+    Ok(Some(match header.opcode {
+        OpCode::Ping => Item::Ping(control),
+        OpCode::Pong => Item::Pong(control),
+        _ => Item::Close(parse_close(control.payload())?),
+    }))
+}
+
+/// Whether a code may stand in a Close frame: 1000-1003, 1007-1014 and 3000-4999 (RFC 6455 7.4, IANA's registry).
+pub fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+fn parse_close(payload: &[u8]) -> Result<Close, Violation> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return match payload {
+            [] => Ok(Close::empty()),
+            _ => Err(violation(1002, "close-length")),
+        };
+    };
+    let code = u16::from_be_bytes(*code);
+    if !is_close_code(code) {
+        return Err(violation(1002, "close-code"));
+    }
+    let reason = std::str::from_utf8(reason).map_err(|_| violation(1007, "not-utf8"))?;
+    Ok(Close::new(code, reason))
+}
+
+/// Writes a header into `into` and returns its length, 2 to 14 bytes.
+pub fn encode_header(
+    opcode: OpCode,
+    fin: bool,
+    len: usize,
+    key: Option<Key>,
+    into: &mut [u8; MAX_HEADER],
+) -> usize {
+    into[0] = opcode.bits() | if fin { 0x80 } else { 0 };
+    let mask_bit = if key.is_some() { 0x80 } else { 0 };
+    let mut at = match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(short @ ..=125), _) => {
+            into[1] = mask_bit | short;
+            2
+        }
+        (_, Ok(medium)) => {
+            into[1] = mask_bit | 126;
+            into[2..4].copy_from_slice(&medium.to_be_bytes());
+            4
+        }
+        _ => {
+            into[1] = mask_bit | 127;
+            into[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    };
+    if let Some(key) = key {
+        into[at..at + 4].copy_from_slice(&key);
+        at += 4;
+    }
+    at
+}
+
+/// Makes the body of a Close frame.
+pub fn close_body(close: &Close) -> Control {
+    let Some(code) = close.code else {
+        return Control::new(&[]);
+    };
+    let mut body = code.to_be_bytes().to_vec();
+    body.extend_from_slice(close.reason.as_bytes());
+    Control::new(&body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! Masking (RFC 6455 5.3): the XOR of a payload with a four-byte key, and where the keys come from.
+
+use rand::RngExt;
+
+/// A masking key, turned so that its first byte is for the next byte of the payload.
+pub type Key = [u8; 4];
+
+/// Draws a fresh key: from a CSPRNG that is seeded by the system and produces keys in blocks (RFC 6455 10.3).
+pub fn fresh_key() -> Key {
+    rand::rng().random()
+}
+
+/// Masks or unmasks `bytes` in place and turns the key by their length, ready for the bytes that follow.
+pub fn apply(bytes: &mut [u8], key: &mut Key) {
+    let mut wide = [0; 32];
+    for part in wide.as_chunks_mut::<4>().0 {
+        *part = *key;
+    }
+    let turn = bytes.len() % 4;
+    let (blocks, rest) = bytes.as_chunks_mut::<32>();
+    for block in blocks {
+        for (byte, mask) in block.iter_mut().zip(wide) {
+            *byte ^= mask;
+        }
+    }
+    for (byte, mask) in rest.iter_mut().zip(wide) {
+        *byte ^= mask;
+    }
+    key.rotate_left(turn);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    proptest! {
+        #[test]
+        fn any_pieces_are_masked_as_the_definition_says(key: Key, bytes: Vec<u8>, cut: prop::sample::Index) {
+            let expected: Vec<u8> = bytes.iter().zip(0..).map(|(byte, i): (_, usize)| byte ^ key[i % 4]).collect();
+            let mut masked = bytes.clone();
+            let (head, tail) = masked.split_at_mut(cut.index(bytes.len() + 1));
+            let mut turned = key;
+            apply(head, &mut turned);
+            apply(tail, &mut turned);
+            prop_assert_eq!(masked, expected);
+        }
+    }
+
+    #[test]
+    fn keys_are_fresh() {
+        let keys: HashSet<Key> = (0..1000).map(|_| fresh_key()).collect();
+        assert!(keys.len() > 990);
+    }
+}

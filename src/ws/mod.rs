@@ -1,0 +1,8 @@
+//! WebSocket (RFC 6455) over any byte stream: the frame codec and the message stream made of it.
+
+pub mod codec;
+pub mod mask;
+mod socket;
+
+pub use codec::Role;
+pub use socket::{Options, Socket};

@@ -1,0 +1,396 @@
+//! A WebSocket as a message stream: frames, control frames and the closing handshake over a byte stream.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep};
+
+use super::codec::{self, Control, Decoder, Item, MAX_HEADER, OpCode, Role};
+use super::mask;
+use crate::buffer::{Outbox, ReadBuffer};
+use crate::ending::{Ending, Loss};
+use crate::message::Fragment;
+use crate::peer::{ByteStream, Event, MessageStream};
+
+/// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
+const PONGS_QUEUED: usize = 4096;
+/// Control frames in a row after which other sessions run.
+const CONTROLS_A_POLL: usize = 1024;
+/// How long the transport is read after both Close frames, so that ours is not destroyed by a reset.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// How a WebSocket is kept alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// After so much silence a ping is sent, and after as much again the connection is dead; `None` is never.
+    pub ping: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            ping: Some(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// An open WebSocket in either role.
+pub struct Socket {
+    io: Box<dyn ByteStream>,
+    role: Role,
+    decoder: Decoder,
+    read: ReadBuffer,
+    outbox: Outbox,
+    /// The newest ping that is not answered yet.
+    unanswered: Option<Control>,
+    /// Whether fragments of a message are out and its last is not.
+    is_within_message: bool,
+    unflushed: bool,
+    has_sent_close: bool,
+    /// How the peer's direction ended.
+    ended: Option<Ending>,
+    /// How our direction was cut.
+    cut: Option<Ending>,
+    finish: Finish,
+    alive: Alive,
+}
+
+/// The end of the transport, after both Close frames.
+enum Finish {
+    Open,
+    Closing {
+        until: Pin<Box<Sleep>>,
+        is_shut: bool,
+    },
+    Done,
+}
+
+/// The watch over silence.
+struct Alive {
+    ping: Option<Duration>,
+    last_read: Instant,
+    has_pinged: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    /// Makes a WebSocket of a byte stream after the opening handshake. `early` are bytes of frames that the handshake's
+    /// reader had read already.
+    pub fn new(io: Box<dyn ByteStream>, early: &[u8], role: Role, options: Options) -> Socket {
+        Socket {
+            io,
+            role,
+            decoder: Decoder::new(role),
+            read: ReadBuffer::starting_with(early),
+            outbox: Outbox::default(),
+            unanswered: None,
+            is_within_message: false,
+            unflushed: false,
+            has_sent_close: false,
+            ended: None,
+            cut: None,
+            finish: Finish::Open,
+            alive: Alive {
+                ping: options.ping,
+                last_read: Instant::now(),
+                has_pinged: false,
+                timer: None,
+            },
+        }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fragment, Ending>> {
+        for _ in 0..CONTROLS_A_POLL {
+            let full = self.read.is_full();
+            match self.decoder.next(self.read.bytes(), full) {
+                Err(violation) => return Poll::Ready(Err(Ending::Broken(violation))),
+                Ok(Some(Item::Fragment(fragment))) => return Poll::Ready(Ok(fragment)),
+                Ok(Some(Item::Close(close))) => return Poll::Ready(Err(Ending::Close(close))),
+                Ok(Some(Item::Ping(ping))) => self.answer(ping),
+                Ok(Some(Item::Pong(_))) => {}
+                Ok(None) => match self.read.poll_fill(&mut self.io, cx) {
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(match ready!(self.io.poll_ending(cx)) {
+                            Ending::Eof => Ending::Lost(Loss::NoClose),
+                            other => other,
+                        }));
+                    }
+                    Poll::Ready(Ok(_)) => self.alive.is_heard(),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Ending::of_error(&error))),
+                    Poll::Pending => {
+                        ready!(self.poll_silence(cx));
+                        return Poll::Ready(Err(Ending::Lost(Loss::Silent)));
+                    }
+                },
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Answers pings while the peer says nothing else; ready when it has been silent for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_sent_close {
+            while let Poll::Ready(expired) = self.alive.poll(cx) {
+                match expired {
+                    Silence::Dead => return Poll::Ready(()),
+                    Silence::Ping => self.put_control(OpCode::Ping, &Control::new(b"")),
+                }
+            }
+        }
+        // A failure shows at the next write or read.
+        let _ = self.poll_sent(cx);
+        Poll::Pending
+    }
+
+    /// Queues a pong, or keeps it for later: only the newest (RFC 6455 5.5.3).
+    fn answer(&mut self, ping: Control) {
+        self.unanswered = Some(ping);
+        if self.outbox.len() < PONGS_QUEUED {
+            self.put_pong();
+        }
+    }
+
+    fn put_pong(&mut self) {
+        if let Some(pong) = self.unanswered.take()
+            && !self.has_sent_close
+        {
+            self.put_control(OpCode::Pong, &pong);
+        }
+    }
+
+    fn put_control(&mut self, opcode: OpCode, control: &Control) {
+        let mut frame = [0; MAX_HEADER + 125];
+        let Some((head, rest)) = frame.split_first_chunk_mut::<MAX_HEADER>() else {
+            return;
+        };
+        let payload = control.payload();
+        let mut key = self.fresh_key();
+        let head_len = codec::encode_header(opcode, true, payload.len(), key, head);
+        rest[..payload.len()].copy_from_slice(payload);
+        if let Some(key) = &mut key {
+            mask::apply(&mut rest[..payload.len()], key);
+        }
+        self.outbox.copy(&head[..head_len]);
+        self.outbox.copy(&rest[..payload.len()]);
+        self.unflushed = true;
+    }
+
+    fn fresh_key(&self) -> Option<mask::Key> {
+        (self.role == Role::Client).then(mask::fresh_key)
+    }
+
+    fn put_close(&mut self, why: &Ending) {
+        let close = match &self.ended {
+            Some(ended @ Ending::Broken(_)) => ended.close_reply(),
+            // A Close is echoed, unless the other side has an end of its own to tell.
+            Some(ended @ Ending::Close(_))
+                if !why.is_abort() && !matches!(why, Ending::Close(_)) =>
+            {
+                ended.close_reply()
+            }
+            _ => why.close_across(),
+        };
+        self.put_pong();
+        self.put_control(OpCode::Close, &codec::close_body(&close));
+        self.has_sent_close = true;
+    }
+
+    /// Writes and flushes all that was put.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if let Some(cut) = &self.cut {
+            return Poll::Ready(Err(cut.clone()));
+        }
+        loop {
+            let written = ready!(self.outbox.poll_write(&mut self.io, cx));
+            if self.unanswered.is_some() && written.is_ok() {
+                self.put_pong();
+                continue;
+            }
+            let flushed = match written {
+                Ok(()) if self.unflushed => {
+                    ready!(AsyncWrite::poll_flush(Pin::new(&mut self.io), cx))
+                }
+                other => other,
+            };
+            self.unflushed = false;
+            return Poll::Ready(flushed.map_err(|error| self.fail(&error)));
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) -> Ending {
+        let ending = self.io.write_failed(error);
+        self.outbox = Outbox::default();
+        self.cut = Some(ending.clone());
+        ending
+    }
+
+    /// Ends the transport: the server first (RFC 6455 7.1.1), reading on until the client has ended it too.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.finish {
+                Finish::Open => {
+                    self.finish = Finish::Closing {
+                        until: Box::pin(tokio::time::sleep(FINISH)),
+                        is_shut: false,
+                    };
+                }
+                Finish::Closing { until, is_shut } => {
+                    let is_late = until.as_mut().poll(cx).is_ready();
+                    if !*is_shut && (self.role == Role::Server || is_late) {
+                        // What can not be shut down is over.
+                        let _ = ready!(self.io.poll_end(cx, &Ending::Eof));
+                        *is_shut = true;
+                    }
+                    if !is_late {
+                        self.read.bytes().clear();
+                        match ready!(self.read.poll_fill(&mut self.io, cx)) {
+                            Ok(1..) => continue,
+                            Ok(0) | Err(_) => {}
+                        }
+                    }
+                    if !*is_shut {
+                        let _ = ready!(self.io.poll_end(cx, &Ending::Eof));
+                    }
+                    self.finish = Finish::Done;
+                }
+                Finish::Done => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl MessageStream for Socket {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.ended.is_none() {
+            match ready!(self.poll_item(cx)) {
+                Ok(fragment) => return Poll::Ready(Event::Fragment(fragment)),
+                Err(ending) => self.ended = Some(ending),
+            }
+        }
+        // Their Close answers ours: the handshake is done, and so is the transport soon.
+        if self.has_sent_close && matches!(self.ended, Some(Ending::Close(_))) && self.cut.is_none()
+        {
+            if let Poll::Ready(Err(_)) = self.poll_sent(cx) {
+                self.finish = Finish::Done;
+            }
+            ready!(self.poll_finish(cx));
+        }
+        Poll::Ready(Event::End(self.ended.clone().unwrap_or(Ending::Eof)))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if self.outbox.is_full() || self.cut.is_some() {
+            return self.poll_sent(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        if let Some(cut) = &self.cut {
+            return Err(cut.clone());
+        }
+        self.put_pong();
+        let Fragment {
+            kind,
+            fin,
+            mut payload,
+        } = fragment;
+        let opcode = if self.is_within_message {
+            OpCode::Continuation
+        } else {
+            OpCode::Data(kind)
+        };
+        let mut key = self.fresh_key();
+        let mut head = [0; MAX_HEADER];
+        let head_len = codec::encode_header(opcode, fin, payload.len(), key, &mut head);
+        if let Some(key) = &mut key {
+            mask::apply(&mut payload, key);
+        }
+        self.outbox.copy(&head[..head_len]);
+        self.outbox.push(payload);
+        self.is_within_message = !fin;
+        self.unflushed = true;
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if !self.unflushed && self.unanswered.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_sent(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        if matches!(self.ended, Some(Ending::Lost(_))) {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.has_sent_close {
+            self.put_close(why);
+        }
+        if !matches!(self.finish, Finish::Closing { .. } | Finish::Done) {
+            ready!(self.poll_sent(cx))?;
+        }
+        if self.ended.is_some() {
+            ready!(self.poll_finish(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn half_closes(&self) -> bool {
+        false
+    }
+
+    fn merge_messages(&mut self) {
+        self.decoder.merge_messages();
+    }
+}
+
+enum Silence {
+    Ping,
+    Dead,
+}
+
+impl Alive {
+    fn is_heard(&mut self) {
+        if self.ping.is_some() {
+            self.last_read = Instant::now();
+            self.has_pinged = false;
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Silence> {
+        let Some(ping) = self.ping else {
+            return Poll::Pending;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(ping)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let silence = now.duration_since(self.last_read);
+            if self.has_pinged && silence >= 2 * ping {
+                return Poll::Ready(Silence::Dead);
+            }
+            if !self.has_pinged && silence >= ping {
+                self.has_pinged = true;
+                timer.as_mut().reset(now.max(self.last_read + 2 * ping));
+                return Poll::Ready(Silence::Ping);
+            }
+            let waits = if self.has_pinged { 2 * ping } else { ping };
+            timer.as_mut().reset(self.last_read + waits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
