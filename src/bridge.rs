@@ -31,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Options of a bridge that listens.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Limits")]
 pub struct Options {
     /// Serve one caller, then end with its exit status

@@ -22,6 +22,7 @@ const LOCAL_LINGER: Duration = Duration::from_secs(1);
 
 /// Options of every session.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Endings")]
 pub struct Options {
     /// Wait this long for answers after an end (1s with stdin, else 2s)

@@ -198,4 +198,5 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
 
 /// The options of a scheme that has none.
 #[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
 pub struct NoOptions {}

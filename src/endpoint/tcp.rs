@@ -58,6 +58,7 @@ pub const LISTEN: Scheme = Scheme {
 
 /// Options of everything that opens a TCP connection.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct DialOptions {
     /// Give up connecting after this time
     ///

@@ -68,6 +68,7 @@ pub const LISTEN: Scheme = Scheme {
 
 /// Options of a listening Unix socket.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct ListenOptions {
     /// Permissions of the socket, in octal
     ///

@@ -51,6 +51,7 @@ pub const DIAL: Scheme = Scheme {
 
 /// Options of both roles.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct HandshakeOptions {
     /// Give up on an opening handshake after this time
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "WebSocket")]
@@ -69,6 +70,7 @@ pub struct HandshakeOptions {
 
 /// Options of a WebSocket server.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "WebSocket server")]
 pub struct ListenOptions {
     /// Upgrade this path only; others get 404
@@ -94,6 +96,7 @@ pub struct ListenOptions {
 
 /// Options of a WebSocket client.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct ClientOptions {
     /// Send this header with the request (repeatable)
     ///
@@ -247,7 +250,7 @@ impl Handshake for WsHandshake {
                 match Upgrade::read(Box::new(stream), &shared.service, shared.deadline).await {
                     Ok(upgrade) => upgrade,
                     Err(error) => {
-                        // A judgement of ours is worth a line; a caller that went away or spoke no HTTP is not.
+                        // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
                         if error.to_string().starts_with("HTTP ") {
                             warn!("{from}: refused with {error:#}");
                             return Ok(None);

@@ -51,6 +51,7 @@ impl Framing {
 
 /// Options of every endpoint that speaks bytes.
 #[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
 #[command(next_help_heading = "Messages")]
 pub struct Options {
     /// Send lines of text as text messages

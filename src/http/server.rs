@@ -1,6 +1,7 @@
 //! The server's side of the opening handshake: a request is read and judged, then waits for its answer.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
@@ -90,6 +91,14 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}: {}", self.status, self.why)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 type Answer = oneshot::Sender<Response<Full<Bytes>>>;
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<(Box<dyn ByteStream>, Bytes)>> + Send>>;
 
@@ -103,11 +112,10 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Reads a request and judges it, within `deadline`. `Err` is a caller that got its answer already, with what it was
-    /// told.
+    /// Reads a request within `deadline` and judges it. After an error the caller has been answered already.
     ///
     /// # Errors
-    /// Where the caller went away, sent no HTTP, or was refused.
+    /// Where the caller went away or sent no HTTP; a [`Refusal`] where it was judged.
     pub async fn read(
         io: Box<dyn ByteStream>,
         service: &Service,
@@ -165,9 +173,8 @@ impl Upgrade {
         match judged {
             Ok(_) => Ok(upgrade),
             Err(refusal) => {
-                let error = anyhow!("HTTP {}: {}", refusal.status, refusal.why);
                 upgrade.refuse(&refusal).await;
-                Err(error)
+                Err(refusal.into())
             }
         }
     }

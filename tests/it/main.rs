@@ -1,0 +1,9 @@
+//! The one integration binary: the real program against raw peers, a file per scenario.
+
+mod support;
+
+mod endings;
+mod http;
+mod layers;
+mod limits;
+mod lines;
