@@ -13,7 +13,7 @@ use rand::RngExt;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{VERSION, has_token, tokens};
-use crate::ending::Cause;
+use crate::ending::{Cause, Ending};
 use crate::peer::ByteStream;
 
 /// Bytes of the body of a refusal that are shown.
@@ -77,24 +77,34 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call) -> Result<Answer> {
         };
         anyhow::Error::new(cause).context(what)
     })?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let checked = if is_switching {
+        check(response.headers(), &key, &call.protocols)
+            .map_err(|what| anyhow::Error::new(Cause::Handshake).context(what))
+    } else {
         let mut reading = std::pin::pin!(refused(response));
-        return Err(tokio::select! {
+        Err(tokio::select! {
             error = &mut reading => error,
             _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => reading.await,
-        });
+        })
+    };
+    if is_switching {
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await.context(Cause::Handshake)?;
     }
-    let protocol = check(response.headers(), &key, &call.protocols)
-        .map_err(|what| anyhow::Error::new(Cause::Handshake).context(what))?;
-    poll_fn(|cx| connection.poll_without_shutdown(cx))
-        .await
-        .context(Cause::Handshake)?;
     let parts = connection.into_parts();
-    Ok(Answer {
-        io: parts.io.into_inner(),
-        early: parts.read_buf,
-        protocol,
-    })
+    let mut io = parts.io.into_inner();
+    match checked {
+        Ok(protocol) => Ok(Answer {
+            io,
+            early: parts.read_buf,
+            protocol,
+        }),
+        Err(error) => {
+            // A no is an end like any other, not a cut.
+            let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
+            Err(error)
+        }
+    }
 }
 
 impl Call {
