@@ -1,1 +1,438 @@
+//! The pump between scripted peers on paused time: nothing here waits for a clock.
 
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ending::{Cause, Close, Loss, Violation};
+use crate::message::{Fragment, Kind};
+use crate::peer::{Pipe, pipe};
+
+/// What kind of peer a script plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Half-closes, as TCP does.
+    Bytes,
+    /// Ends with a closing handshake.
+    Socket,
+    /// Standard input and output.
+    Local,
+}
+
+/// The pump's end of a scripted peer.
+struct Scripted {
+    pipe: Pipe,
+    shape: Shape,
+}
+
+impl MessageStream for Scripted {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        match self.pipe.poll_next(cx) {
+            // Whoever reads our stdout can go without ending our stdin.
+            Poll::Ready(Event::End(Ending::Lost(Loss::NoClose))) if self.shape == Shape::Local => Poll::Pending,
+            other => other,
+        }
+    }
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_ready(cx)
+    }
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        self.pipe.start_send(fragment)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_close(cx, why)
+    }
+    fn unsent(&self) -> usize {
+        0
+    }
+    fn half_closes(&self) -> bool {
+        self.shape != Shape::Socket
+    }
+    fn is_local(&self) -> bool {
+        self.shape == Shape::Local
+    }
+}
+
+/// What the other end of a scripted peer does and expects, in order.
+#[derive(Clone, Debug)]
+enum Step {
+    /// `R text`: the pump reads this.
+    Read(String),
+    /// `W text`: the pump writes this.
+    Written(String),
+    /// `D ms`: nothing, for so long.
+    Delay(u64),
+    /// `T`: the pump tells the end.
+    Told,
+    /// The pump reads this end.
+    End(Ending),
+    /// `!`: the peer is gone without an end; what is written to it fails.
+    Gone,
+}
+
+fn steps(script: &str) -> Vec<Step> {
+    let step = |part: &str| match part.split_at_checked(1).unwrap_or((part, "")) {
+        ("R", text) => Step::Read(text.trim().to_owned()),
+        ("W", text) => Step::Written(text.trim().to_owned()),
+        ("D", ms) => Step::Delay(ms.trim().parse().unwrap()),
+        ("T", "") => Step::Told,
+        ("E", "") => Step::End(Ending::Eof),
+        ("C", code) => Step::End(Ending::Close(Close::new(code.trim().parse().unwrap(), ""))),
+        ("X", "") => Step::End(Ending::Lost(Loss::Reset)),
+        ("!", "") => Step::Gone,
+        _ => panic!("no step: {part}"),
+    };
+    script.split('|').filter(|part| !part.is_empty()).map(step).collect()
+}
+
+/// Plays a script; returns what was written beyond it and how the pump told the end, if it did.
+async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>) -> Vec<String> {
+    let mut extra = Vec::new();
+    for step in steps {
+        match step {
+            Step::Read(text) => {
+                // It may come too late, which is then the thing tested.
+                if poll_fn(|cx| far.poll_ready(cx)).await.is_ok() {
+                    far.start_send(Fragment::text(&text)).unwrap();
+                }
+            }
+            Step::Written(text) => match poll_fn(|cx| far.poll_next(cx)).await {
+                Event::Fragment(fragment) => assert_eq!(fragment.payload, text.as_bytes()),
+                end @ Event::End(_) => panic!("{end:?} instead of {text}"),
+            },
+            Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Step::Told => match poll_fn(|cx| far.poll_next(cx)).await {
+                Event::End(ending) => *told.lock().unwrap() = Some(ending),
+                fragment @ Event::Fragment(_) => panic!("{fragment:?} instead of the end"),
+            },
+            Step::End(ending) => {
+                // A queue takes its end at once.
+                let _ = poll_fn(|cx| far.poll_close(cx, &ending)).await;
+            }
+            Step::Gone => return extra,
+        }
+    }
+    // Nothing more to do but to see what comes.
+    loop {
+        match poll_fn(|cx| far.poll_next(cx)).await {
+            Event::Fragment(fragment) => extra.push(String::from_utf8_lossy(&fragment.payload).into_owned()),
+            Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => return extra,
+            Event::End(ending) => {
+                told.lock().unwrap().get_or_insert(ending);
+                return extra;
+            }
+        }
+    }
+}
+
+struct Played {
+    outcome: Outcome,
+    left_told: Option<Ending>,
+    right_told: Option<Ending>,
+    left_extra: Vec<String>,
+    right_extra: Vec<String>,
+    took: Duration,
+}
+
+async fn play_both(left: (Shape, Vec<Step>), right: (Shape, Vec<Step>), options: &Options, stop_after: Option<u64>) -> Played {
+    let begun = Instant::now();
+    let (left_near, left_far) = pipe();
+    let (right_near, right_far) = pipe();
+    let (left_told, right_told) = (Arc::default(), Arc::default());
+    let left_task = tokio::spawn(play(left_far, left.1, Arc::clone(&left_told)));
+    let right_task = tokio::spawn(play(right_far, right.1, Arc::clone(&right_told)));
+    let outcome = pump(
+        Box::new(Scripted { pipe: left_near, shape: left.0 }),
+        Box::new(Scripted { pipe: right_near, shape: right.0 }),
+        options,
+        async move {
+            match stop_after {
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+            Stop::Terminate
+        },
+    )
+    .await;
+    let took = begun.elapsed();
+    let (left_extra, right_extra) = (left_task.await.unwrap(), right_task.await.unwrap());
+    let taken = |told: Arc<Mutex<Option<Ending>>>| told.lock().unwrap().take();
+    Played {
+        outcome,
+        left_told: taken(left_told),
+        right_told: taken(right_told),
+        left_extra,
+        right_extra,
+        took,
+    }
+}
+
+async fn scripts(left: (Shape, &str), right: (Shape, &str), options: &Options) -> Played {
+    let play = play_both((left.0, steps(left.1)), (right.0, steps(right.1)), options, None);
+    tokio::time::timeout(Duration::from_secs(3600), play).await.expect("the pump hangs")
+}
+
+fn close(code: u16) -> Ending {
+    Ending::Close(Close::new(code, ""))
+}
+
+use Shape::{Bytes, Local, Socket};
+
+#[tokio::test(start_paused = true)]
+async fn a_question_and_its_answer() {
+    let played = scripts((Socket, "R hello|W world|C1000|T"), (Bytes, "W hello|R world|T|E"), &Options::default()).await;
+    assert_eq!(played.right_told, Some(close(1000)));
+    assert_eq!(played.left_told, Some(Ending::Eof));
+    assert_eq!(played.outcome.left_to_right, Counts { messages: 1, bytes: 5 });
+    assert_eq!(played.outcome.right_to_left, Counts { messages: 1, bytes: 5 });
+    assert_eq!(played.outcome.exit_status(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_close_the_other_side_has_the_linger_time_to_answer() {
+    let options = Options::default();
+    let left = (Socket, "R ask|C1000|W late|T");
+    let played = scripts(left, (Bytes, "W ask|T|D1900|R late|E"), &options).await;
+    assert_eq!(played.outcome.right, Ending::Eof);
+    let played = scripts((Socket, "R ask|C1000|T"), (Bytes, "W ask|T|D5000|R late|E"), &options).await;
+    assert_eq!(played.outcome.right, Ending::Abandoned);
+    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (2000, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_our_close_what_the_peer_still_sends_is_delivered() {
+    let played = scripts((Socket, "T|D9000|R more|C1000"), (Bytes, "E|W more|T"), &Options::default()).await;
+    assert_eq!(played.left_told, Some(Ending::Eof));
+    assert_eq!(played.outcome.left_to_right.messages, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_answer_our_close_has_the_close_timeout() {
+    let played = scripts((Socket, "T|D60000"), (Bytes, "E"), &Options::default()).await;
+    assert_eq!(played.outcome.left, Ending::Deadline(Deadline::Close));
+    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (10, 28));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_stdin_waits_for_quiet() {
+    let options = Options { linger: Duration::from_secs(1), ..Options::default() };
+    let right = (Socket, "W ask|D900|R one|D900|R two|T|C1000");
+    let played = scripts((Local, "R ask|E|W one|W two"), right, &options).await;
+    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (2800, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_linger_the_end_of_stdin_closes_at_once_and_with_no_close_never() {
+    let options = Options { linger: Duration::ZERO, ..Options::default() };
+    let played = scripts((Local, "R ask|E|W late"), (Socket, "W ask|T|R late|C1000"), &options).await;
+    assert_eq!(played.took, Duration::ZERO);
+    let options = Options { keeps_open: true, ..Options::default() };
+    let right = (Socket, "W ask|D3000000|R late|C4000|T");
+    let played = scripts((Local, "R ask|E|W late"), right, &options).await;
+    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (3000, 111));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_ends_the_session_while_stdin_is_open() {
+    let played = scripts((Local, "R ask|W answer|D60000"), (Socket, "W ask|R answer|C1000|T"), &Options::default()).await;
+    assert_eq!((played.took, played.outcome.exit_status()), (Duration::ZERO, 0));
+    assert_eq!(played.outcome.left, Ending::Abandoned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_stdout_that_goes_ends_the_session_quietly() {
+    let played = scripts((Local, "W one|!"), (Socket, "R one|D10|R two|T|C1000"), &Options::default()).await;
+    assert_eq!((played.outcome.left.clone(), played.outcome.exit_status()), (Ending::ReaderGone, 0));
+    assert_eq!(played.right_told, Some(Ending::ReaderGone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_message_each_way_and_no_more() {
+    let options = Options {
+        linger: Duration::from_secs(1),
+        left_to_right: Copied::Messages(1),
+        right_to_left: Copied::Messages(1),
+        ..Options::default()
+    };
+    let played = scripts((Local, "R a|R b|W x"), (Socket, "W a|D300|R x|R y|T|C1000"), &options).await;
+    assert_eq!((played.left_extra, played.right_extra), (vec![], vec![]));
+    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (300, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_direction_only() {
+    let options = Options { right_to_left: Copied::Nothing, ..Options::default() };
+    let played = scripts((Local, "R a|D5|E"), (Socket, "R x|W a|R y|T|C1000"), &options).await;
+    assert_eq!((played.left_extra.len(), played.outcome.exit_status()), (0, 0));
+    let options = Options { left_to_right: Copied::Nothing, ..Options::default() };
+    let played = scripts((Local, "R a|W x"), (Socket, "R x|D5|C1000|T"), &options).await;
+    assert_eq!((played.right_extra.len(), played.outcome.exit_status()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_time_ends_a_session_in_which_nothing_moves() {
+    let options = Options { idle: Some(Duration::from_secs(5)), ..Options::default() };
+    let played = scripts((Socket, "R a|D4000|R b|T|C1001"), (Bytes, "W a|W b|T"), &options).await;
+    assert_eq!(played.outcome.left, Ending::Deadline(Deadline::Idle));
+    assert_eq!(played.right_told, Some(Ending::Deadline(Deadline::Idle)));
+    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (9, 28));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_closes_the_websocket_and_delivers_what_still_comes() {
+    let options = Options::default();
+    let right = (Bytes, steps("W a|W b|T"));
+    let play = play_both((Socket, steps("R a|T|R b|C1001")), right, &options, Some(1000));
+    let played = tokio::time::timeout(Duration::from_secs(60), play).await.unwrap();
+    assert_eq!(played.left_told, Some(Ending::Stopped(Stop::Terminate)));
+    assert_eq!(played.right_told, Some(close(1001)));
+    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (1000, 143));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_after_the_drain_time_at_the_latest() {
+    for (left, right) in [(Socket, Bytes), (Socket, Socket), (Local, Socket), (Bytes, Bytes)] {
+        let idle = || steps("D3600000");
+        let options = Options::default();
+        let play = play_both((left, idle()), (right, idle()), &options, Some(0));
+        let played = tokio::time::timeout(Duration::from_secs(7200), play).await.unwrap();
+        assert!(played.took <= Duration::from_secs(10), "{left:?} {right:?} took {:?}", played.took);
+    }
+}
+
+/// Every way in which a peer of a shape can end by itself.
+fn endings(shape: Shape) -> Vec<Ending> {
+    let mut endings = vec![Ending::Lost(Loss::Reset)];
+    match shape {
+        Socket => {
+            endings.extend([1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 4000, 4999].map(close));
+            endings.push(Ending::Close(Close::empty()));
+            endings.push(Ending::Lost(Loss::NoClose));
+            endings.push(Ending::Lost(Loss::Silent));
+            for code in [1002, 1003, 1007, 1008, 1009] {
+                endings.push(Ending::Broken(Violation { code, reason: "x" }));
+            }
+        }
+        Bytes | Local => {
+            endings.push(Ending::Eof);
+            endings.push(Ending::NotText { offset: 7 });
+            endings.push(Ending::Unreachable(Cause::Refused));
+        }
+    }
+    endings
+}
+
+/// Every ending, on every side, of every shape, at every point: what was sent before is delivered, the other side is
+/// told just that ending, an abort is told as one, and the exit status is that of the table.
+#[tokio::test(start_paused = true)]
+async fn every_ending_on_every_side_at_every_point_ends_as_the_table_says() {
+    let mut cases = 0;
+    for (shape, other) in [(Socket, Bytes), (Socket, Socket), (Bytes, Socket), (Bytes, Bytes), (Local, Socket), (Socket, Local)] {
+        for ending in endings(shape) {
+            for before in 0..3 {
+                for is_left in [true, false] {
+                    case(shape, other, &ending, before, is_left).await;
+                    cases += 1;
+                }
+            }
+        }
+    }
+    assert!(cases > 400, "only {cases} cases");
+}
+
+async fn case(shape: Shape, other: Shape, ending: &Ending, before: usize, is_left: bool) {
+    let what = format!("{shape:?} ends with {ending:?} after {before} messages to {other:?}, left: {is_left}");
+    let mut ending_side: Vec<Step> = (0..before).map(|n| Step::Read(format!("message {n}"))).collect();
+    ending_side.push(Step::End(ending.clone()));
+    let mut other_side: Vec<Step> = (0..before).map(|n| Step::Written(format!("message {n}"))).collect();
+    // The other side is a good peer: told of the end, it ends too.
+    other_side.push(Step::Told);
+    other_side.push(Step::End(if other == Socket { close(1000) } else { Ending::Eof }));
+    let (one, two) = ((shape, ending_side), (other, other_side));
+    let (left, right) = if is_left { (one, two) } else { (two, one) };
+    let options = Options { linger: Duration::from_secs(1), ..Options::default() };
+    let play = play_both(left, right, &options, None);
+    let played = tokio::time::timeout(Duration::from_secs(3600), play).await;
+    let played = played.unwrap_or_else(|_| panic!("hangs: {what}"));
+    let (said, told, counts) = if is_left {
+        (&played.outcome.left, played.right_told, played.outcome.left_to_right)
+    } else {
+        (&played.outcome.right, played.left_told, played.outcome.right_to_left)
+    };
+    assert_eq!(said, ending, "{what}");
+    assert_eq!(told.as_ref(), Some(ending), "{what}");
+    assert_eq!(counts.messages, before as u64, "{what}");
+    assert_eq!(played.outcome.exit_status(), ending.exit_status(), "{what}");
+    assert!(played.took <= Duration::from_secs(1), "{what} took {:?}", played.took);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any fragments in both directions at once come out equal and in order, whatever is slow.
+    #[test]
+    fn fragments_cross_equal_and_in_order(
+        forth in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..5000)), 0..40),
+        back in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..2000)), 0..40),
+        shapes in prop::sample::select(vec![(Socket, Bytes), (Socket, Socket), (Bytes, Bytes)]),
+    ) {
+        let fragments = |list: Vec<(bool, bool, Vec<u8>)>| -> Vec<Fragment> {
+            let fragment = |(is_text, fin, bytes): (bool, bool, Vec<u8>)| Fragment {
+                kind: if is_text { Kind::Text } else { Kind::Binary },
+                fin,
+                payload: bytes[..].into(),
+            };
+            list.into_iter().map(fragment).collect()
+        };
+        let (forth, back) = (fragments(forth), fragments(back));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (left_near, left_far) = pipe();
+            let (right_near, right_far) = pipe();
+            let left_task = tokio::spawn(exchange(left_far, forth.clone(), shapes.0));
+            let right_task = tokio::spawn(exchange(right_far, back.clone(), shapes.1));
+            let outcome = pump(
+                Box::new(Scripted { pipe: left_near, shape: shapes.0 }),
+                Box::new(Scripted { pipe: right_near, shape: shapes.1 }),
+                &Options { linger: Duration::from_secs(3600), close_timeout: Duration::from_secs(3600), ..Options::default() },
+                std::future::pending(),
+            ).await;
+            assert_eq!(outcome.exit_status(), 0);
+            assert_eq!(right_task.await.unwrap(), forth);
+            assert_eq!(left_task.await.unwrap(), back);
+        });
+    }
+}
+
+/// Sends all of it and then ends, while it takes what comes up to the end.
+async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<Fragment> {
+    let mut waiting: std::collections::VecDeque<_> = fragments.into();
+    let mut got = Vec::new();
+    let (mut has_ended, mut is_told) = (false, false);
+    let end = if shape == Socket { close(1000) } else { Ending::Eof };
+    poll_fn(|cx| {
+        while !waiting.is_empty() && far.poll_ready(cx).is_ready() {
+            let fragment = waiting.pop_front().unwrap();
+            if far.start_send(fragment).is_err() {
+                waiting.clear();
+            }
+        }
+        if waiting.is_empty() && !has_ended {
+            has_ended = far.poll_close(cx, &end).is_ready();
+        }
+        while !is_told {
+            match far.poll_next(cx) {
+                Poll::Ready(Event::Fragment(fragment)) => got.push(fragment),
+                Poll::Ready(Event::End(_)) => is_told = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if has_ended { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    got
+}

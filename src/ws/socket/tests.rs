@@ -1,1 +1,183 @@
+//! The socket over an in-memory transport on paused time: control frames, the closing handshake, silence.
 
+use std::future::poll_fn;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::time::timeout;
+
+use super::*;
+use crate::ending::{Close, Violation};
+
+struct Wire(DuplexStream);
+
+impl ByteStream for Wire {
+    fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A client's socket and the wire to it: what a server sends is not masked and easy to write by hand.
+fn client(room: usize) -> (Socket, DuplexStream) {
+    let (near, far) = duplex(room);
+    (Socket::new(Box::new(Wire(near)), b"", Role::Client, Options::default()), far)
+}
+
+async fn next(socket: &mut Socket) -> Event {
+    poll_fn(|cx| socket.poll_next(cx)).await
+}
+
+/// The next frame that a client sent: its first byte and its payload.
+async fn sent(far: &mut DuplexStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 6];
+    far.read_exact(&mut head).await.unwrap();
+    assert!(head[1] & 0x80 != 0 && head[1] & 0x7F <= 125, "a short masked frame is expected: {head:?}");
+    let mut payload = vec![0; usize::from(head[1] & 0x7F)];
+    far.read_exact(&mut payload).await.unwrap();
+    for (byte, mask) in payload.iter_mut().zip(head[2..].iter().cycle()) {
+        *byte ^= mask;
+    }
+    (head[0], payload)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_nothing_else_is_sent() {
+    let (mut socket, mut far) = client(10_000);
+    far.write_all(&[0x89, 2, b'h', b'i', 0x89, 0, 0x82, 1, 7]).await.unwrap();
+    assert_eq!(next(&mut socket).await, Event::Fragment(Fragment::binary([7])));
+    poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
+    assert_eq!(sent(&mut far).await, (0x8A, b"hi".to_vec()));
+    assert_eq!(sent(&mut far).await, (0x8A, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_pings_and_never_reads_costs_one_pong() {
+    let (mut socket, mut far) = client(100);
+    let pump = tokio::spawn(async move {
+        let end = next(&mut socket).await;
+        (end, socket.outbox.len())
+    });
+    for number in 0..10_000u32 {
+        let mut ping = vec![0x89, 4];
+        ping.extend_from_slice(&number.to_be_bytes());
+        far.write_all(&ping).await.unwrap();
+    }
+    far.write_all(&[0x82, 1, 7]).await.unwrap();
+    let (end, queued) = pump.await.unwrap();
+    assert_eq!(end, Event::Fragment(Fragment::binary([7])));
+    assert!(queued <= PONGS_QUEUED + 2 * (MAX_HEADER + 125), "{queued} bytes are queued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_ping_is_answered_when_the_peer_reads_again() {
+    let (mut socket, mut far) = client(100);
+    let pump = tokio::spawn(async move { next(&mut socket).await });
+    for number in 0..10_000u32 {
+        let mut ping = vec![0x89, 4];
+        ping.extend_from_slice(&number.to_be_bytes());
+        far.write_all(&ping).await.unwrap();
+    }
+    let mut last = 0;
+    while last != 9_999 {
+        let (first, payload) = sent(&mut far).await;
+        assert_eq!(first, 0x8A);
+        last = u32::from_be_bytes(payload.try_into().unwrap());
+    }
+    pump.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_echoed_and_the_server_ends_the_transport_first() {
+    let (mut socket, mut far) = client(1000);
+    far.write_all(&[0x88, 6, 0x0F, 0xA1, b'd', b'o', b'n', b'e']).await.unwrap();
+    let end = Ending::Close(Close::new(4001, "done"));
+    assert_eq!(next(&mut socket).await, Event::End(end));
+    let closing = tokio::spawn(async move { poll_fn(|cx| socket.poll_close(cx, &Ending::Eof)).await });
+    assert_eq!(sent(&mut far).await, (0x88, vec![0x0F, 0xA1, b'd', b'o', b'n', b'e']));
+    drop(far);
+    timeout(Duration::from_millis(1), closing).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_ends_the_transport_is_left_after_a_second() {
+    let (mut socket, mut far) = client(1000);
+    far.write_all(&[0x88, 0]).await.unwrap();
+    assert_eq!(next(&mut socket).await, Event::End(Ending::Close(Close::empty())));
+    let begun = Instant::now();
+    poll_fn(|cx| socket.poll_close(cx, &Ending::Eof)).await.unwrap();
+    assert_eq!(begun.elapsed(), FINISH);
+    assert_eq!(sent(&mut far).await, (0x88, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_sent_before_a_failure_ends_the_connection() {
+    for (bytes, code) in [
+        (&[0x83, 0][..], 1002_u16),
+        (&[0x81, 1, 0xFF], 1007),
+        (&[0x88, 2, 0x03, 0xED], 1002),
+        (&[0x88, 1, 0x03], 1002),
+        (&[0x88, 3, 0x03, 0xE8, 0xFF], 1007),
+    ] {
+        let (mut socket, mut far) = client(1000);
+        far.write_all(bytes).await.unwrap();
+        let Event::End(end @ Ending::Broken(Violation { code: judged, .. })) = next(&mut socket).await else {
+            panic!("{bytes:?} was taken");
+        };
+        assert_eq!(judged, code);
+        poll_fn(|cx| socket.poll_close(cx, &end)).await.unwrap();
+        let (first, payload) = sent(&mut far).await;
+        assert_eq!((first, &payload[..2]), (0x88, &code.to_be_bytes()[..]), "{bytes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_a_ping_and_then_is_death() {
+    let (mut socket, mut far) = client(1000);
+    let begun = Instant::now();
+    let pump = tokio::spawn(async move { next(&mut socket).await });
+    assert_eq!(sent(&mut far).await, (0x89, vec![]));
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(pump.await.unwrap(), Event::End(Ending::Lost(Loss::Silent)));
+    assert_eq!(begun.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_byte_is_life() {
+    let (mut socket, mut far) = client(1000);
+    let pump = tokio::spawn(async move { next(&mut socket).await });
+    // A frame of 20 bytes, one of them each 50 seconds: nobody would call that silence.
+    far.write_all(&[0x82, 20]).await.unwrap();
+    for _ in 0..19 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        far.write_all(&[1]).await.unwrap();
+    }
+    assert!(!pump.is_finished());
+    far.write_all(&[1]).await.unwrap();
+    assert_eq!(pump.await.unwrap(), Event::Fragment(Fragment::binary([1; 20])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_ends_without_a_close_is_lost() {
+    let (mut socket, mut far) = client(1000);
+    far.write_all(&[0x81, 2, b'h', b'i', 0x81, 2, b'x']).await.unwrap();
+    drop(far);
+    assert_eq!(next(&mut socket).await, Event::Fragment(Fragment::text("hi")));
+    assert_eq!(next(&mut socket).await, Event::End(Ending::Lost(Loss::NoClose)));
+}
