@@ -129,6 +129,8 @@ pub struct Framed {
 enum ReadState {
     Open,
     AtEnd,
+    /// The transport failed; what was read before comes first.
+    Failed(Ending),
     Ended(Ending),
 }
 
@@ -162,7 +164,7 @@ impl Framed {
                     match ready!(self.read.poll_fill(&mut self.io, cx)) {
                         Ok(0) => self.read_state = ReadState::AtEnd,
                         Ok(_) => {}
-                        Err(error) => return Poll::Ready(Err(Ending::of_error(&error))),
+                        Err(error) => self.read_state = ReadState::Failed(Ending::of_error(&error)),
                     }
                 }
                 ReadState::AtEnd => {
@@ -170,6 +172,14 @@ impl Framed {
                         return Poll::Ready(Ok(fragment));
                     }
                     return Poll::Ready(Err(ready!(self.io.poll_ending(cx))));
+                }
+                ReadState::Failed(ending) => {
+                    let rest = self.read.bytes();
+                    // A line that was cut is no whole line.
+                    return Poll::Ready(match self.splitter.finish(rest) {
+                        Ok(Some(rest)) => Ok(Fragment { fin: false, ..rest }),
+                        Ok(None) | Err(_) => Err(ending.clone()),
+                    });
                 }
                 ReadState::Ended(ending) => return Poll::Ready(Err(ending.clone())),
             }

@@ -183,6 +183,17 @@ impl Decoder {
         result.inspect_err(|violation| self.failed = Some(*violation))
     }
 
+    /// Takes what has come of a frame that will never be whole: the transport ended within it.
+    pub fn take_rest(&mut self, buf: &mut BytesMut) -> Option<Fragment> {
+        let (kind, frame) = (self.message?, self.frame.as_mut()?);
+        let held = std::mem::take(&mut frame.held);
+        (held > 0).then(|| Fragment {
+            kind,
+            fin: false,
+            payload: buf.split_to(held),
+        })
+    }
+
     fn next_piece(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
         loop {
             if self.frame.is_none() {

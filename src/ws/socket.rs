@@ -51,6 +51,8 @@ pub struct Socket {
     is_within_message: bool,
     unflushed: bool,
     has_sent_close: bool,
+    /// How the transport ended, when it has; what was read before comes first.
+    lost: Option<Ending>,
     /// How the peer's direction ended.
     ended: Option<Ending>,
     /// How our direction was cut.
@@ -91,6 +93,7 @@ impl Socket {
             is_within_message: false,
             unflushed: false,
             has_sent_close: false,
+            lost: None,
             ended: None,
             cut: None,
             finish: Finish::Open,
@@ -112,24 +115,36 @@ impl Socket {
                 Ok(Some(Item::Close(close))) => return Poll::Ready(Err(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(ping),
                 Ok(Some(Item::Pong(_))) => {}
-                Ok(None) => match self.read.poll_fill(&mut self.io, cx) {
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(match ready!(self.io.poll_ending(cx)) {
-                            Ending::Eof => Ending::Lost(Loss::NoClose),
-                            other => other,
-                        }));
+                Ok(None) => {
+                    if let Some(lost) = self.lost.clone() {
+                        return Poll::Ready(self.decoder.take_rest(self.read.bytes()).ok_or(lost));
                     }
-                    Poll::Ready(Ok(_)) => self.alive.is_heard(),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Ending::of_error(&error))),
-                    Poll::Pending => {
-                        ready!(self.poll_silence(cx));
-                        return Poll::Ready(Err(Ending::Lost(Loss::Silent)));
-                    }
-                },
+                    ready!(self.poll_read(cx));
+                }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads once, or notes how the transport ended.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lost = match self.read.poll_fill(&mut self.io, cx) {
+            Poll::Ready(Ok(0)) => Some(match ready!(self.io.poll_ending(cx)) {
+                Ending::Eof => Ending::Lost(Loss::NoClose),
+                other => other,
+            }),
+            Poll::Ready(Ok(_)) => {
+                self.alive.is_heard();
+                None
+            }
+            Poll::Ready(Err(error)) => Some(Ending::of_error(&error)),
+            Poll::Pending => {
+                ready!(self.poll_silence(cx));
+                Some(Ending::Lost(Loss::Silent))
+            }
+        };
+        Poll::Ready(())
     }
 
     /// Answers pings while the peer says nothing else; ready when it has been silent for too long.

@@ -179,5 +179,7 @@ async fn a_transport_that_ends_without_a_close_is_lost() {
     far.write_all(&[0x81, 2, b'h', b'i', 0x81, 2, b'x']).await.unwrap();
     drop(far);
     assert_eq!(next(&mut socket).await, Event::Fragment(Fragment::text("hi")));
+    let rest = Fragment { fin: false, ..Fragment::text("x") };
+    assert_eq!(next(&mut socket).await, Event::Fragment(rest), "what came is delivered before the end");
     assert_eq!(next(&mut socket).await, Event::End(Ending::Lost(Loss::NoClose)));
 }
