@@ -152,6 +152,10 @@ impl Address {
         let place = self.place.as_str();
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
         let (authority, path) = place.split_at(path_at);
+        if authority.contains('@') {
+            let what = "user and password can not be part of the host; send them with -H 'Authorization: ...'";
+            return Err(self.error(self.place_at..self.place_at + authority.len(), what));
+        }
         let (host, port) = self.split_authority(authority)?;
         let port = match port {
             None => None,
@@ -163,16 +167,11 @@ impl Address {
                 )
             })?),
         };
-        let wrong_host =
-            |c: char| c.is_whitespace() || c.is_control() || "@<>\"\\^`{|}".contains(c);
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|}".contains(c);
         if let Some(host) = host
-            && (host.is_empty() || host.contains(wrong_host))
+            && (host.is_empty() || host.contains(is_wrong))
         {
-            let what = if host.contains('@') {
-                "user and password can not be part of the host; send them with -H 'Authorization: ...'".to_owned()
-            } else {
-                format!("bad host '{}'", host.escape_debug())
-            };
+            let what = format!("bad host '{}'", host.escape_debug());
             return Err(self.error(self.place_at..self.place_at + authority.len(), what));
         }
         Ok(Place {

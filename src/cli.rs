@@ -10,21 +10,14 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parse
 
 use crate::address::AddressError;
 use crate::bridge::{self, Plan};
+use crate::docs;
 use crate::endpoint::{Endpoint, Scheme, Settings};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
 
-const EXAMPLES: &str = "\
-Examples:
-  wsbridge ws-l:8080 echo:                   a WebSocket echo server on loopback
-  wsbridge ws-l:8080 tcp:localhost:6379      a browser talks to Redis
-  wsbridge ws://localhost:8080               type lines, see answers
-  echo PING | wsbridge ws://localhost:8080   one question, its answer
-  wsbridge tcp-l:2222 ws://host/ssh          a TCP port through a WebSocket";
-
 /// Join any two endpoints by one WebSocket bridge
 #[derive(Parser, Debug)]
-#[command(name = "wsbridge", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "wsbridge", version, about, after_help = docs::after_help(), max_term_width = 100)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Args {
     /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...

@@ -1,9 +1,82 @@
-//! map
+//! wsbridge joins any two endpoints by one generic two-way pump. This page is the map of the house.
+//!
+//! # Ten nouns
+//!
+//! | noun | what it is | where |
+//! |---|---|---|
+//! | **Address** | what the user typed for one side | [`address`] |
+//! | **Scheme** | one row of the table of kinds of endpoint | [`endpoint::Scheme`], the table is [`scheme::SCHEMES`] |
+//! | **Endpoint** | a parsed, checked address; it dials or it listens | [`endpoint::Endpoint`], a file each in `endpoint/` |
+//! | **Offer** | a caller that waits for an answer | [`endpoint::Offer`] |
+//! | **Caller** | who is on the left | [`caller::Caller`] |
+//! | **Peer** | one open connection, bytes or messages | [`peer::Peer`] |
+//! | **Fragment** | a piece of a message | [`message::Fragment`] |
+//! | **Framing** | how bytes are cut into messages | [`framing::Framing`] |
+//! | **Ending** | how one direction ended | [`ending::Ending`] |
+//! | **Session** | two peers being pumped, and its outcome | [`session`], [`pump::Outcome`] |
+//!
+//! The two sides are *left* and *right*, never first and second. *Frame* is RFC 6455's frame on the wire: a word of [`ws`].
+//!
+//! # Layers
+//!
+//! ```text
+//! main                                     the process: exit, stderr, environment
+//!   > cli, docs > scheme > bridge > session
+//!     > endpoint/*                         what the tool speaks, a file each
+//!       > http, ws                         protocols, over any ByteStream; they never dial
+//!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
+//!           > buffer message ending caller address utf8 sendqueue      depend on nothing of ours
+//! ```
+//!
+//! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
+//! bytes and messages, [`peer::Peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
+//! WebSocket and lines, because both must judge it.
+//!
+//! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
+//! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
+//! comma option and `-o side.key` follow.
+//!
+//! # Invariants
+//!
+//! What is not there is what holds:
+//!
+//! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side.
+//! * **No error channel** in a message stream: a reset is an [`ending::Ending`]. What a peer does is data, never a panic.
+//! * **No clean end is made of an abort.** [`endpoint::tcp::Connection`] that is dropped without a clean end resets; a
+//!   [`peer::Pipe`] that is dropped says that it was lost.
+//! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
+//! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
+//! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
+//! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
+//! * **No `unsafe`** but the one call in [`sendqueue`], which says why.
+//! * **stdout carries payload and nothing else**; only `main` exits.
+//!
+//! # A byte's journey
+//!
+//! `wsbridge ws-l:8080 tcp:localhost:6379`, from a browser to Redis and back:
+//!
+//! 1. [`cli`] reads the words; [`scheme`] finds both rows, and each row's `build` checks its [`address::Address`] and options.
+//! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts and spawns a task per caller.
+//! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin. The caller is
+//!    now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
+//!    503 or 504.
+//! 4. The TCP side becomes messages through [`framing::Framed`]; it ignores boundaries, and so the pump allows the WebSocket
+//!    side to merge messages. [`pump`] polls both directions in that one task.
+//! 5. [`buffer::ReadBuffer`] borrows 256 KiB and reads all that the kernel has. [`ws::codec::Decoder`] judges each header, then
+//!    unmasks the payloads and moves them together where they lie. One [`message::Fragment`] goes to the TCP side, whose
+//!    [`buffer::Outbox`] writes it in one call. The payload is a `BytesMut`, owned alone: a client masks it in place.
+//! 6. Back: one read of TCP is one fragment is one frame; header and payload leave in one `writev`. The flush comes when the
+//!    source has run dry, so that many small messages share a write and a single one leaves at once.
+//! 7. Redis closes: `Ending::Eof`, by the table in [`ending`] a Close 1000. The other direction goes on until the browser's
+//!    Close or the deadline. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
+//!    the exit status.
+
 pub mod address;
 pub mod bridge;
 pub mod buffer;
 pub mod caller;
 pub mod cli;
+pub mod docs;
 pub mod ending;
 pub mod endpoint;
 pub mod framing;

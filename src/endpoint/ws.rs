@@ -401,14 +401,9 @@ impl Dial for WsDial {
 impl WsDial {
     async fn open(&self) -> Result<Peer> {
         let stream = tcp::connect(&self.host, self.port, &self.options).await?;
-        let shaken = client::upgrade(Box::new(Connection::new(stream)), &self.call);
-        let answer = timeout(self.handshake.handshake_timeout, shaken)
-            .await
-            .map_err(|_| {
-                let waited = self.handshake.handshake_timeout;
-                anyhow::Error::new(Cause::Timeout)
-                    .context(format!("no answer to the handshake within {waited:?}"))
-            })??;
+        let connection = Box::new(Connection::new(stream));
+        let answer =
+            client::upgrade(connection, &self.call, self.handshake.handshake_timeout).await?;
         match &answer.protocol {
             Some(protocol) => info!("{}: subprotocol {protocol}", self.name),
             None if !self.call.protocols.is_empty() => {

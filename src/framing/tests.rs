@@ -18,13 +18,21 @@ impl ByteStream for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,17 +93,27 @@ async fn written(framing: Framing, fragments: Vec<Fragment>) -> Vec<u8> {
         poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
         stream.start_send(fragment).unwrap();
     }
-    poll_fn(|cx| stream.poll_close(cx, &Ending::Eof)).await.unwrap();
+    poll_fn(|cx| stream.poll_close(cx, &Ending::Eof))
+        .await
+        .unwrap();
     reader.await.unwrap()
 }
 
 #[track_caller]
 fn check(framing: Framing, bytes: &[u8], messages: &[&str], ending: &Ending) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     // At once, and byte by byte.
-    for pieces in [vec![bytes.to_vec()], bytes.iter().map(|byte| vec![*byte]).collect()] {
+    for pieces in [
+        vec![bytes.to_vec()],
+        bytes.iter().map(|byte| vec![*byte]).collect(),
+    ] {
         let (got, got_ending) = runtime.block_on(read(framing, pieces));
-        let got: Vec<_> = got.iter().map(|(_, bytes)| std::str::from_utf8(bytes).unwrap()).collect();
+        let got: Vec<_> = got
+            .iter()
+            .map(|(_, bytes)| std::str::from_utf8(bytes).unwrap())
+            .collect();
         assert_eq!((got, &got_ending), (messages.to_vec(), ending));
     }
 }
@@ -113,18 +131,41 @@ fn lines_are_messages_without_their_newline() {
 #[test]
 fn a_line_that_is_no_text_says_where() {
     let lines = Framing::LINES;
-    check(lines, b"good\nb\xffd\nmore\n", &["good"], &Ending::NotText { offset: 6 });
-    check(lines, b"good\n\xc3\nmore\n", &["good"], &Ending::NotText { offset: 5 });
-    check(lines, b"good\n\xe2\x82", &["good"], &Ending::NotText { offset: 5 });
+    check(
+        lines,
+        b"good\nb\xffd\nmore\n",
+        &["good"],
+        &Ending::NotText { offset: 6 },
+    );
+    check(
+        lines,
+        b"good\n\xc3\nmore\n",
+        &["good"],
+        &Ending::NotText { offset: 5 },
+    );
+    check(
+        lines,
+        b"good\n\xe2\x82",
+        &["good"],
+        &Ending::NotText { offset: 5 },
+    );
 }
 
 #[test]
 fn text_chunks_are_never_cut_within_a_character() {
-    let chunks = Framing { cut: Cut::Chunks, kind: Kind::Text };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let chunks = Framing {
+        cut: Cut::Chunks,
+        kind: Kind::Text,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let pieces = "aü€😀".bytes().map(|byte| vec![byte]).collect();
     let (got, ending) = runtime.block_on(read(chunks, pieces));
-    let got: String = got.iter().map(|(_, bytes)| std::str::from_utf8(bytes).unwrap()).collect();
+    let got: String = got
+        .iter()
+        .map(|(_, bytes)| std::str::from_utf8(bytes).unwrap())
+        .collect();
     assert_eq!((got.as_str(), ending), ("aü€😀", Ending::Eof));
     let (_, ending) = runtime.block_on(read(chunks, vec![b"ab".to_vec(), vec![0xe2, 0x82]]));
     assert_eq!(ending, Ending::NotText { offset: 2 });
@@ -132,7 +173,11 @@ fn text_chunks_are_never_cut_within_a_character() {
 
 #[tokio::test]
 async fn text_is_written_as_lines_and_binary_as_it_is() {
-    let piece = |kind, fin, text: &str| Fragment { kind, fin, payload: text.as_bytes().into() };
+    let piece = |kind, fin, text: &str| Fragment {
+        kind,
+        fin,
+        payload: text.as_bytes().into(),
+    };
     let fragments = vec![
         piece(Kind::Text, false, "a"),
         piece(Kind::Text, true, "b"),
@@ -140,9 +185,18 @@ async fn text_is_written_as_lines_and_binary_as_it_is() {
         piece(Kind::Binary, true, "raw"),
         piece(Kind::Text, true, "end"),
     ];
-    assert_eq!(written(Framing::LINES, fragments.clone()).await, b"ab\n\nrawend\n");
-    assert_eq!(written(Framing::BYTES, fragments.clone()).await, b"abrawend");
-    let binary_lines = Framing { cut: Cut::Lines, kind: Kind::Binary };
+    assert_eq!(
+        written(Framing::LINES, fragments.clone()).await,
+        b"ab\n\nrawend\n"
+    );
+    assert_eq!(
+        written(Framing::BYTES, fragments.clone()).await,
+        b"abrawend"
+    );
+    let binary_lines = Framing {
+        cut: Cut::Lines,
+        kind: Kind::Binary,
+    };
     assert_eq!(written(binary_lines, fragments).await, b"ab\n\nraw\nend\n");
 }
 
@@ -151,7 +205,12 @@ async fn a_line_longer_than_any_buffer_goes_out_in_pieces() {
     let line = "ü".repeat(crate::buffer::LARGE);
     let (got, ending) = read(Framing::LINES, vec![format!("{line}\nshort").into_bytes()]).await;
     assert_eq!(ending, Ending::Eof);
-    assert!(got == [(Kind::Text, line.into_bytes()), (Kind::Text, b"short".to_vec())]);
+    assert!(
+        got == [
+            (Kind::Text, line.into_bytes()),
+            (Kind::Text, b"short".to_vec())
+        ]
+    );
 }
 
 proptest! {

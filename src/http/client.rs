@@ -1,6 +1,7 @@
 //! The client's side of the opening handshake: a request, and an answer that is checked.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rand::RngExt;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{VERSION, has_token, tokens};
@@ -18,6 +20,8 @@ use crate::peer::ByteStream;
 
 /// Bytes of the body of a refusal that are shown.
 const SHOWN_BODY: usize = 1024;
+/// How long the body of a refusal is read.
+const BODY: Duration = Duration::from_secs(1);
 /// Lines of the body of a refusal that are shown.
 const SHOWN_LINES: usize = 5;
 
@@ -44,19 +48,20 @@ pub struct Answer {
     pub protocol: Option<String>,
 }
 
-/// Asks for the upgrade of a stream and checks the answer (RFC 6455 4.1).
+/// Asks for the upgrade of a stream and checks the answer (RFC 6455 4.1), whose head must come within `deadline`.
 ///
 /// # Errors
+/// [`Cause::Timeout`] where it does not;
 /// [`Cause::HttpStatus`] with the first lines of the body where the answer is another; [`Cause::Handshake`] where it makes
 /// no sense; [`Cause::Refused`] where the connection ended.
-pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call) -> Result<Answer> {
+pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -> Result<Answer> {
     let key = base64(rand::rng().random());
     let request = call.request(&key)?;
     let handshake = http1::Builder::new()
         .title_case_headers(true)
         .handshake(TokioIo::new(io));
     let (mut sender, mut connection) = handshake.await.context(Cause::Handshake)?;
-    let answered = {
+    let answered = async {
         let mut answered = std::pin::pin!(sender.send_request(request));
         tokio::select! {
             biased;
@@ -64,6 +69,10 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call) -> Result<Answer> {
             _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => answered.await,
         }
     };
+    let answered = timeout(deadline, answered).await.map_err(|_| {
+        anyhow::Error::new(Cause::Timeout)
+            .context(format!("no answer to the handshake within {deadline:?}"))
+    })?;
     let response = answered.map_err(|error| {
         let cause = if error.is_parse() {
             Cause::Handshake
@@ -89,7 +98,9 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call) -> Result<Answer> {
         })
     };
     if is_switching {
-        poll_fn(|cx| connection.poll_without_shutdown(cx)).await.context(Cause::Handshake)?;
+        poll_fn(|cx| connection.poll_without_shutdown(cx))
+            .await
+            .context(Cause::Handshake)?;
     }
     let parts = connection.into_parts();
     let mut io = parts.io.into_inner();
@@ -181,11 +192,15 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
 async fn refused(mut response: Response<Incoming>) -> anyhow::Error {
     let status = response.status();
     let mut body = Vec::new();
-    while body.len() < SHOWN_BODY
-        && let Some(Ok(frame)) = response.body_mut().frame().await
-    {
-        body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-    }
+    let reading = async {
+        while body.len() < SHOWN_BODY
+            && let Some(Ok(frame)) = response.body_mut().frame().await
+        {
+            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+    };
+    // The status is the answer; of a body that does not end there is what has come.
+    let _ = timeout(BODY, reading).await;
     body.truncate(SHOWN_BODY);
     let mut what = format!("HTTP {status}");
     for line in String::from_utf8_lossy(&body).lines().take(SHOWN_LINES) {

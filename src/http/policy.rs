@@ -106,10 +106,12 @@ fn host_of(request: &Parts) -> Result<Authority, Refusal> {
         return Err(bad());
     };
     let host = Authority::try_from(host.as_bytes()).map_err(|_| bad())?;
-    if host.as_str().contains('@') {
+    let host = request.uri.authority().cloned().unwrap_or(host);
+    let has_bad_port = host.port_u16().is_none() && host.as_str().len() > host.host().len();
+    if has_bad_port || host.as_str().contains('@') {
         return Err(bad());
     }
-    Ok(request.uri.authority().cloned().unwrap_or(host))
+    Ok(host)
 }
 
 fn bare(authority: &Authority) -> &str {
@@ -245,5 +247,7 @@ mod tests {
         check(&policy, "BRIDGE.test", None, 101);
         check(&policy, "other.test", None, 421);
         check(&policy, "user@bridge.test", None, 400);
+        check(&policy, "bridge.test:port", None, 400);
+        check(&policy, "bridge.test:99999", None, 400);
     }
 }

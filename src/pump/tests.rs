@@ -30,7 +30,9 @@ impl MessageStream for Scripted {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         match self.pipe.poll_next(cx) {
             // Whoever reads our stdout can go without ending our stdin.
-            Poll::Ready(Event::End(Ending::Lost(Loss::NoClose))) if self.shape == Shape::Local => Poll::Pending,
+            Poll::Ready(Event::End(Ending::Lost(Loss::NoClose))) if self.shape == Shape::Local => {
+                Poll::Pending
+            }
             other => other,
         }
     }
@@ -86,7 +88,11 @@ fn steps(script: &str) -> Vec<Step> {
         ("!", "") => Step::Gone,
         _ => panic!("no step: {part}"),
     };
-    script.split('|').filter(|part| !part.is_empty()).map(step).collect()
+    script
+        .split('|')
+        .filter(|part| !part.is_empty())
+        .map(step)
+        .collect()
 }
 
 /// Plays a script; returns what was written beyond it and how the pump told the end, if it did.
@@ -119,8 +125,12 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
     // Nothing more to do but to see what comes.
     loop {
         match poll_fn(|cx| far.poll_next(cx)).await {
-            Event::Fragment(fragment) => extra.push(String::from_utf8_lossy(&fragment.payload).into_owned()),
-            Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => return extra,
+            Event::Fragment(fragment) => {
+                extra.push(String::from_utf8_lossy(&fragment.payload).into_owned())
+            }
+            Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => {
+                return extra;
+            }
             Event::End(ending) => {
                 told.lock().unwrap().get_or_insert(ending);
                 return extra;
@@ -138,7 +148,12 @@ struct Played {
     took: Duration,
 }
 
-async fn play_both(left: (Shape, Vec<Step>), right: (Shape, Vec<Step>), options: &Options, stop_after: Option<u64>) -> Played {
+async fn play_both(
+    left: (Shape, Vec<Step>),
+    right: (Shape, Vec<Step>),
+    options: &Options,
+    stop_after: Option<u64>,
+) -> Played {
     let begun = Instant::now();
     let (left_near, left_far) = pipe();
     let (right_near, right_far) = pipe();
@@ -146,8 +161,14 @@ async fn play_both(left: (Shape, Vec<Step>), right: (Shape, Vec<Step>), options:
     let left_task = tokio::spawn(play(left_far, left.1, Arc::clone(&left_told)));
     let right_task = tokio::spawn(play(right_far, right.1, Arc::clone(&right_told)));
     let outcome = pump(
-        Box::new(Scripted { pipe: left_near, shape: left.0 }),
-        Box::new(Scripted { pipe: right_near, shape: right.0 }),
+        Box::new(Scripted {
+            pipe: left_near,
+            shape: left.0,
+        }),
+        Box::new(Scripted {
+            pipe: right_near,
+            shape: right.0,
+        }),
         options,
         async move {
             match stop_after {
@@ -172,8 +193,15 @@ async fn play_both(left: (Shape, Vec<Step>), right: (Shape, Vec<Step>), options:
 }
 
 async fn scripts(left: (Shape, &str), right: (Shape, &str), options: &Options) -> Played {
-    let play = play_both((left.0, steps(left.1)), (right.0, steps(right.1)), options, None);
-    tokio::time::timeout(Duration::from_secs(3600), play).await.expect("the pump hangs")
+    let play = play_both(
+        (left.0, steps(left.1)),
+        (right.0, steps(right.1)),
+        options,
+        None,
+    );
+    tokio::time::timeout(Duration::from_secs(3600), play)
+        .await
+        .expect("the pump hangs")
 }
 
 fn close(code: u16) -> Ending {
@@ -184,11 +212,28 @@ use Shape::{Bytes, Local, Socket};
 
 #[tokio::test(start_paused = true)]
 async fn a_question_and_its_answer() {
-    let played = scripts((Socket, "R hello|W world|C1000|T"), (Bytes, "W hello|R world|T|E"), &Options::default()).await;
+    let played = scripts(
+        (Socket, "R hello|W world|C1000|T"),
+        (Bytes, "W hello|R world|T|E"),
+        &Options::default(),
+    )
+    .await;
     assert_eq!(played.right_told, Some(close(1000)));
     assert_eq!(played.left_told, Some(Ending::Eof));
-    assert_eq!(played.outcome.left_to_right, Counts { messages: 1, bytes: 5 });
-    assert_eq!(played.outcome.right_to_left, Counts { messages: 1, bytes: 5 });
+    assert_eq!(
+        played.outcome.left_to_right,
+        Counts {
+            messages: 1,
+            bytes: 5
+        }
+    );
+    assert_eq!(
+        played.outcome.right_to_left,
+        Counts {
+            messages: 1,
+            bytes: 5
+        }
+    );
     assert_eq!(played.outcome.exit_status(), 0);
 }
 
@@ -198,14 +243,27 @@ async fn after_a_close_the_other_side_has_the_linger_time_to_answer() {
     let left = (Socket, "R ask|C1000|W late|T");
     let played = scripts(left, (Bytes, "W ask|T|D1900|R late|E"), &options).await;
     assert_eq!(played.outcome.right, Ending::Eof);
-    let played = scripts((Socket, "R ask|C1000|T"), (Bytes, "W ask|T|D5000|R late|E"), &options).await;
+    let played = scripts(
+        (Socket, "R ask|C1000|T"),
+        (Bytes, "W ask|T|D5000|R late|E"),
+        &options,
+    )
+    .await;
     assert_eq!(played.outcome.right, Ending::Abandoned);
-    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (2000, 0));
+    assert_eq!(
+        (played.took.as_millis(), played.outcome.exit_status()),
+        (2000, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_our_close_what_the_peer_still_sends_is_delivered() {
-    let played = scripts((Socket, "T|D9000|R more|C1000"), (Bytes, "E|W more|T"), &Options::default()).await;
+    let played = scripts(
+        (Socket, "T|D9000|R more|C1000"),
+        (Bytes, "E|W more|T"),
+        &Options::default(),
+    )
+    .await;
     assert_eq!(played.left_told, Some(Ending::Eof));
     assert_eq!(played.outcome.left_to_right.messages, 1);
 }
@@ -214,39 +272,78 @@ async fn after_our_close_what_the_peer_still_sends_is_delivered() {
 async fn a_peer_that_does_not_answer_our_close_has_the_close_timeout() {
     let played = scripts((Socket, "T|D60000"), (Bytes, "E"), &Options::default()).await;
     assert_eq!(played.outcome.left, Ending::Deadline(Deadline::Close));
-    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (10, 28));
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (10, 28)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_stdin_waits_for_quiet() {
-    let options = Options { linger: Duration::from_secs(1), ..Options::default() };
+    let options = Options {
+        linger: Duration::from_secs(1),
+        ..Options::default()
+    };
     let right = (Socket, "W ask|D900|R one|D900|R two|T|C1000");
     let played = scripts((Local, "R ask|E|W one|W two"), right, &options).await;
-    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (2800, 0));
+    assert_eq!(
+        (played.took.as_millis(), played.outcome.exit_status()),
+        (2800, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_linger_the_end_of_stdin_closes_at_once_and_with_no_close_never() {
-    let options = Options { linger: Duration::ZERO, ..Options::default() };
-    let played = scripts((Local, "R ask|E|W late"), (Socket, "W ask|T|R late|C1000"), &options).await;
+    let options = Options {
+        linger: Duration::ZERO,
+        ..Options::default()
+    };
+    let played = scripts(
+        (Local, "R ask|E|W late"),
+        (Socket, "W ask|T|R late|C1000"),
+        &options,
+    )
+    .await;
     assert_eq!(played.took, Duration::ZERO);
-    let options = Options { keeps_open: true, ..Options::default() };
+    let options = Options {
+        keeps_open: true,
+        ..Options::default()
+    };
     let right = (Socket, "W ask|D3000000|R late|C4000|T");
     let played = scripts((Local, "R ask|E|W late"), right, &options).await;
-    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (3000, 111));
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (3000, 111)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_ends_the_session_while_stdin_is_open() {
-    let played = scripts((Local, "R ask|W answer|D60000"), (Socket, "W ask|R answer|C1000|T"), &Options::default()).await;
-    assert_eq!((played.took, played.outcome.exit_status()), (Duration::ZERO, 0));
+    let played = scripts(
+        (Local, "R ask|W answer|D60000"),
+        (Socket, "W ask|R answer|C1000|T"),
+        &Options::default(),
+    )
+    .await;
+    assert_eq!(
+        (played.took, played.outcome.exit_status()),
+        (Duration::ZERO, 0)
+    );
     assert_eq!(played.outcome.left, Ending::Abandoned);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_of_stdout_that_goes_ends_the_session_quietly() {
-    let played = scripts((Local, "W one|!"), (Socket, "R one|D10|R two|T|C1000"), &Options::default()).await;
-    assert_eq!((played.outcome.left.clone(), played.outcome.exit_status()), (Ending::ReaderGone, 0));
+    let played = scripts(
+        (Local, "W one|!"),
+        (Socket, "R one|D10|R two|T|C1000"),
+        &Options::default(),
+    )
+    .await;
+    assert_eq!(
+        (played.outcome.left.clone(), played.outcome.exit_status()),
+        (Ending::ReaderGone, 0)
+    );
     assert_eq!(played.right_told, Some(Ending::ReaderGone));
 }
 
@@ -258,49 +355,106 @@ async fn one_message_each_way_and_no_more() {
         right_to_left: Copied::Messages(1),
         ..Options::default()
     };
-    let played = scripts((Local, "R a|R b|W x"), (Socket, "W a|D300|R x|R y|T|C1000"), &options).await;
+    let played = scripts(
+        (Local, "R a|R b|W x"),
+        (Socket, "W a|D300|R x|R y|T|C1000"),
+        &options,
+    )
+    .await;
     assert_eq!((played.left_extra, played.right_extra), (vec![], vec![]));
-    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (300, 0));
+    assert_eq!(
+        (played.took.as_millis(), played.outcome.exit_status()),
+        (300, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_direction_only() {
-    let options = Options { right_to_left: Copied::Nothing, ..Options::default() };
-    let played = scripts((Local, "R a|D5|E"), (Socket, "R x|W a|R y|T|C1000"), &options).await;
-    assert_eq!((played.left_extra.len(), played.outcome.exit_status()), (0, 0));
-    let options = Options { left_to_right: Copied::Nothing, ..Options::default() };
+    let options = Options {
+        right_to_left: Copied::Nothing,
+        ..Options::default()
+    };
+    let played = scripts(
+        (Local, "R a|D5|E"),
+        (Socket, "R x|W a|R y|T|C1000"),
+        &options,
+    )
+    .await;
+    assert_eq!(
+        (played.left_extra.len(), played.outcome.exit_status()),
+        (0, 0)
+    );
+    let options = Options {
+        left_to_right: Copied::Nothing,
+        ..Options::default()
+    };
     let played = scripts((Local, "R a|W x"), (Socket, "R x|D5|C1000|T"), &options).await;
-    assert_eq!((played.right_extra.len(), played.outcome.exit_status()), (0, 0));
+    assert_eq!(
+        (played.right_extra.len(), played.outcome.exit_status()),
+        (0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn idle_time_ends_a_session_in_which_nothing_moves() {
-    let options = Options { idle: Some(Duration::from_secs(5)), ..Options::default() };
-    let played = scripts((Socket, "R a|D4000|R b|T|C1001"), (Bytes, "W a|W b|T"), &options).await;
+    let options = Options {
+        idle: Some(Duration::from_secs(5)),
+        ..Options::default()
+    };
+    let played = scripts(
+        (Socket, "R a|D4000|R b|T|C1001"),
+        (Bytes, "W a|W b|T"),
+        &options,
+    )
+    .await;
     assert_eq!(played.outcome.left, Ending::Deadline(Deadline::Idle));
     assert_eq!(played.right_told, Some(Ending::Deadline(Deadline::Idle)));
-    assert_eq!((played.took.as_secs(), played.outcome.exit_status()), (9, 28));
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (9, 28)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_closes_the_websocket_and_delivers_what_still_comes() {
     let options = Options::default();
     let right = (Bytes, steps("W a|W b|T"));
-    let play = play_both((Socket, steps("R a|T|R b|C1001")), right, &options, Some(1000));
-    let played = tokio::time::timeout(Duration::from_secs(60), play).await.unwrap();
+    let play = play_both(
+        (Socket, steps("R a|T|R b|C1001")),
+        right,
+        &options,
+        Some(1000),
+    );
+    let played = tokio::time::timeout(Duration::from_secs(60), play)
+        .await
+        .unwrap();
     assert_eq!(played.left_told, Some(Ending::Stopped(Stop::Terminate)));
     assert_eq!(played.right_told, Some(close(1001)));
-    assert_eq!((played.took.as_millis(), played.outcome.exit_status()), (1000, 143));
+    assert_eq!(
+        (played.took.as_millis(), played.outcome.exit_status()),
+        (1000, 143)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_after_the_drain_time_at_the_latest() {
-    for (left, right) in [(Socket, Bytes), (Socket, Socket), (Local, Socket), (Bytes, Bytes)] {
+    for (left, right) in [
+        (Socket, Bytes),
+        (Socket, Socket),
+        (Local, Socket),
+        (Bytes, Bytes),
+    ] {
         let idle = || steps("D3600000");
         let options = Options::default();
         let play = play_both((left, idle()), (right, idle()), &options, Some(0));
-        let played = tokio::time::timeout(Duration::from_secs(7200), play).await.unwrap();
-        assert!(played.took <= Duration::from_secs(10), "{left:?} {right:?} took {:?}", played.took);
+        let played = tokio::time::timeout(Duration::from_secs(7200), play)
+            .await
+            .unwrap();
+        assert!(
+            played.took <= Duration::from_secs(10),
+            "{left:?} {right:?} took {:?}",
+            played.took
+        );
     }
 }
 
@@ -331,7 +485,14 @@ fn endings(shape: Shape) -> Vec<Ending> {
 #[tokio::test(start_paused = true)]
 async fn every_ending_on_every_side_at_every_point_ends_as_the_table_says() {
     let mut cases = 0;
-    for (shape, other) in [(Socket, Bytes), (Socket, Socket), (Bytes, Socket), (Bytes, Bytes), (Local, Socket), (Socket, Local)] {
+    for (shape, other) in [
+        (Socket, Bytes),
+        (Socket, Socket),
+        (Bytes, Socket),
+        (Bytes, Bytes),
+        (Local, Socket),
+        (Socket, Local),
+    ] {
         for ending in endings(shape) {
             for before in 0..3 {
                 for is_left in [true, false] {
@@ -345,29 +506,54 @@ async fn every_ending_on_every_side_at_every_point_ends_as_the_table_says() {
 }
 
 async fn case(shape: Shape, other: Shape, ending: &Ending, before: usize, is_left: bool) {
-    let what = format!("{shape:?} ends with {ending:?} after {before} messages to {other:?}, left: {is_left}");
-    let mut ending_side: Vec<Step> = (0..before).map(|n| Step::Read(format!("message {n}"))).collect();
+    let what = format!(
+        "{shape:?} ends with {ending:?} after {before} messages to {other:?}, left: {is_left}"
+    );
+    let mut ending_side: Vec<Step> = (0..before)
+        .map(|n| Step::Read(format!("message {n}")))
+        .collect();
     ending_side.push(Step::End(ending.clone()));
-    let mut other_side: Vec<Step> = (0..before).map(|n| Step::Written(format!("message {n}"))).collect();
+    let mut other_side: Vec<Step> = (0..before)
+        .map(|n| Step::Written(format!("message {n}")))
+        .collect();
     // The other side is a good peer: told of the end, it ends too.
     other_side.push(Step::Told);
-    other_side.push(Step::End(if other == Socket { close(1000) } else { Ending::Eof }));
+    other_side.push(Step::End(if other == Socket {
+        close(1000)
+    } else {
+        Ending::Eof
+    }));
     let (one, two) = ((shape, ending_side), (other, other_side));
     let (left, right) = if is_left { (one, two) } else { (two, one) };
-    let options = Options { linger: Duration::from_secs(1), ..Options::default() };
+    let options = Options {
+        linger: Duration::from_secs(1),
+        ..Options::default()
+    };
     let play = play_both(left, right, &options, None);
     let played = tokio::time::timeout(Duration::from_secs(3600), play).await;
     let played = played.unwrap_or_else(|_| panic!("hangs: {what}"));
     let (said, told, counts) = if is_left {
-        (&played.outcome.left, played.right_told, played.outcome.left_to_right)
+        (
+            &played.outcome.left,
+            played.right_told,
+            played.outcome.left_to_right,
+        )
     } else {
-        (&played.outcome.right, played.left_told, played.outcome.right_to_left)
+        (
+            &played.outcome.right,
+            played.left_told,
+            played.outcome.right_to_left,
+        )
     };
     assert_eq!(said, ending, "{what}");
     assert_eq!(told.as_ref(), Some(ending), "{what}");
     assert_eq!(counts.messages, before as u64, "{what}");
     assert_eq!(played.outcome.exit_status(), ending.exit_status(), "{what}");
-    assert!(played.took <= Duration::from_secs(1), "{what} took {:?}", played.took);
+    assert!(
+        played.took <= Duration::from_secs(1),
+        "{what} took {:?}",
+        played.took
+    );
 }
 
 proptest! {
@@ -413,7 +599,11 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
     let mut waiting: std::collections::VecDeque<_> = fragments.into();
     let mut got = Vec::new();
     let (mut has_ended, mut is_told) = (false, false);
-    let end = if shape == Socket { close(1000) } else { Ending::Eof };
+    let end = if shape == Socket {
+        close(1000)
+    } else {
+        Ending::Eof
+    };
     poll_fn(|cx| {
         while !waiting.is_empty() && far.poll_ready(cx).is_ready() {
             let fragment = waiting.pop_front().unwrap();
@@ -431,7 +621,11 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
                 Poll::Pending => return Poll::Pending,
             }
         }
-        if has_ended { Poll::Ready(()) } else { Poll::Pending }
+        if has_ended {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     got

@@ -3,7 +3,9 @@
 mod support;
 
 mod endings;
+mod generated;
 mod http;
 mod layers;
 mod limits;
 mod lines;
+mod promises;

@@ -36,7 +36,10 @@ impl Write for Bytes {
 
 /// Whether tungstenite takes these bytes without an error.
 fn they_take(role: Role, bytes: &[u8]) -> bool {
-    let transport = Bytes { incoming: io::Cursor::new(bytes.to_vec()), written: Vec::new() };
+    let transport = Bytes {
+        incoming: io::Cursor::new(bytes.to_vec()),
+        written: Vec::new(),
+    };
     let role = match role {
         Role::Client => TheirRole::Client,
         Role::Server => TheirRole::Server,
@@ -77,7 +80,12 @@ fn decode(role: Role, merges: bool, pieces: &[&[u8]]) -> (Vec<Item>, Option<Viol
 fn we_take(role: Role, bytes: &[u8]) -> bool {
     let merged = decode(role, true, &[bytes]).1;
     let judged = decode(role, false, &[bytes]).1;
-    assert_eq!(merged, judged, "merging changes the judgement of {:?}", &bytes[..2]);
+    assert_eq!(
+        merged,
+        judged,
+        "merging changes the judgement of {:?}",
+        &bytes[..2]
+    );
     judged.is_none()
 }
 
@@ -136,9 +144,11 @@ fn all_pairs_of_first_bytes_are_judged_as_tungstenite_does() {
 }
 
 /// Close codes that we judge otherwise than tungstenite.
-const CODES_THAT_DIFFER: &[(u16, bool, &str)] = &[
-    (1014, true, "registered with IANA as Bad Gateway since the RFC; Autobahn and browsers send and take it"),
-];
+const CODES_THAT_DIFFER: &[(u16, bool, &str)] = &[(
+    1014,
+    true,
+    "registered with IANA as Bad Gateway since the RFC; Autobahn and browsers send and take it",
+)];
 
 #[test]
 fn all_close_codes_are_judged_as_tungstenite_does() {
@@ -155,9 +165,16 @@ fn all_close_codes_are_judged_as_tungstenite_does() {
         bytes.extend_from_slice(&code.to_be_bytes());
         let (items, violation) = decode(Role::Client, false, &[&bytes]);
         if expected {
-            assert_eq!((items, violation), (vec![Item::Close(Close::new(code, ""))], None));
+            assert_eq!(
+                (items, violation),
+                (vec![Item::Close(Close::new(code, ""))], None)
+            );
         } else {
-            assert_eq!((items, violation.map(|it| it.code)), (vec![], Some(1002)), "{code}");
+            assert_eq!(
+                (items, violation.map(|it| it.code)),
+                (vec![], Some(1002)),
+                "{code}"
+            );
         }
     }
 }
@@ -168,16 +185,35 @@ fn only_the_shortest_form_of_a_length_is_taken() {
     let judged = |bytes: &[u8]| decode(Role::Client, false, &[bytes]).1.map(|it| it.reason);
     assert_eq!(judged(&[0x82, 126, 0, 125]), Some("length"));
     assert_eq!(judged(&[0x82, 126, 0, 126]), None);
-    assert_eq!(judged(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]), Some("length"));
+    assert_eq!(
+        judged(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]),
+        Some("length")
+    );
     assert_eq!(judged(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), None);
-    assert_eq!(judged(&[0x82, 127, 0x80, 0, 0, 0, 0, 1, 0, 0]), Some("length"));
-    assert_eq!(judged(&[0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]), None);
+    assert_eq!(
+        judged(&[0x82, 127, 0x80, 0, 0, 0, 0, 1, 0, 0]),
+        Some("length")
+    );
+    assert_eq!(
+        judged(&[0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
+        None
+    );
 }
 
 #[test]
 fn a_header_is_judged_before_any_payload_has_come() {
-    for wrong in [[0x91, 5], [0x83, 5], [0x09, 5], [0x89, 126], [0x80, 5], [0x81, 0x85]] {
-        assert!(decode(Role::Client, false, &[&wrong]).1.is_some(), "{wrong:?}");
+    for wrong in [
+        [0x91, 5],
+        [0x83, 5],
+        [0x09, 5],
+        [0x89, 126],
+        [0x80, 5],
+        [0x81, 0x85],
+    ] {
+        assert!(
+            decode(Role::Client, false, &[&wrong]).1.is_some(),
+            "{wrong:?}"
+        );
     }
 }
 
@@ -187,7 +223,10 @@ fn text_fails_at_the_first_wrong_byte_within_a_frame() {
     let mut buf = BytesMut::from(&[0x81, 100, b'a', 0xF4][..]);
     assert_eq!(decoder.next(&mut buf, false), Ok(None));
     buf.extend_from_slice(&[0x90]);
-    assert_eq!(decoder.next(&mut buf, false).map_err(|it| it.code), Err(1007));
+    assert_eq!(
+        decoder.next(&mut buf, false).map_err(|it| it.code),
+        Err(1007)
+    );
 }
 
 #[test]
@@ -196,14 +235,21 @@ fn what_came_rightly_before_a_breach_is_handed_out_first() {
     for merges in [false, true] {
         let (items, violation) = decode(Role::Client, merges, &[&bytes]);
         let payload: Vec<u8> = items.iter().flat_map(payload_of).copied().collect();
-        assert_eq!((payload, violation.map(|it| it.code)), (vec![7, 8], Some(1002)));
+        assert_eq!(
+            (payload, violation.map(|it| it.code)),
+            (vec![7, 8], Some(1002))
+        );
     }
 }
 
 #[test]
 fn a_huge_claimed_length_reserves_nothing() {
     let mut decoder = Decoder::new(Role::Client);
-    let mut buf = BytesMut::from(&[0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2][..]);
+    let mut buf = BytesMut::from(
+        &[
+            0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2,
+        ][..],
+    );
     let Ok(Some(Item::Fragment(fragment))) = decoder.next(&mut buf, false) else {
         panic!("no fragment");
     };
@@ -228,20 +274,43 @@ struct Made {
 
 fn messages() -> impl Strategy<Value = Vec<Made>> {
     let text = any::<String>().prop_map(String::into_bytes);
-    let long = prop::collection::vec(prop::char::any(), 0..400).prop_map(|chars| chars.into_iter().collect::<String>().into_bytes());
+    let long = prop::collection::vec(prop::char::any(), 0..400)
+        .prop_map(|chars| chars.into_iter().collect::<String>().into_bytes());
     let bytes = prop::collection::vec(any::<u8>(), 0..70_000);
     let message = prop_oneof![
-        (Just(Kind::Text), text, prop::collection::vec(any::<prop::sample::Index>(), 0..4), any::<bool>()),
-        (Just(Kind::Text), long, prop::collection::vec(any::<prop::sample::Index>(), 0..4), any::<bool>()),
-        (Just(Kind::Binary), bytes, prop::collection::vec(any::<prop::sample::Index>(), 0..4), any::<bool>()),
+        (
+            Just(Kind::Text),
+            text,
+            prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+            any::<bool>()
+        ),
+        (
+            Just(Kind::Text),
+            long,
+            prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+            any::<bool>()
+        ),
+        (
+            Just(Kind::Binary),
+            bytes,
+            prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+            any::<bool>()
+        ),
     ];
     let made = message.prop_map(|(kind, bytes, cuts, pings)| {
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         cuts.sort_unstable();
         cuts.push(bytes.len());
         let mut from = 0;
-        let pieces = cuts.iter().map(|&to| bytes[std::mem::replace(&mut from, to)..to].to_vec()).collect();
-        Made { kind, pieces, pings }
+        let pieces = cuts
+            .iter()
+            .map(|&to| bytes[std::mem::replace(&mut from, to)..to].to_vec())
+            .collect();
+        Made {
+            kind,
+            pieces,
+            pings,
+        }
     });
     prop::collection::vec(made, 0..8)
 }
@@ -262,7 +331,11 @@ fn encode(role: Role, messages: &[Made]) -> Vec<u8> {
     };
     for message in messages {
         for (index, piece) in message.pieces.iter().enumerate() {
-            let opcode = if index == 0 { OpCode::Data(message.kind) } else { OpCode::Continuation };
+            let opcode = if index == 0 {
+                OpCode::Data(message.kind)
+            } else {
+                OpCode::Continuation
+            };
             put(opcode, index + 1 == message.pieces.len(), piece);
             if message.pings {
                 put(OpCode::Ping, true, b"are you there?");
@@ -277,7 +350,9 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
     cuts.sort_unstable();
     cuts.push(bytes.len());
     let mut from = 0;
-    cuts.iter().map(|&to| &bytes[std::mem::replace(&mut from, to)..to]).collect()
+    cuts.iter()
+        .map(|&to| &bytes[std::mem::replace(&mut from, to)..to])
+        .collect()
 }
 
 proptest! {

@@ -17,13 +17,21 @@ impl ByteStream for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -37,7 +45,10 @@ impl AsyncWrite for Wire {
 /// A client's socket and the wire to it: what a server sends is not masked and easy to write by hand.
 fn client(room: usize) -> (Socket, DuplexStream) {
     let (near, far) = duplex(room);
-    (Socket::new(Box::new(Wire(near)), b"", Role::Client, Options::default()), far)
+    (
+        Socket::new(Box::new(Wire(near)), b"", Role::Client, Options::default()),
+        far,
+    )
 }
 
 async fn next(socket: &mut Socket) -> Event {
@@ -48,7 +59,10 @@ async fn next(socket: &mut Socket) -> Event {
 async fn sent(far: &mut DuplexStream) -> (u8, Vec<u8>) {
     let mut head = [0; 6];
     far.read_exact(&mut head).await.unwrap();
-    assert!(head[1] & 0x80 != 0 && head[1] & 0x7F <= 125, "a short masked frame is expected: {head:?}");
+    assert!(
+        head[1] & 0x80 != 0 && head[1] & 0x7F <= 125,
+        "a short masked frame is expected: {head:?}"
+    );
     let mut payload = vec![0; usize::from(head[1] & 0x7F)];
     far.read_exact(&mut payload).await.unwrap();
     for (byte, mask) in payload.iter_mut().zip(head[2..].iter().cycle()) {
@@ -60,8 +74,13 @@ async fn sent(far: &mut DuplexStream) -> (u8, Vec<u8>) {
 #[tokio::test(start_paused = true)]
 async fn pings_are_answered_while_nothing_else_is_sent() {
     let (mut socket, mut far) = client(10_000);
-    far.write_all(&[0x89, 2, b'h', b'i', 0x89, 0, 0x82, 1, 7]).await.unwrap();
-    assert_eq!(next(&mut socket).await, Event::Fragment(Fragment::binary([7])));
+    far.write_all(&[0x89, 2, b'h', b'i', 0x89, 0, 0x82, 1, 7])
+        .await
+        .unwrap();
+    assert_eq!(
+        next(&mut socket).await,
+        Event::Fragment(Fragment::binary([7]))
+    );
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x8A, b"hi".to_vec()));
     assert_eq!(sent(&mut far).await, (0x8A, vec![]));
@@ -82,7 +101,10 @@ async fn a_peer_that_pings_and_never_reads_costs_one_pong() {
     far.write_all(&[0x82, 1, 7]).await.unwrap();
     let (end, queued) = pump.await.unwrap();
     assert_eq!(end, Event::Fragment(Fragment::binary([7])));
-    assert!(queued <= PONGS_QUEUED + 2 * (MAX_HEADER + 125), "{queued} bytes are queued");
+    assert!(
+        queued <= PONGS_QUEUED + 2 * (MAX_HEADER + 125),
+        "{queued} bytes are queued"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,22 +128,37 @@ async fn the_newest_ping_is_answered_when_the_peer_reads_again() {
 #[tokio::test(start_paused = true)]
 async fn a_close_is_echoed_and_the_server_ends_the_transport_first() {
     let (mut socket, mut far) = client(1000);
-    far.write_all(&[0x88, 6, 0x0F, 0xA1, b'd', b'o', b'n', b'e']).await.unwrap();
+    far.write_all(&[0x88, 6, 0x0F, 0xA1, b'd', b'o', b'n', b'e'])
+        .await
+        .unwrap();
     let end = Ending::Close(Close::new(4001, "done"));
     assert_eq!(next(&mut socket).await, Event::End(end));
-    let closing = tokio::spawn(async move { poll_fn(|cx| socket.poll_close(cx, &Ending::Eof)).await });
-    assert_eq!(sent(&mut far).await, (0x88, vec![0x0F, 0xA1, b'd', b'o', b'n', b'e']));
+    let closing =
+        tokio::spawn(async move { poll_fn(|cx| socket.poll_close(cx, &Ending::Eof)).await });
+    assert_eq!(
+        sent(&mut far).await,
+        (0x88, vec![0x0F, 0xA1, b'd', b'o', b'n', b'e'])
+    );
     drop(far);
-    timeout(Duration::from_millis(1), closing).await.unwrap().unwrap().unwrap();
+    timeout(Duration::from_millis(1), closing)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_ends_the_transport_is_left_after_a_second() {
     let (mut socket, mut far) = client(1000);
     far.write_all(&[0x88, 0]).await.unwrap();
-    assert_eq!(next(&mut socket).await, Event::End(Ending::Close(Close::empty())));
+    assert_eq!(
+        next(&mut socket).await,
+        Event::End(Ending::Close(Close::empty()))
+    );
     let begun = Instant::now();
-    poll_fn(|cx| socket.poll_close(cx, &Ending::Eof)).await.unwrap();
+    poll_fn(|cx| socket.poll_close(cx, &Ending::Eof))
+        .await
+        .unwrap();
     assert_eq!(begun.elapsed(), FINISH);
     assert_eq!(sent(&mut far).await, (0x88, vec![]));
 }
@@ -137,13 +174,19 @@ async fn a_close_is_sent_before_a_failure_ends_the_connection() {
     ] {
         let (mut socket, mut far) = client(1000);
         far.write_all(bytes).await.unwrap();
-        let Event::End(end @ Ending::Broken(Violation { code: judged, .. })) = next(&mut socket).await else {
+        let Event::End(end @ Ending::Broken(Violation { code: judged, .. })) =
+            next(&mut socket).await
+        else {
             panic!("{bytes:?} was taken");
         };
         assert_eq!(judged, code);
         poll_fn(|cx| socket.poll_close(cx, &end)).await.unwrap();
         let (first, payload) = sent(&mut far).await;
-        assert_eq!((first, &payload[..2]), (0x88, &code.to_be_bytes()[..]), "{bytes:?}");
+        assert_eq!(
+            (first, &payload[..2]),
+            (0x88, &code.to_be_bytes()[..]),
+            "{bytes:?}"
+        );
     }
 }
 
@@ -170,16 +213,34 @@ async fn any_byte_is_life() {
     }
     assert!(!pump.is_finished());
     far.write_all(&[1]).await.unwrap();
-    assert_eq!(pump.await.unwrap(), Event::Fragment(Fragment::binary([1; 20])));
+    assert_eq!(
+        pump.await.unwrap(),
+        Event::Fragment(Fragment::binary([1; 20]))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_ends_without_a_close_is_lost() {
     let (mut socket, mut far) = client(1000);
-    far.write_all(&[0x81, 2, b'h', b'i', 0x81, 2, b'x']).await.unwrap();
+    far.write_all(&[0x81, 2, b'h', b'i', 0x81, 2, b'x'])
+        .await
+        .unwrap();
     drop(far);
-    assert_eq!(next(&mut socket).await, Event::Fragment(Fragment::text("hi")));
-    let rest = Fragment { fin: false, ..Fragment::text("x") };
-    assert_eq!(next(&mut socket).await, Event::Fragment(rest), "what came is delivered before the end");
-    assert_eq!(next(&mut socket).await, Event::End(Ending::Lost(Loss::NoClose)));
+    assert_eq!(
+        next(&mut socket).await,
+        Event::Fragment(Fragment::text("hi"))
+    );
+    let rest = Fragment {
+        fin: false,
+        ..Fragment::text("x")
+    };
+    assert_eq!(
+        next(&mut socket).await,
+        Event::Fragment(rest),
+        "what came is delivered before the end"
+    );
+    assert_eq!(
+        next(&mut socket).await,
+        Event::End(Ending::Lost(Loss::NoClose))
+    );
 }

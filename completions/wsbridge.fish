@@ -1,0 +1,33 @@
+complete -c wsbridge -s s -l server -d 'Serve WebSockets on this port for stdin and stdout: ws-l:PORT -' -r
+complete -c wsbridge -s o -l option -d 'Set an option of one side: left.path=/chat' -r
+complete -c wsbridge -l log-format -d 'How messages are written' -r -f -a "text\t'Lines for people'
+json\t'A JSON object a line'"
+complete -c wsbridge -l linger -d 'Wait this long for answers after an end (1s with stdin, else 2s)' -r
+complete -c wsbridge -l close-timeout -d 'Wait this long for the answer to our Close' -r
+complete -c wsbridge -l idle -d 'End a session in which nothing has moved for this time' -r
+complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal' -r
+complete -c wsbridge -l max-connections -d 'Serve this many callers at a time (4096, or what the limit of open files allows)' -r
+complete -c wsbridge -l max-handshakes -d 'Keep this many unfinished handshakes; the oldest gives way' -r
+complete -c wsbridge -l handshake-timeout -d 'Give up on an opening handshake after this time' -r
+complete -c wsbridge -l protocol -d 'Offer these subprotocols, or as a server choose among them; best first' -r
+complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends none' -r
+complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
+complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any)' -r
+complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
+complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
+complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
+complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks or lines' -r
+complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
+complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
+complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
+complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'
+complete -c wsbridge -s E -l exit-on-eof -d 'Accepted for websocat\'s sake: what it asks for is always so'
+complete -c wsbridge -s u -l unidirectional -d 'Copy from left to right only'
+complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left only'
+complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
+complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
+complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
+complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
+complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
+complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c wsbridge -s V -l version -d 'Print version'

@@ -1,0 +1,144 @@
+//! The tables as text: what help, man page and README say of endpoints, endings and exit statuses is computed here.
+
+use std::fmt::Write;
+
+use crate::ending::EXIT_STATUSES;
+use crate::scheme::SCHEMES;
+
+/// What is shown behind the options of the help: endpoints and examples.
+pub fn after_help() -> String {
+    let width = SCHEMES
+        .iter()
+        .map(|scheme| scheme.syntax.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::from("Endpoints:\n");
+    for scheme in SCHEMES {
+        // Writing to a string can not fail.
+        let _ = writeln!(text, "  {:width$}  {}", scheme.syntax, scheme.summary);
+    }
+    text += "\nExamples:\n";
+    let width = EXAMPLES.iter().map(|row| row.0.len()).max().unwrap_or(0);
+    for (command, what) in EXAMPLES {
+        let _ = writeln!(text, "  {command:width$}  {what}");
+    }
+    text.trim_end().to_owned()
+}
+
+/// Command lines to begin with, and what each does.
+pub const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "wsbridge ws-l:8080 echo:",
+        "a WebSocket echo server on loopback",
+    ),
+    (
+        "wsbridge ws-l:8080 tcp:localhost:6379",
+        "a browser talks to Redis",
+    ),
+    (
+        "wsbridge ws://localhost:8080",
+        "type lines, see the answers",
+    ),
+    (
+        "echo PING | wsbridge ws://localhost:8080",
+        "one question and its answer",
+    ),
+    (
+        "wsbridge tcp-l:2222 ws://example.com/ssh",
+        "a TCP port that leads through a WebSocket",
+    ),
+    (
+        "wsbridge ws-l:8080 unix:/run/app.sock",
+        "a service behind a Unix socket",
+    ),
+];
+
+/// The endpoints as a table of the README.
+pub fn endpoints_markdown() -> String {
+    let mut text = String::from("| endpoint | what it does | example |\n|---|---|---|\n");
+    for scheme in SCHEMES {
+        let syntax = scheme.syntax.replace(" | ", "`, `");
+        let _ = writeln!(
+            text,
+            "| `{syntax}` | {} | `{}` |",
+            scheme.summary, scheme.example
+        );
+    }
+    text
+}
+
+/// The exit statuses as a table of the README.
+pub fn exit_statuses_markdown() -> String {
+    let mut text = String::from("| status | meaning |\n|---|---|\n");
+    for (status, meaning) in EXIT_STATUSES {
+        let _ = writeln!(text, "| {status} | {meaning} |");
+    }
+    text
+}
+
+/// The sections that the man page has beside those of the options, in roff (man(7)).
+pub fn man_sections() -> String {
+    let mut text = String::from(".SH ADDRESSES\n");
+    for scheme in SCHEMES {
+        let _ = writeln!(
+            text,
+            ".TP\n\\fB{}\\fR\n{}.",
+            roff(scheme.syntax),
+            roff(scheme.summary)
+        );
+        if let [_, aliases @ ..] = scheme.names
+            && !aliases.is_empty()
+        {
+            let _ = writeln!(
+                text,
+                "Also written {}.",
+                roff(&format!("{}:", aliases.join(": ")))
+            );
+        }
+        let keys: Vec<_> = scheme
+            .command()
+            .get_arguments()
+            .filter_map(|arg| Some(arg.get_long()?.to_owned()))
+            .collect();
+        if !keys.is_empty() {
+            let _ = writeln!(text, "Options: {}.", roff(&keys.join(", ")));
+        }
+        let _ = writeln!(text, "Example: \\fB{}\\fR", roff(scheme.example));
+    }
+    text += ".PP\nOptions follow the place after a comma (\\fBws\\-l:8080,path=/chat\\fR), in a URL after a \\fB#\\fR\n\
+             (\\fBws://host/#ping=0\\fR). The same names are flags (\\fB\\-\\-path\\fR) and keys of \\fB\\-o left.path=/chat\\fR.\n";
+    text += ".SH EXAMPLES\n";
+    for (command, what) in EXAMPLES {
+        let _ = writeln!(text, ".TP\n{}\n\\fB{}\\fR", roff(what), roff(command));
+    }
+    text += ".SH ENDINGS\n";
+    for paragraph in ENDINGS {
+        let _ = writeln!(text, ".PP\n{}", roff(paragraph));
+    }
+    text += ".SH EXIT STATUS\n";
+    for (status, meaning) in EXIT_STATUSES {
+        let _ = writeln!(text, ".TP\n\\fB{status}\\fR\n{}", roff(meaning));
+    }
+    text
+}
+
+/// How streams end, in sentences.
+const ENDINGS: &[&str] = &[
+    "An end is clean or it is an abort. End of file and Close 1000, 1001, 3000-4999 or without a code are clean: they are \
+     passed on as a half-close to a byte stream and as a Close to a WebSocket. All else is an abort: it is passed on as a \
+     reset to TCP, after all that was received has been delivered, and as a Close with an error code to a WebSocket.",
+    "When stdin has ended, a WebSocket is closed after nothing has come for the linger time. When a WebSocket peer has sent \
+     its Close, the other side is half-closed and may go on sending for the linger time before our Close answers.",
+    "SIGINT and SIGTERM close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
+     time. A second signal ends the program at once.",
+];
+
+/// Text as roff takes it: minus signs that are minus signs, no line that begins with a control character.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) {
+        format!("\\&{text}")
+    } else {
+        text
+    }
+}
