@@ -164,13 +164,13 @@ async fn race(host: &str, port: u16) -> Result<TcpStream> {
             }
             Some(Ok((addr, Err(error)))) => failures.push((addr, error)),
             Some(Err(_)) => {}
-            None if waiting.is_empty() => return Err(all_failed(failures)),
+            None if waiting.is_empty() => return Err(all_failed(&failures)),
             None => {}
         }
     }
 }
 
-fn all_failed(failures: Vec<(SocketAddr, io::Error)>) -> anyhow::Error {
+fn all_failed(failures: &[(SocketAddr, io::Error)]) -> anyhow::Error {
     let mut tried: Vec<_> = failures.iter().map(|(addr, _)| addr.ip()).collect();
     tried.sort();
     let tried: Vec<_> = tried.iter().map(IpAddr::to_string).collect();

@@ -126,7 +126,7 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
     loop {
         match poll_fn(|cx| far.poll_next(cx)).await {
             Event::Fragment(fragment) => {
-                extra.push(String::from_utf8_lossy(&fragment.payload).into_owned())
+                extra.push(String::from_utf8_lossy(&fragment.payload).into_owned());
             }
             Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => {
                 return extra;

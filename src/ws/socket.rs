@@ -263,9 +263,8 @@ impl Socket {
                     }
                     if !is_late {
                         self.read.bytes().clear();
-                        match ready!(self.read.poll_fill(&mut self.io, cx)) {
-                            Ok(1..) => continue,
-                            Ok(0) | Err(_) => {}
+                        if let Ok(1..) = ready!(self.read.poll_fill(&mut self.io, cx)) {
+                            continue;
                         }
                     }
                     if !*is_shut {

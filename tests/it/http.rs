@@ -1576,7 +1576,7 @@ fn many_callers_are_served_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.sock");
     let tcp = Bridge::start(&["tcp-l:0", "echo:"]);
-    let unix = Bridge::start(&[&format!("unix-l:{}", path.display()), "echo:"]);
+    let _unix = Bridge::start(&[&format!("unix-l:{}", path.display()), "echo:"]);
     let ws = echo();
     let mut tcps: Vec<_> = (0..20).map(|_| Tcp::connect(tcp.port)).collect();
     let mut unixes: Vec<_> = (0..20)

@@ -1,5 +1,7 @@
 //! The one integration binary: the real program against raw peers, a file per scenario.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub)]
+
 mod support;
 
 mod endings;

@@ -47,7 +47,19 @@ pub fn run(words: &[&str], input: impl AsRef<[u8]>) -> Finished {
 
 /// Starts the program with pipes on stdin and stdout; nothing is read from stdout until `finish` or `stdout`.
 pub fn spawn(words: &[&str]) -> Running {
-    let mut child = command(words)
+    start(command(words))
+}
+
+/// Starts the program under limits that a shell sets: `ulimit -n 64`.
+pub fn spawn_under(limits: &str, words: &[&str]) -> Running {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]);
+    shell.arg(env!("CARGO_BIN_EXE_wsbridge")).args(words);
+    start(shell)
+}
+
+fn start(mut command: Command) -> Running {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
