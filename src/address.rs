@@ -86,6 +86,18 @@ impl Address {
         text.split(':').next().unwrap_or(text)
     }
 
+    /// The address as messages show it: of a URL neither options nor query, which may be secret.
+    pub fn shown(text: &str) -> String {
+        let end = if text.contains("://") {
+            text.find(['?', '#'])
+        } else {
+            None
+        };
+        let text = &text[..end.unwrap_or(text.len())];
+        let name = if text == "-" { "stdio" } else { text };
+        name.chars().map(printable).collect()
+    }
+
     /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
     pub fn parse(text: &str, is_raw: bool) -> Address {
         let word = Address::word_of(text);
@@ -169,7 +181,9 @@ impl Address {
         };
         let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|}".contains(c);
         if let Some(host) = host
-            && (host.is_empty() || host.contains(is_wrong))
+            && (host.is_empty()
+                || host.contains(is_wrong)
+                || host.bytes().all(|byte| byte.is_ascii_digit()))
         {
             let what = format!("bad host '{}'", host.escape_debug());
             return Err(self.error(self.place_at..self.place_at + authority.len(), what));
@@ -375,6 +389,7 @@ mod tests {
         );
         wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1/");
         wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1/");
+        wrong("ws-l:80:8080", "bad host '80'", "80:8080");
         wrong("ws:///path", "bad host ''", "");
         wrong("ws://a b/", "bad host 'a b'", "a b");
     }

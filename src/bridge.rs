@@ -49,6 +49,8 @@ pub struct Options {
 
 /// What a command line asks for.
 pub struct Plan {
+    /// What the left side and the right side are called in messages.
+    pub names: [String; 2],
     /// The left side.
     pub left: Endpoint,
     /// The right side.
@@ -65,6 +67,7 @@ pub struct Plan {
 /// What could not be opened or bound.
 pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
     let shared = Arc::new(Shared {
+        names: plan.names.clone(),
         right: Right::prepare(&plan.right).await?,
         options: plan.session.clone(),
         stop,

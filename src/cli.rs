@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::address::AddressError;
+use crate::address::{Address, AddressError};
 use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::endpoint::{Endpoint, Scheme, Settings};
@@ -99,6 +99,7 @@ impl Args {
         let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
         let (left_settings, right_settings) = self.settings(matches, [of_left, of_right])?;
         Ok(Plan {
+            names: [Address::shown(&left), Address::shown(&right)],
             left: scheme::build(&left, &left_settings)?,
             right: scheme::build(&right, &right_settings)?,
             session: self.session.clone(),

@@ -311,12 +311,16 @@ impl fmt::Display for Ending {
                 (Some(code), reason) => write!(f, "close {code} \"{}\"", reason.escape_debug()),
             },
             Ending::Lost(Loss::Reset) => f.write_str("connection reset"),
-            Ending::Lost(Loss::NoClose) => f.write_str("connection lost without Close"),
+            Ending::Lost(Loss::NoClose) => {
+                f.write_str("connection lost without Close, data may be incomplete")
+            }
             Ending::Lost(Loss::Silent) => f.write_str("connection silent, no pong"),
             Ending::Broken(violation) => {
                 write!(f, "protocol error {} {}", violation.code, violation.reason)
             }
-            Ending::NotText { offset } => write!(f, "not UTF-8 at byte {offset}"),
+            Ending::NotText { offset } => {
+                write!(f, "not UTF-8 at byte {offset}; -b sends bytes as they are")
+            }
             Ending::ReaderGone => f.write_str("reader gone"),
             Ending::WriteFailed(reason) => write!(f, "write failed: {reason}"),
             Ending::Unreachable(cause) => write!(f, "target {cause}"),

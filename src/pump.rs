@@ -82,22 +82,28 @@ pub struct Outcome {
     pub left_to_right: Counts,
     /// What passed from right to left.
     pub right_to_left: Counts,
+    /// The side that ended first with anything but exit status 0, and how; what the other then says follows from it.
+    pub cause: Option<(Side, Ending)>,
     /// Whether a stop ended it.
     pub stopped: Option<Stop>,
 }
 
+/// One side of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The caller's.
+    Left,
+    /// The one that is opened for the caller.
+    Right,
+}
+
 impl Outcome {
-    /// The exit status of a single session: that of a stop, else the worse of both endings.
+    /// The exit status of a single session: that of a stop, else that of what ended it.
     pub fn exit_status(&self) -> u8 {
-        if let Some(stop) = self.stopped {
-            return stop.exit_status();
-        }
-        // A side that ended because the other did repeats its status or has none of its own.
-        match (self.left.exit_status(), self.right.exit_status()) {
-            (left, 0) => left,
-            (0, right) => right,
-            (left, _) if self.left.is_abort() && !self.right.is_abort() => left,
-            (_, right) => right,
+        match (self.stopped, &self.cause) {
+            (Some(stop), _) => stop.exit_status(),
+            (None, Some((_, ending))) => ending.exit_status(),
+            (None, None) => 0,
         }
     }
 }
@@ -121,6 +127,7 @@ pub async fn pump(
         left: End::new(&mut *left, options.left_to_right),
         right: End::new(&mut *right, options.right_to_left),
         options,
+        cause: None,
         stopped: None,
         moved_at: Instant::now(),
         timer: None,
@@ -142,6 +149,7 @@ struct Pump<'a> {
     left: End<'a>,
     right: End<'a>,
     options: &'a Options,
+    cause: Option<(Side, Ending)>,
     stopped: Option<(Stop, Instant)>,
     /// When something last moved; kept only while somebody waits for quiet.
     moved_at: Instant,
@@ -366,9 +374,13 @@ impl Pump<'_> {
         let mut wake_at = None;
         let (options, stopping) = (self.options, self.stopped.is_some());
         let quiet_since = self.moved_at;
-        let Pump { left, right, .. } = self;
+        let Pump {
+            left, right, cause, ..
+        } = self;
         earliest(&mut wake_at, refusal(left));
         earliest(&mut wake_at, refusal(right));
+        note(cause, Side::Left, left);
+        note(cause, Side::Right, right);
         earliest(
             &mut wake_at,
             consequence(left, right, options, stopping, quiet_since),
@@ -447,16 +459,29 @@ impl Pump<'_> {
         }
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        // A deadline that passed last ends the session before it is noted.
+        note(&mut self.cause, Side::Left, &self.left);
+        note(&mut self.cause, Side::Right, &self.right);
         let stopped = self.stopped.map(|(stop, _)| stop);
         let ending = |end: &End<'_>| end.said.clone().unwrap_or(Ending::Abandoned);
         Outcome {
             left: ending(&self.left),
             right: ending(&self.right),
+            cause: self.cause,
             left_to_right: self.left.counts,
             right_to_left: self.right.counts,
             stopped,
         }
+    }
+}
+
+/// Notes the first ending that is no normal one.
+fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>) {
+    if let Some(said) = &end.said
+        && said.exit_status() != 0
+    {
+        cause.get_or_insert((side, said.clone()));
     }
 }
 

@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use tracing::{Level, debug, info, warn};
+use tracing::{Level, debug, error, info, warn};
 
 use crate::address::parse_duration;
 use crate::caller::Caller;
 use crate::ending::{Cause, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{MessageStream, Peer, pipe};
-use crate::pump::{self, Copied, Outcome, pump};
+use crate::pump::{self, Copied, Outcome, Side, pump};
 
 /// How long an answer is waited for when one side is standard input.
 const LOCAL_LINGER: Duration = Duration::from_secs(1);
@@ -129,6 +129,8 @@ impl Right {
 
 /// What all sessions of a bridge share.
 pub struct Shared {
+    /// What the two sides are called in messages.
+    pub names: [String; 2],
     /// The right side.
     pub right: Right,
     /// How sessions wait and what they copy.
@@ -227,10 +229,20 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             right: Ending::Abandoned,
             left_to_right: pump::Counts::default(),
             right_to_left: pump::Counts::default(),
+            cause: None,
             stopped: Some(stop),
         }),
     };
-    Ok(join(left, right, &caller, shared, Level::DEBUG).await)
+    let outcome = join(left, right, &caller, shared, Level::DEBUG).await;
+    if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
+        let [left, right] = &shared.names;
+        let name = match side {
+            Side::Left => left,
+            Side::Right => right,
+        };
+        error!("{name}: {ending}");
+    }
+    Ok(outcome)
 }
 
 /// Pumps, and writes the closing line.

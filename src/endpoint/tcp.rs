@@ -85,7 +85,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
     Ok(Endpoint::Dial(Arc::new(TcpDial {
-        name: address.text.clone(),
+        name: Address::shown(&address.text),
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
         options: read_options(&DIAL, address, settings)?,
@@ -102,7 +102,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         return Err(address.place_error("a TCP address has no path").into());
     }
     Ok(Endpoint::Listen(Arc::new(TcpListen {
-        name: address.text.clone(),
+        name: Address::shown(&address.text),
         host: place.host,
         port,
         framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),

@@ -111,7 +111,7 @@ fn sock_addr(place: &str) -> io::Result<SockAddr> {
 
 fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
     Ok(Endpoint::Dial(Arc::new(UnixDial {
-        name: address.text.clone(),
+        name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&DIAL, address, settings)?,
         framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
@@ -120,7 +120,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
     Ok(Endpoint::Listen(Arc::new(UnixListen {
-        name: address.text.clone(),
+        name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&LISTEN, address, settings)?,
         framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),

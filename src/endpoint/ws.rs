@@ -154,7 +154,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         options.path = Some(parse_path(&place.path).map_err(|what| address.place_error(what))?);
     }
     Ok(Endpoint::Listen(Arc::new(WsListen {
-        name: address.text.clone(),
+        name: Address::shown(&address.text),
         host: place.host,
         port,
         handshake: read_options(&LISTEN, address, settings)?,
@@ -326,12 +326,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         .host
         .ok_or_else(|| address.place_error("a host is missing"))?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
-        name: address
-            .text
-            .split('#')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        name: Address::shown(&address.text),
         call: Call {
             host: authority(&host, place.port.filter(|port| *port != 80)),
             target: target(address, &place.path)?,
