@@ -29,7 +29,7 @@
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
-//! bytes and messages, [`peer::Peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
+//! bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
 //! WebSocket and lines, because both must judge it.
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README

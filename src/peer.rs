@@ -20,14 +20,18 @@ pub enum Peer {
     Messages(Box<dyn MessageStream>),
 }
 
-impl Peer {
-    /// Makes messages of it: the one seam between bytes and messages.
-    pub fn into_messages(self) -> Box<dyn MessageStream> {
-        match self {
+/// Makes messages of both sides: the one seam between bytes and messages.
+///
+/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are.
+pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
+    let is_raw = matches!((&left, &right), (Peer::Bytes(..), Peer::Bytes(..)));
+    [left, right].map(|peer| -> Box<dyn MessageStream> {
+        match peer {
+            Peer::Bytes(stream, _) if is_raw => Box::new(Framed::new(stream, Framing::BYTES)),
             Peer::Bytes(stream, framing) => Box::new(Framed::new(stream, framing)),
             Peer::Messages(stream) => stream,
         }
-    }
+    })
 }
 
 /// A stream of bytes that can say how it ended and be told why it ends.

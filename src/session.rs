@@ -14,7 +14,7 @@ use crate::address::parse_duration;
 use crate::caller::Caller;
 use crate::ending::{Cause, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
-use crate::peer::{MessageStream, Peer, pipe};
+use crate::peer::{MessageStream, Peer, into_messages, pipe};
 use crate::pump::{self, Copied, Outcome, Side, pump};
 
 /// How long an answer is waited for when one side is standard input.
@@ -160,7 +160,7 @@ pub async fn serve(mut offer: Box<dyn Offer>, shared: &Shared) -> Option<Outcome
     let (left, right) = if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let right = match Box::pin(shared.right.open(&caller)).await {
-            Ok(right) => right.into_messages(),
+            Ok(right) => right,
             Err(error) => {
                 warn!(%caller, "{error:#}");
                 unreachable(Cause::of(&error).unwrap_or(Cause::Refused)).await
@@ -178,7 +178,7 @@ pub async fn serve(mut offer: Box<dyn Offer>, shared: &Shared) -> Option<Outcome
             }
         };
         let right = match opened {
-            Ok(right) => right.into_messages(),
+            Ok(right) => right,
             Err(error) => {
                 warn!(%caller, "{error:#}");
                 let cause = Cause::of(&error).unwrap_or(Cause::Refused);
@@ -192,9 +192,9 @@ pub async fn serve(mut offer: Box<dyn Offer>, shared: &Shared) -> Option<Outcome
     Some(join(left, right, &caller, shared, Level::INFO).await)
 }
 
-async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Option<Box<dyn MessageStream>> {
+async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Option<Peer> {
     match offer.accept().await {
-        Ok(left) => Some(left.into_messages()),
+        Ok(left) => Some(left),
         Err(error) => {
             debug!(%caller, "{error:#}");
             None
@@ -203,12 +203,12 @@ async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Option<Box<dyn Messag
 }
 
 /// A right side that only says why there is none.
-async fn unreachable(cause: Cause) -> Box<dyn MessageStream> {
+async fn unreachable(cause: Cause) -> Peer {
     let (near, mut far) = pipe();
     let why = Ending::Unreachable(cause);
     // A pipe takes its end at once.
     let _ = std::future::poll_fn(|cx| far.poll_close(cx, &why)).await;
-    Box::new(near)
+    Peer::Messages(Box::new(near))
 }
 
 /// Runs the one session of a left side that dials.
@@ -218,8 +218,8 @@ async fn unreachable(cause: Cause) -> Box<dyn MessageStream> {
 pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
     let caller = Caller::new("left");
     let open = async {
-        let left = left.dial(&caller).await?.into_messages();
-        anyhow::Ok((left, shared.right.open(&caller).await?.into_messages()))
+        let left = left.dial(&caller).await?;
+        anyhow::Ok((left, shared.right.open(&caller).await?))
     };
     let (left, right) = tokio::select! {
         biased;
@@ -246,14 +246,9 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
 }
 
 /// Pumps, and writes the closing line.
-async fn join(
-    left: Box<dyn MessageStream>,
-    right: Box<dyn MessageStream>,
-    caller: &Caller,
-    shared: &Shared,
-    level: Level,
-) -> Outcome {
+async fn join(left: Peer, right: Peer, caller: &Caller, shared: &Shared, level: Level) -> Outcome {
     let begun = Instant::now();
+    let [left, right] = into_messages(left, right);
     let options = shared.options.of_pump(left.is_local() || right.is_local());
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     let is_cut = |ending: &Ending| *ending == Ending::Deadline(Deadline::Drain);
