@@ -298,7 +298,64 @@ fn raise_descriptor_limit() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::caller::Caller;
+    use crate::cli;
+    use crate::endpoint::{BoxFuture, Dial, Settings};
+    use crate::peer::{Peer, Pipe};
+    use crate::scheme;
+
+    /// A target that has a bug: it panics for its first caller.
+    struct Faulty(AtomicUsize);
+
+    impl Dial for Faulty {
+        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+            assert!(
+                self.0.fetch_add(1, Ordering::Relaxed) > 0,
+                "the first one fails"
+            );
+            Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_session_ends_that_session_alone() {
+        let words = ["wsbridge", "tcp-l:127.0.0.1:0", "echo:"].map(Into::into);
+        let (args, matches) = cli::parse(words).unwrap();
+        let mut plan = args.plan(&matches).unwrap();
+        let port = {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port()
+        };
+        plan.left =
+            scheme::build(&format!("tcp-l:127.0.0.1:{port}"), &Settings::default()).unwrap();
+        plan.right = Endpoint::Dial(Arc::new(Faulty(0.into())));
+        let (stop, stopped) = watch::channel(None);
+        let bridge = tokio::spawn(async move { run(&plan, stopped).await });
+        let connect = || async {
+            loop {
+                match TcpStream::connect(("127.0.0.1", port)).await {
+                    Ok(stream) => return stream,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let mut answer = Vec::new();
+        let failed = connect().await.read_to_end(&mut answer).await;
+        assert!(failed.is_err(), "a session that failed is no end of file");
+        let mut second = connect().await;
+        second.write_all(b"hello").await.unwrap();
+        second.shutdown().await.unwrap();
+        second.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"hello");
+        stop.send_replace(Some(Stop::Terminate));
+        assert_eq!(bridge.await.unwrap().unwrap(), 0);
+    }
 
     #[test]
     fn the_oldest_handshake_gives_way() {

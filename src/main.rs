@@ -22,6 +22,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     start_logging(&args);
+    // A bug of ours ends one session, in one line; the others go on.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("a session failed by a bug: {panic}")
+    }));
     let result = args.plan(&matches).and_then(|plan| {
         let runtime = runtime(&plan)?;
         let status = runtime.block_on(async { bridge::run(&plan, signals()?).await });
