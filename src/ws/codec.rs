@@ -204,12 +204,10 @@ impl Decoder {
                     return control(buf, &header, header_len);
                 }
                 buf.advance(header_len);
-                self.begin(&header);
+                self.frame = Some(self.begin(&header));
             }
-            let Some(kind) = self.message else {
-                return Ok(None);
-            };
-            let Some(frame) = &mut self.frame else {
+            // A frame of data is always of a message.
+            let (Some(kind), Some(frame)) = (self.message, &mut self.frame) else {
                 return Ok(None);
             };
             let fresh = &mut buf[frame.held..];
@@ -230,6 +228,7 @@ impl Decoder {
             let payload = buf.split_to(frame.held);
             frame.held = 0;
             if is_read {
+                self.frame = None;
                 self.finish_frame(fin)?;
             }
             // A piece without bytes that ends nothing says nothing.
@@ -241,91 +240,81 @@ impl Decoder {
 
     /// Moves the payloads of all frames in the buffer together, over the headers between them.
     fn next_merged(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, Violation> {
+        let bytes = &mut buf[..];
+        // What is before `kept` goes out, what is from `at` on has not been looked at.
         let (mut kept, mut at) = (0, 0);
-        let mut last_kind = Kind::Binary;
-        loop {
-            if self.frame.is_none() {
-                let judged = match self.judge(&buf[at..]) {
-                    Ok(judged) => judged,
-                    Err(violation) if kept > 0 => {
-                        self.failed = Some(violation);
-                        None
+        let mut kind = self.message.unwrap_or(Kind::Binary);
+        let mut control_at = None;
+        let judged = loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.judge(&bytes[at..]) {
+                    Ok(Some((header, header_len))) if header.opcode.is_control() => {
+                        control_at = Some((header, header_len));
+                        break Ok(());
                     }
-                    Err(violation) => return Err(violation),
-                };
-                let Some((header, header_len)) = judged else {
-                    break;
-                };
-                if header.opcode.is_control() {
-                    if kept > 0 {
-                        break;
+                    Ok(Some((header, header_len))) => {
+                        at += header_len;
+                        self.begin(&header)
                     }
-                    buf.advance(at);
-                    return control(buf, &header, header_len);
-                }
-                at += header_len;
-                self.begin(&header);
-            }
-            let (Some(kind), Some(frame)) = (self.message, &mut self.frame) else {
-                break;
+                    Ok(None) => break Ok(()),
+                    Err(violation) => break Err(violation),
+                },
             };
-            last_kind = kind;
-            let here = buf.len() - at;
+            kind = self.message.unwrap_or(kind);
+            let here = bytes.len() - at;
             let len = usize::try_from(frame.left).map_or(here, |left| left.min(here));
             if kept != at {
-                buf.copy_within(at..at + len, kept);
+                bytes.copy_within(at..at + len, kept);
             }
-            let payload = &mut buf[kept..kept + len];
+            let payload = &mut bytes[kept..kept + len];
             if let Some(key) = &mut frame.key {
                 mask::apply(payload, key);
             }
-            frame.left -= len as u64;
-            let (is_read, fin) = (frame.left == 0, frame.fin);
-            let mut judged = Ok(());
-            if kind == Kind::Text {
-                judged = check_text(&mut self.utf8, payload);
-            }
-            if judged.is_ok() && is_read {
-                judged = self.finish_frame(fin);
-            }
-            if let Err(violation) = judged {
-                self.failed = Some(violation);
-                if kept == 0 {
-                    return Err(violation);
-                }
-                break;
+            if kind == Kind::Text
+                && let Err(violation) = check_text(&mut self.utf8, payload)
+            {
+                break Err(violation);
             }
             at += len;
             kept += len;
-            if !is_read {
-                break;
+            frame.left -= len as u64;
+            if frame.left > 0 {
+                self.frame = Some(frame);
+                break Ok(());
             }
-        }
+            if let Err(violation) = self.finish_frame(frame.fin) {
+                break Err(violation);
+            }
+        };
         let payload = buf.split_to(kept);
         buf.advance(at - kept);
-        let merged = Fragment {
-            kind: last_kind,
-            fin: true,
-            payload,
-        };
-        Ok((kept > 0).then_some(Item::Fragment(merged)))
+        if payload.is_empty() {
+            judged?;
+            return control_at.map_or(Ok(None), |(header, len)| control(buf, &header, len));
+        }
+        // What was right before a breach goes out first.
+        self.failed = judged.err();
+        let fin = true;
+        Ok(Some(Item::Fragment(Fragment { kind, fin, payload })))
     }
 
-    fn begin(&mut self, header: &Header) {
+    #[inline]
+    fn begin(&mut self, header: &Header) -> Frame {
         if let OpCode::Data(kind) = header.opcode {
             self.message = Some(kind);
         }
-        self.frame = Some(Frame {
+        Frame {
             fin: header.fin,
             key: header.key,
             left: header.len,
             held: 0,
             is_whole: header.len <= WHOLE,
-        });
+        }
     }
 
+    #[inline]
     fn finish_frame(&mut self, fin: bool) -> Result<(), Violation> {
-        self.frame = None;
         if fin {
             self.message = None;
             if !self.utf8.is_complete() {
@@ -336,6 +325,7 @@ impl Decoder {
     }
 
     /// Judges the header at the front of `bytes`, as soon as there is enough of it; returns it and its length.
+    #[inline(always)]
     fn judge(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
