@@ -304,11 +304,10 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::address::Address;
     use crate::caller::Caller;
-    use crate::cli;
-    use crate::endpoint::{BoxFuture, Dial, Settings};
+    use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
     use crate::peer::{Peer, Pipe};
-    use crate::scheme;
 
     /// A target that has a bug: it panics for its first caller.
     struct Faulty(AtomicUsize);
@@ -323,18 +322,25 @@ mod tests {
         }
     }
 
+    fn defaults<G: Args>() -> G {
+        let command = G::augment_args(clap::Command::new("").no_binary_name(true));
+        G::from_arg_matches(&command.get_matches_from([""; 0])).unwrap()
+    }
+
     #[tokio::test]
     async fn a_panic_in_one_session_ends_that_session_alone() {
-        let words = ["wsbridge", "tcp-l:127.0.0.1:0", "echo:"].map(Into::into);
-        let (args, matches) = cli::parse(words).unwrap();
-        let mut plan = args.plan(&matches).unwrap();
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port()
         };
-        plan.left =
-            scheme::build(&format!("tcp-l:127.0.0.1:{port}"), &Settings::default()).unwrap();
-        plan.right = Endpoint::Dial(Arc::new(Faulty(0.into())));
+        let address = Address::parse(&format!("tcp-l:127.0.0.1:{port}"), false);
+        let plan = Plan {
+            names: ["left".to_owned(), "right".to_owned()],
+            left: (tcp::LISTEN.build)(&address, &Settings::default()).unwrap(),
+            right: Endpoint::Dial(Arc::new(Faulty(0.into()))),
+            session: defaults(),
+            bridge: defaults(),
+        };
         let (stop, stopped) = watch::channel(None);
         let bridge = tokio::spawn(async move { run(&plan, stopped).await });
         let connect = || async {
