@@ -18,9 +18,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::ending::{Cause, Stop};
-use crate::endpoint::{Accept, Endpoint, Handshake, Listen};
-use crate::pump::Outcome;
-use crate::session::{self, Right, Shared, stopped};
+use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
+use crate::session::{self, Right, Served, Shared, stopped};
 
 /// Sessions at a time, where the limit of descriptors allows.
 const CONNECTIONS: usize = 4096;
@@ -82,7 +81,7 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
 /// What a session's task tells the accept loop.
 enum News {
     Begun,
-    Ended(Option<Outcome>),
+    Ended(Served),
 }
 
 async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u8> {
@@ -109,10 +108,12 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
             Some(news) = told.recv() => match news {
                 News::Begun if plan.bridge.once => is_open = false,
                 News::Begun => {}
-                News::Ended(Some(outcome)) if plan.bridge.once || shared.right.is_spent() => {
+                News::Ended(Served::Session(outcome)) if plan.bridge.once || shared.right.is_spent() => {
                     return Ok(outcome.exit_status());
                 }
-                News::Ended(_) => {}
+                News::Ended(Served::Refused(cause)) if plan.bridge.once => return Ok(cause.exit_status()),
+                // Whoever comes next is the one.
+                News::Ended(_) => is_open = true,
             },
             accepted = accept.accept(), if is_open => match accepted {
                 Ok(handshake) => {
@@ -148,21 +149,9 @@ struct House {
 impl House {
     /// Takes a caller through its handshake and serves it.
     async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>) {
-        let offer = {
-            let place = self.handshakes.enter();
-            tokio::select! {
-                biased;
-                () = place.given_up.cancelled() => {
-                    debug!("an unfinished handshake gave way to a newer one");
-                    return;
-                }
-                _ = stopped(self.shared.stop.clone()) => return,
-                shaken = handshake.shake() => match shaken {
-                    Ok(Some(offer)) => offer,
-                    Ok(None) => return,
-                    Err(error) => return debug!("{error:#}"),
-                },
-            }
+        // Each phase in a box of its own, gone when it is over: what an idle session costs is its pump.
+        let Some(offer) = Box::pin(self.shake(handshake)).await else {
+            return;
         };
         let Ok(_seat) = self.seats.try_acquire() else {
             warn!(caller = %offer.caller(), "refused: all seats are taken; --max-connections allows more");
@@ -171,17 +160,33 @@ impl House {
                 .await;
         };
         if self.once && self.is_taken.swap(true, Ordering::AcqRel) {
-            return offer
-                .refuse(Cause::Busy, "the bridge serves one caller".to_owned())
-                .await;
+            let why = "the bridge serves one caller".to_owned();
+            return offer.refuse(Cause::Busy, why).await;
         }
         // The loop outlives its tasks; at the end of the process nobody listens.
         let _ = self.news.send(News::Begun);
-        let outcome = session::serve(offer, &self.shared).await;
-        if outcome.is_none() {
+        let served = Box::pin(session::serve(offer, &self.shared)).await;
+        if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
-        let _ = self.news.send(News::Ended(outcome));
+        let _ = self.news.send(News::Ended(served));
+    }
+
+    /// Shakes hands with a caller, until it is done, gives way to newer ones, or the bridge stops.
+    async fn shake(&self, handshake: Box<dyn Handshake>) -> Option<Box<dyn Offer>> {
+        let place = self.handshakes.enter();
+        tokio::select! {
+            biased;
+            () = place.given_up.cancelled() => {
+                debug!("an unfinished handshake gave way to a newer one");
+                None
+            }
+            _ = stopped(self.shared.stop.clone()) => None,
+            shaken = handshake.shake() => shaken.unwrap_or_else(|error| {
+                debug!("{error:#}");
+                None
+            }),
+        }
     }
 }
 

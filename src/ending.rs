@@ -85,6 +85,8 @@ pub enum Deadline {
     Close,
     /// The peer took nothing of what was left to deliver within `--close-timeout`.
     Stall,
+    /// The other side had sent its Close, and this one was still sending after `--close-timeout`.
+    Linger,
     /// A stop was not done within `--drain`.
     Drain,
 }
@@ -203,6 +205,7 @@ impl Ending {
             Ending::Deadline(Deadline::Idle) => Close::new(1001, "idle"),
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
             Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
+            Ending::Deadline(Deadline::Linger) => Close::new(1011, "linger"),
             Ending::Deadline(Deadline::Drain) => Close::new(1001, "drain"),
         }
     }
@@ -331,6 +334,7 @@ impl fmt::Display for Ending {
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
             Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),
             Ending::Deadline(Deadline::Stall) => f.write_str("write stalled"),
+            Ending::Deadline(Deadline::Linger) => f.write_str("cut while still sending"),
             Ending::Deadline(Deadline::Drain) => f.write_str("drain timeout"),
         }
     }

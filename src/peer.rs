@@ -52,6 +52,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Those of the transport; the direction is over all the same.
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>>;
 
+    /// Bytes that were written and that the other end has not taken yet, as far as the system can tell.
+    fn queued(&self) -> usize {
+        0
+    }
+
     /// Whether this is the process's own input and output: the end of the one says nothing about the other.
     fn is_local(&self) -> bool {
         false
@@ -89,7 +94,7 @@ pub trait MessageStream: Send + Unpin {
     /// How our direction had ended before, where it had.
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>>;
 
-    /// Bytes sent that the transport has not taken yet.
+    /// Bytes sent that the other end has not taken yet, as far as can be told.
     fn unsent(&self) -> usize;
 
     /// Whether it may go on sending after we closed our direction (bytes: yes; WebSocket: only until its Close).

@@ -20,10 +20,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How a session waits and what it copies.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long an answer is waited for after an end: after the end of stdin, the quiet before our Close is sent;
-    /// after a peer's Close, how long the other side may go on sending before our Close answers it.
+    /// How long nothing must come before an answer is no longer waited for: after the end of stdin, before our Close is
+    /// sent; after a peer's Close, before our Close answers it.
     pub linger: Duration,
-    /// How long a peer may take to answer our Close, or to take anything of what is left for it.
+    /// How long a peer may take to answer our Close, to take anything of what is left for it, or to go on sending to a
+    /// WebSocket that has sent its Close.
     pub close_timeout: Duration,
     /// How long a session may go on after a stop.
     pub drain: Duration,
@@ -173,13 +174,29 @@ struct End<'a> {
 
 enum Told {
     No,
-    /// Being told, since then, with so many bytes before the news.
-    Telling {
-        why: Ending,
-        since: Instant,
-        unsent: usize,
-    },
-    Done(Instant),
+    /// Being told.
+    Telling(Ending, Wait),
+    /// It has been told; a WebSocket has yet to answer.
+    Done(Wait),
+}
+
+/// How long a peer has kept us waiting.
+struct Wait {
+    begun: Instant,
+    /// When it last took something of what is on its way to it, and how much was left then.
+    since: Instant,
+    unsent: usize,
+}
+
+impl Wait {
+    fn begin(unsent: usize) -> Wait {
+        let now = Instant::now();
+        Wait {
+            begun: now,
+            since: now,
+            unsent,
+        }
+    }
 }
 
 impl<'a> End<'a> {
@@ -220,18 +237,14 @@ impl<'a> End<'a> {
 
     fn tell(&mut self, why: Ending) {
         if matches!(self.told, Told::No) {
-            self.told = Told::Telling {
-                why,
-                since: Instant::now(),
-                unsent: self.stream.unsent(),
-            };
+            self.told = Told::Telling(why, Wait::begin(self.stream.unsent()));
         }
     }
 
     fn give_up(&mut self, deadline: Deadline) {
         self.say(Ending::Deadline(deadline));
         self.is_over = true;
-        self.told = Told::Done(Instant::now());
+        self.told = Told::Done(Wait::begin(0));
     }
 
     /// Moves what it has to say into `sink`, until it runs dry, the sink is full or the budget is spent.
@@ -289,7 +302,7 @@ impl<'a> End<'a> {
 
     /// Goes on telling it that the other side ended.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> bool {
-        let Told::Telling { why, .. } = &self.told else {
+        let Told::Telling(why, _) = &self.told else {
             return false;
         };
         let Poll::Ready(result) = self.stream.poll_close(cx, why) else {
@@ -298,25 +311,24 @@ impl<'a> End<'a> {
         if let Err(ending) = result {
             self.refuse(ending);
         }
-        self.told = Told::Done(Instant::now());
+        self.told = Told::Done(Wait::begin(self.stream.unsent()));
         true
     }
 
-    /// When it will have kept us waiting for too long, and for what; a slow reader that takes something has its time anew.
+    /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew.
     fn patience(&mut self, timeout: Duration) -> Option<(Instant, Deadline)> {
+        let (wait, deadline) = match &mut self.told {
+            Told::Telling(_, wait) => (wait, Deadline::Stall),
+            Told::Done(wait) if !self.is_over && !self.stream.half_closes() => {
+                (wait, Deadline::Close)
+            }
+            _ => return None,
+        };
         let left = self.stream.unsent();
-        match &mut self.told {
-            Told::Telling { since, unsent, .. } => {
-                if left < *unsent {
-                    (*unsent, *since) = (left, Instant::now());
-                }
-                Some((*since + timeout, Deadline::Stall))
-            }
-            Told::Done(at) if !self.is_over && !self.stream.half_closes() => {
-                Some((*at + timeout, Deadline::Close))
-            }
-            _ => None,
+        if left < wait.unsent {
+            (wait.unsent, wait.since) = (left, Instant::now());
         }
+        Some((wait.since + timeout, deadline))
     }
 }
 
@@ -495,7 +507,9 @@ fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
 /// What follows from a side that takes nothing more: it may say why, and then it has ended.
 fn refusal(end: &mut End<'_>) -> Option<Instant> {
     let (refused, at) = end.refused.clone()?;
-    end.told = Told::Done(at);
+    if !matches!(end.told, Told::Done(_)) {
+        end.told = Told::Done(Wait::begin(0));
+    }
     // A WebSocket that was closed and shut down has sent its Close before our writes fail.
     let has_last_words = end.said.is_none() && refused.is_abort() && !end.stream.is_local();
     if has_last_words && Instant::now() < at + LAST_WORDS {
@@ -540,25 +554,58 @@ fn consequence(
             return Some(until);
         }
     }
+    let is_enough = said == Ending::Enough;
     other.tell(said);
-    // A WebSocket that closed is answered when the other side has ended too, or has had its time.
-    let awaits_reply = !end.stream.half_closes() && matches!(end.told, Told::No);
-    let sends_on = other.said.is_none() && !other.is_over && other.copied != Copied::Nothing;
-    if awaits_reply && other.said.is_none() {
-        if end.said == Some(Ending::Enough) && sends_on {
-            return None;
+    match &other.told {
+        Told::Done(told) if other.said.is_none() && !other.is_over => {
+            let (begun, sends) = (told.begun, other.copied != Copied::Nothing);
+            if is_enough && sends {
+                return None;
+            }
+            abandon(end, other, options, begun.max(quiet_since), begun)
         }
-        let Told::Done(at) = other.told else {
-            return None;
-        };
-        let until = at + options.linger;
-        if !other.stream.is_local() && Instant::now() < until {
-            return Some(until);
-        }
-        other.say(Ending::Abandoned);
-        end.tell(Ending::Abandoned);
+        _ => None,
     }
-    None
+}
+
+/// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
+/// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input.
+fn abandon(
+    end: &mut End<'_>,
+    other: &mut End<'_>,
+    options: &Options,
+    quiet_since: Instant,
+    told_at: Instant,
+) -> Option<Instant> {
+    let awaits_reply = !end.stream.half_closes();
+    let now = Instant::now();
+    if other.copied == Copied::Nothing && other.stream.half_closes() {
+        // Nothing that it says would go anywhere.
+    } else if awaits_reply && other.stream.is_local() {
+        // Its server has closed: an open input is no reason to stay.
+    } else if awaits_reply {
+        let (quiet, latest) = (
+            quiet_since + options.linger,
+            told_at + options.close_timeout,
+        );
+        if now < quiet.min(latest) {
+            return Some(quiet.min(latest));
+        }
+        if now < quiet {
+            // It was still sending: what `end` got of it is no whole.
+            other.say(Ending::Deadline(Deadline::Linger));
+            return Some(now);
+        }
+    } else if other.stream.is_local() && !options.keeps_open {
+        let quiet = quiet_since + options.linger;
+        if now < quiet {
+            return Some(quiet);
+        }
+    } else {
+        return None;
+    }
+    other.say(Ending::Abandoned);
+    Some(now)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tracing::{Level, debug, error, info, warn};
 
 use crate::address::parse_duration;
 use crate::caller::Caller;
-use crate::ending::{Cause, Deadline, Ending, Stop};
+use crate::ending::{Cause, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{MessageStream, Peer, into_messages, pipe};
 use crate::pump::{self, Copied, Outcome, Side, pump};
@@ -154,52 +154,66 @@ pub async fn stopped(mut stop: watch::Receiver<Option<Stop>>) -> Stop {
     }
 }
 
-/// Serves one caller: opens the right side for it, answers it, and pumps. `None` where no session came about.
-pub async fn serve(mut offer: Box<dyn Offer>, shared: &Shared) -> Option<Outcome> {
+/// What became of a caller.
+pub enum Served {
+    /// It had its session.
+    Session(Outcome),
+    /// The other side could not be opened, and it was told so.
+    Refused(Cause),
+    /// It went away before it had an answer.
+    Gone,
+}
+
+/// Serves one caller: opens the right side for it, answers it, and pumps.
+pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
+    // In a box that is gone when both are open: a session keeps only what it pumps with.
+    match Box::pin(open(offer, shared)).await {
+        Ok((left, right, caller)) => {
+            Served::Session(join(left, right, &caller, shared, Level::INFO).await)
+        }
+        Err(served) => served,
+    }
+}
+
+/// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
+async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
     let caller = offer.caller().clone();
-    let (left, right) = if offer.is_accepted_first() {
+    if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
-        let right = match Box::pin(shared.right.open(&caller)).await {
+        let right = match shared.right.open(&caller).await {
             Ok(right) => right,
             Err(error) => {
                 warn!(%caller, "{error:#}");
                 unreachable(Cause::of(&error).unwrap_or(Cause::Refused)).await
             }
         };
-        (left, right)
-    } else {
-        let opened = tokio::select! {
-            biased;
-            opened = Box::pin(shared.right.open(&caller)) => opened,
-            _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
-            () = offer.gone() => {
-                debug!(%caller, "the caller went away before the other side was open");
-                return None;
-            }
-        };
-        let right = match opened {
-            Ok(right) => right,
-            Err(error) => {
-                warn!(%caller, "{error:#}");
-                let cause = Cause::of(&error).unwrap_or(Cause::Refused);
-                offer.refuse(cause, format!("{error:#}")).await;
-                return None;
-            }
-        };
-        (accept(offer, &caller).await?, right)
+        return Ok((left, right, caller.to_string()));
+    }
+    let opened = tokio::select! {
+        biased;
+        opened = shared.right.open(&caller) => opened,
+        _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
+        () = offer.gone() => {
+            debug!(%caller, "the caller went away before the other side was open");
+            return Err(Served::Gone);
+        }
     };
-    debug!(%caller, "open");
-    Some(join(left, right, &caller, shared, Level::INFO).await)
-}
-
-async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Option<Peer> {
-    match offer.accept().await {
-        Ok(left) => Some(left),
+    match opened {
+        Ok(right) => Ok((accept(offer, &caller).await?, right, caller.to_string())),
         Err(error) => {
-            debug!(%caller, "{error:#}");
-            None
+            warn!(%caller, "{error:#}");
+            let cause = Cause::of(&error).unwrap_or(Cause::Refused);
+            offer.refuse(cause, format!("{error:#}")).await;
+            Err(Served::Refused(cause))
         }
     }
+}
+
+async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Peer, Served> {
+    offer.accept().await.map_err(|error| {
+        debug!(%caller, "{error:#}");
+        Served::Gone
+    })
 }
 
 /// A right side that only says why there is none.
@@ -233,7 +247,7 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             stopped: Some(stop),
         }),
     };
-    let outcome = join(left, right, &caller, shared, Level::DEBUG).await;
+    let outcome = join(left, right, &caller.from, shared, Level::DEBUG).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
         let name = match side {
@@ -246,20 +260,20 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
 }
 
 /// Pumps, and writes the closing line.
-async fn join(left: Peer, right: Peer, caller: &Caller, shared: &Shared, level: Level) -> Outcome {
+async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Level) -> Outcome {
     let begun = Instant::now();
     let [left, right] = into_messages(left, right);
     let options = shared.options.of_pump(left.is_local() || right.is_local());
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
-    let is_cut = |ending: &Ending| *ending == Ending::Deadline(Deadline::Drain);
-    if is_cut(&outcome.left) || is_cut(&outcome.right) {
+    let is_cut = |ending: &Ending| matches!(ending, Ending::Deadline(_));
+    if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
         shared.cut.fetch_add(1, Ordering::Relaxed);
     }
     log(&outcome, caller, begun.elapsed(), level);
     outcome
 }
 
-fn log(outcome: &Outcome, caller: &Caller, took: Duration, level: Level) {
+fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {
     let (forth, back) = (outcome.left_to_right, outcome.right_to_left);
     // The macro wants its level to be a constant.
     macro_rules! closing_line {

@@ -499,6 +499,10 @@ impl ByteStream for Connection {
         self.end = End::Clean;
         Poll::Ready(result)
     }
+
+    fn queued(&self) -> usize {
+        sendqueue::len(&self.stream).unwrap_or(0)
+    }
 }
 
 impl AsyncRead for Connection {

@@ -26,6 +26,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
+use crate::sendqueue;
 
 /// `unix:`
 pub const DIAL: Scheme = Scheme {
@@ -338,6 +339,10 @@ impl ByteStream for Connection {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn queued(&self) -> usize {
+        sendqueue::len(&self.stream).unwrap_or(0)
     }
 }
 

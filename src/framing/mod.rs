@@ -257,7 +257,7 @@ impl MessageStream for Framed {
     }
 
     fn unsent(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + self.io.queued()
     }
 
     fn half_closes(&self) -> bool {

@@ -356,7 +356,7 @@ impl MessageStream for Socket {
     }
 
     fn unsent(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + self.io.queued()
     }
 
     fn half_closes(&self) -> bool {

