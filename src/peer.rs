@@ -88,7 +88,8 @@ pub trait MessageStream: Send + Unpin {
     /// How our direction ended, where it did.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>>;
 
-    /// Ends our direction and says why, after all was flushed.
+    /// Ends our direction and says why, after all was flushed. Once the other direction has ended too it ends the transport,
+    /// within a time of its own; it is called again for that.
     ///
     /// # Errors
     /// How our direction had ended before, where it had.
@@ -112,6 +113,11 @@ pub trait MessageStream: Send + Unpin {
 
     /// Allows it to yield many messages as one fragment: the other side ignores boundaries.
     fn merge_messages(&mut self) {}
+
+    /// How many whole messages have been yielded, where that can not be seen by their fragments.
+    fn merged_messages(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a direction yields.

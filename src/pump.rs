@@ -176,25 +176,31 @@ enum Told {
     No,
     /// Being told.
     Telling(Ending, Wait),
-    /// It has been told; a WebSocket has yet to answer.
+    /// It has been told; a WebSocket has yet to answer, and then its transport to end.
     Done(Wait),
+    /// Nothing more is to be done with it.
+    Over,
 }
 
 /// How long a peer has kept us waiting.
 struct Wait {
-    begun: Instant,
-    /// When it last took something of what is on its way to it, and how much was left then.
+    /// When it was told, or last took something of what was on its way to it, and how much was left then.
     since: Instant,
     unsent: usize,
 }
 
 impl Wait {
     fn begin(unsent: usize) -> Wait {
-        let now = Instant::now();
         Wait {
-            begun: now,
-            since: now,
+            since: Instant::now(),
             unsent,
+        }
+    }
+
+    /// Begins anew where it has taken something.
+    fn look(&mut self, unsent: usize) {
+        if unsent < self.unsent {
+            *self = Wait::begin(unsent);
         }
     }
 }
@@ -224,7 +230,11 @@ impl<'a> End<'a> {
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.told, Told::Done(_)) && (self.is_over || self.stream.half_closes())
+        match self.told {
+            Told::No | Told::Telling(..) => false,
+            Told::Done(_) => self.stream.half_closes(),
+            Told::Over => true,
+        }
     }
 
     fn say(&mut self, ending: Ending) {
@@ -244,7 +254,7 @@ impl<'a> End<'a> {
     fn give_up(&mut self, deadline: Deadline) {
         self.say(Ending::Deadline(deadline));
         self.is_over = true;
-        self.told = Told::Done(Wait::begin(0));
+        self.told = Told::Over;
     }
 
     /// Moves what it has to say into `sink`, until it runs dry, the sink is full or the budget is spent.
@@ -300,10 +310,20 @@ impl<'a> End<'a> {
         moved
     }
 
-    /// Goes on telling it that the other side ended.
+    fn counts(&self) -> Counts {
+        let messages = self.stream.merged_messages();
+        Counts {
+            messages: messages.unwrap_or(self.counts.messages),
+            ..self.counts
+        }
+    }
+
+    /// Goes on telling it that the other side ended; when both Closes have passed, ends the transport below them.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> bool {
-        let Told::Telling(why, _) = &self.told else {
-            return false;
+        let (why, is_last) = match &self.told {
+            Told::Telling(why, _) => (why, self.is_over),
+            Told::Done(_) if self.is_over && !self.stream.half_closes() => (&Ending::Eof, true),
+            _ => return false,
         };
         let Poll::Ready(result) = self.stream.poll_close(cx, why) else {
             return false;
@@ -311,7 +331,10 @@ impl<'a> End<'a> {
         if let Err(ending) = result {
             self.refuse(ending);
         }
-        self.told = Told::Done(Wait::begin(self.stream.unsent()));
+        self.told = match is_last {
+            true => Told::Over,
+            false => Told::Done(Wait::begin(self.stream.unsent())),
+        };
         true
     }
 
@@ -324,10 +347,7 @@ impl<'a> End<'a> {
             }
             _ => return None,
         };
-        let left = self.stream.unsent();
-        if left < wait.unsent {
-            (wait.unsent, wait.since) = (left, Instant::now());
-        }
+        wait.look(self.stream.unsent());
         Some((wait.since + timeout, deadline))
     }
 }
@@ -481,8 +501,8 @@ impl Pump<'_> {
             left: ending(&self.left),
             right: ending(&self.right),
             cause: self.cause,
-            left_to_right: self.left.counts,
-            right_to_left: self.right.counts,
+            left_to_right: self.left.counts(),
+            right_to_left: self.right.counts(),
             stopped,
         }
     }
@@ -507,7 +527,7 @@ fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
 /// What follows from a side that takes nothing more: it may say why, and then it has ended.
 fn refusal(end: &mut End<'_>) -> Option<Instant> {
     let (refused, at) = end.refused.clone()?;
-    if !matches!(end.told, Told::Done(_)) {
+    if !matches!(end.told, Told::Done(_) | Told::Over) {
         end.told = Told::Done(Wait::begin(0));
     }
     // A WebSocket that was closed and shut down has sent its Close before our writes fail.
@@ -515,7 +535,7 @@ fn refusal(end: &mut End<'_>) -> Option<Instant> {
     if has_last_words && Instant::now() < at + LAST_WORDS {
         return Some(at + LAST_WORDS);
     }
-    end.is_over = true;
+    (end.is_over, end.told) = (true, Told::Over);
     let was_clean = end.said.as_ref().is_none_or(|said| !said.is_abort());
     if was_clean && (end.said.is_none() || end.stream.half_closes()) {
         // Its own end was clean, and yet it did not take all that it was sent.
@@ -556,13 +576,15 @@ fn consequence(
     }
     let is_enough = said == Ending::Enough;
     other.tell(said);
-    match &other.told {
+    let unsent = other.stream.unsent();
+    match &mut other.told {
         Told::Done(told) if other.said.is_none() && !other.is_over => {
-            let (begun, sends) = (told.begun, other.copied != Copied::Nothing);
-            if is_enough && sends {
+            if is_enough && other.copied != Copied::Nothing {
                 return None;
             }
-            abandon(end, other, options, begun.max(quiet_since), begun)
+            told.look(unsent);
+            let told_at = told.since;
+            abandon(end, other, options, quiet_since.max(told_at), told_at)
         }
         _ => None,
     }

@@ -130,6 +130,7 @@ pub struct Decoder {
     utf8: Utf8,
     frame: Option<Frame>,
     failed: Option<Violation>,
+    messages: u64,
 }
 
 /// The data frame that is being read.
@@ -158,7 +159,13 @@ impl Decoder {
             utf8: Utf8::default(),
             frame: None,
             failed: None,
+            messages: 0,
         }
+    }
+
+    /// How many whole messages have been handed out, where many go out as one fragment; else `None`.
+    pub fn merged_messages(&self) -> Option<u64> {
+        self.merges.then_some(self.messages)
     }
 
     /// From now on the payloads of many frames are moved together and handed out as one fragment.
@@ -317,6 +324,7 @@ impl Decoder {
     fn finish_frame(&mut self, fin: bool) -> Result<(), Violation> {
         if fin {
             self.message = None;
+            self.messages += 1;
             if !self.utf8.is_complete() {
                 return Err(violation(1007, "not-utf8"));
             }

@@ -286,14 +286,6 @@ impl MessageStream for Socket {
                 Err(ending) => self.ended = Some(ending),
             }
         }
-        // Their Close answers ours: the handshake is done, and so is the transport soon.
-        if self.has_sent_close && matches!(self.ended, Some(Ending::Close(_))) && self.cut.is_none()
-        {
-            if let Poll::Ready(Err(_)) = self.poll_sent(cx) {
-                self.finish = Finish::Done;
-            }
-            ready!(self.poll_finish(cx));
-        }
         Poll::Ready(Event::End(self.ended.clone().unwrap_or(Ending::Eof)))
     }
 
@@ -365,6 +357,10 @@ impl MessageStream for Socket {
 
     fn merge_messages(&mut self) {
         self.decoder.merge_messages();
+    }
+
+    fn merged_messages(&self) -> Option<u64> {
+        self.decoder.merged_messages()
     }
 }
 
