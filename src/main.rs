@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     start_logging(&args);
     // A bug of ours ends one session, in one line; the others go on.
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!("a session failed by a bug: {panic}")
+        tracing::error!("a session failed by a bug: {panic}");
     }));
     let result = args.plan(&matches).and_then(|plan| {
         let runtime = runtime(&plan)?;

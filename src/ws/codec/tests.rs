@@ -381,6 +381,12 @@ proptest! {
         }
         prop_assert_eq!(&got, &expected);
 
+        let mut decoder = Decoder::new(role);
+        decoder.merge_messages();
+        let mut whole = BytesMut::from(&bytes[..]);
+        while let Ok(Some(_)) = decoder.next(&mut whole, false) {}
+        prop_assert_eq!(decoder.merged_messages(), Some(made.len() as u64));
+
         let (items, violation) = decode(role, true, &cut(&bytes, &cuts));
         prop_assert_eq!(violation, None);
         let merged: Vec<u8> = items.iter().flat_map(|item| match item {
