@@ -13,6 +13,8 @@ use crate::utf8::Utf8;
 const WHOLE: u64 = 16 * 1024;
 /// The longest header: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER: usize = 14;
+/// The longest payload of a control frame (RFC 6455 5.5).
+pub const MAX_CONTROL: usize = 125;
 
 /// Which end of the connection we are: a client masks what it sends (RFC 6455 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,46 +69,15 @@ impl OpCode {
     }
 }
 
-/// The payload of a control frame, at most 125 bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Control {
-    bytes: [u8; 125],
-    len: u8,
-}
-
-impl Control {
-    /// Copies a payload; what is over 125 bytes is left out.
-    pub fn new(payload: &[u8]) -> Control {
-        let mut bytes = [0; 125];
-        let len = payload.len().min(125);
-        bytes[..len].copy_from_slice(&payload[..len]);
-        Control {
-            bytes,
-            len: u8::try_from(len).unwrap_or(125),
-        }
-    }
-
-    /// The payload.
-    pub fn payload(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-}
-
-impl std::fmt::Debug for Control {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Control({:?})", self.payload())
-    }
-}
-
 /// What the decoder finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A piece of a message.
     Fragment(Fragment),
     /// A ping, to be answered with the same payload (RFC 6455 5.5.2).
-    Ping(Control),
+    Ping(BytesMut),
     /// A pong.
-    Pong(Control),
+    Pong,
     /// The Close; nothing comes after it (RFC 6455 5.5.1).
     Close(Close),
 }
@@ -407,15 +378,15 @@ fn control(
     if buf.len() < header_len + len {
         return Ok(None);
     }
-    let mut control = Control::new(&buf[header_len..header_len + len]);
-    buf.advance(header_len + len);
+    buf.advance(header_len);
+    let mut payload = buf.split_to(len);
     if let Some(mut key) = header.key {
-        mask::apply(&mut control.bytes[..len], &mut key);
+        mask::apply(&mut payload, &mut key);
     }
     Ok(Some(match header.opcode {
-        OpCode::Ping => Item::Ping(control),
-        OpCode::Pong => Item::Pong(control),
-        _ => Item::Close(parse_close(control.payload())?),
+        OpCode::Ping => Item::Ping(payload),
+        OpCode::Pong => Item::Pong,
+        _ => Item::Close(parse_close(&payload)?),
     }))
 }
 
@@ -472,14 +443,14 @@ pub fn encode_header(
     at
 }
 
-/// Makes the body of a Close frame.
-pub fn close_body(close: &Close) -> Control {
+/// Makes the body of a Close frame, at most 125 bytes.
+pub fn close_body(close: &Close) -> Vec<u8> {
     let Some(code) = close.code else {
-        return Control::new(&[]);
+        return Vec::new();
     };
     let mut body = code.to_be_bytes().to_vec();
     body.extend_from_slice(close.reason.as_bytes());
-    Control::new(&body)
+    body
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
 
-use super::codec::{self, Control, Decoder, Item, MAX_HEADER, OpCode, Role};
+use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Loss};
@@ -46,7 +46,7 @@ pub struct Socket {
     read: ReadBuffer,
     outbox: Outbox,
     /// The newest ping that is not answered yet.
-    unanswered: Option<Control>,
+    unanswered: Option<Vec<u8>>,
     /// Whether fragments of a message are out and its last is not.
     is_within_message: bool,
     unflushed: bool,
@@ -113,8 +113,8 @@ impl Socket {
                 Err(violation) => return Poll::Ready(Err(Ending::Broken(violation))),
                 Ok(Some(Item::Fragment(fragment))) => return Poll::Ready(Ok(fragment)),
                 Ok(Some(Item::Close(close))) => return Poll::Ready(Err(Ending::Close(close))),
-                Ok(Some(Item::Ping(ping))) => self.answer(ping),
-                Ok(Some(Item::Pong(_))) => {}
+                Ok(Some(Item::Ping(ping))) => self.answer(&ping),
+                Ok(Some(Item::Pong)) => {}
                 Ok(None) => {
                     if let Some(lost) = self.lost.clone() {
                         return Poll::Ready(self.decoder.take_rest(self.read.bytes()).ok_or(lost));
@@ -153,7 +153,7 @@ impl Socket {
             while let Poll::Ready(expired) = self.alive.poll(cx) {
                 match expired {
                     Silence::Dead => return Poll::Ready(()),
-                    Silence::Ping => self.put_control(OpCode::Ping, &Control::new(b"")),
+                    Silence::Ping => self.put_control(OpCode::Ping, b""),
                 }
             }
         }
@@ -163,8 +163,9 @@ impl Socket {
     }
 
     /// Queues a pong, or keeps it for later: only the newest (RFC 6455 5.5.3).
-    fn answer(&mut self, ping: Control) {
-        self.unanswered = Some(ping);
+    fn answer(&mut self, ping: &[u8]) {
+        // A copy: a slice would hold on to the whole buffer that it was read into.
+        self.unanswered = Some(ping.to_vec());
         if self.outbox.len() < PONGS_QUEUED {
             self.put_pong();
         }
@@ -178,12 +179,12 @@ impl Socket {
         }
     }
 
-    fn put_control(&mut self, opcode: OpCode, control: &Control) {
-        let mut frame = [0; MAX_HEADER + 125];
+    /// Queues a control frame; its payload is at most 125 bytes.
+    fn put_control(&mut self, opcode: OpCode, payload: &[u8]) {
+        let mut frame = [0; MAX_HEADER + MAX_CONTROL];
         let Some((head, rest)) = frame.split_first_chunk_mut::<MAX_HEADER>() else {
             return;
         };
-        let payload = control.payload();
         let mut key = self.fresh_key();
         let head_len = codec::encode_header(opcode, true, payload.len(), key, head);
         rest[..payload.len()].copy_from_slice(payload);

@@ -102,7 +102,7 @@ async fn a_peer_that_pings_and_never_reads_costs_one_pong() {
     let (end, queued) = pump.await.unwrap();
     assert_eq!(end, Event::Fragment(Fragment::binary([7])));
     assert!(
-        queued <= PONGS_QUEUED + 2 * (MAX_HEADER + 125),
+        queued <= PONGS_QUEUED + 2 * (MAX_HEADER + MAX_CONTROL),
         "{queued} bytes are queued"
     );
 }
