@@ -1,4 +1,4 @@
-//! The eight promises of the README, each in a test of its name; `endings.rs`, `http.rs`, `lines.rs` and `limits.rs` have the
+//! The eight promises of the README, each in a test of its name; `endings`, `http`, `lines` and `limits` have the
 //! many cases of each.
 
 use std::io::{Read, Write};
