@@ -19,7 +19,7 @@ pub const SMALL: usize = 16 * 1024;
 pub const BUDGET: usize = 128 * 1024 * 1024;
 
 /// Free buffers that a thread keeps.
-const KEPT: usize = 16;
+const KEPT: usize = 4;
 /// Bytes up to which a payload is copied behind others rather than written from where it lies.
 const COPIED: usize = 4096;
 /// Slices that one vectored write takes.
