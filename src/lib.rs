@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! main                                     the process: exit, stderr, environment
-//!   > cli, docs > scheme > bridge > session
+//!   > cli > docs > scheme > bridge > session
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws                         protocols, over any ByteStream; they never dial
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
