@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#linger=3s`.
+/// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
 pub struct Address {
     /// All of it, as typed.
@@ -171,6 +171,10 @@ impl Address {
         let (host, port) = self.split_authority(authority)?;
         let port = match port {
             None => None,
+            Some((text, 0)) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                let what = format!("a port is missing: {}:{text}:PORT", self.word);
+                return Err(self.place_error(what));
+            }
             Some((text, at)) => Some(text.parse().map_err(|_| {
                 let span = self.place_at + at..self.place_at + at + text.len();
                 self.error(
@@ -382,6 +386,11 @@ mod tests {
             "http",
         );
         wrong("tcp:", "a port is missing", "");
+        wrong(
+            "tcp:localhost",
+            "a port is missing: tcp:localhost:PORT",
+            "localhost",
+        );
         wrong(
             "tcp:::1:80",
             "an IPv6 address stands in brackets: [::1]:8080",

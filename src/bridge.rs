@@ -93,7 +93,7 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
         seats: Semaphore::new(seats(&plan.bridge)),
         is_taken: AtomicBool::new(false),
         once: plan.bridge.once,
-        handshakes: HalfOpen::new(plan.bridge.max_handshakes as usize),
+        handshakes: HalfOpen::new(half_open(&plan.bridge)),
         shared: shared.clone(),
         news,
     });
@@ -122,6 +122,8 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
+                    // A descriptor that an unfinished handshake holds is one for the caller at the door.
+                    house.handshakes.give_up_oldest();
                     accept_failed(&error, &mut *accept, &mut reserve, pause).await;
                 }
             },
@@ -219,15 +221,24 @@ impl HalfOpen {
         // Nothing panics while it is held; a poisoned map is a whole one.
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.insert(id, given_up.clone());
-        if waiting.len() > self.limit
-            && let Some((_, oldest)) = waiting.pop_first()
-        {
-            oldest.cancel();
+        let is_over = waiting.len() > self.limit;
+        drop(waiting);
+        if is_over {
+            self.give_up_oldest();
         }
         Place {
             half_open: self,
             id,
             given_up,
+        }
+    }
+}
+
+impl HalfOpen {
+    fn give_up_oldest(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, oldest)) = waiting.pop_first() {
+            oldest.cancel();
         }
     }
 }
@@ -274,22 +285,30 @@ async fn accept_failed(
     sleep(pause).await;
 }
 
-/// How many sessions there may be: each takes two descriptors.
+/// Descriptors that sessions and handshakes may take.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX)
+}
+
+/// How many handshakes may be unfinished: each takes a descriptor, and all of them at most a quarter.
+fn half_open(options: &Options) -> usize {
+    (options.max_handshakes as usize)
+        .min(descriptors() / 4)
+        .max(1)
+}
+
+/// How many sessions there may be: each takes two descriptors of those that handshakes leave.
 fn seats(options: &Options) -> usize {
+    let allowed = descriptors().saturating_sub(half_open(options)) / 2;
     let asked = options.max_connections.map(|count| count as usize);
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let allowed = descriptors.saturating_sub(SPARE_DESCRIPTORS) / 2;
-    asked.unwrap_or_else(|| {
-        CONNECTIONS
-            .min(usize::try_from(allowed).unwrap_or(CONNECTIONS))
-            .max(1)
-    })
+    asked.unwrap_or(CONNECTIONS.min(allowed).max(1))
 }
 
 /// Raises the soft limit of descriptors as far as our sessions need it and the hard limit allows.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = 2 * CONNECTIONS as u64 + SPARE_DESCRIPTORS;
+    let wanted = 2 * CONNECTIONS as u64 + 512 + SPARE_DESCRIPTORS;
     let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
     if limit.current.is_some_and(|current| current < allowed) {
         let raised = Rlimit {

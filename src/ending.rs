@@ -24,6 +24,8 @@ pub enum Ending {
     },
     /// Nobody reads our output any more (`EPIPE` on stdout).
     ReaderGone,
+    /// A local read failed, with the system's reason.
+    ReadFailed(String),
     /// A local write failed, with the system's reason (disk full).
     WriteFailed(String),
     /// The other endpoint could not be opened after this one had been accepted.
@@ -181,6 +183,7 @@ impl Ending {
             Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
+            | Ending::ReadFailed(_)
             | Ending::WriteFailed(_)
             | Ending::Unreachable(_)
             | Ending::Deadline(_) => true,
@@ -199,6 +202,7 @@ impl Ending {
             Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
             Ending::Broken(_) => Close::new(1011, "protocol"),
             Ending::NotText { .. } => Close::new(1011, "not-utf8"),
+            Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
             Ending::Unreachable(cause) => Close::new(1014, cause.token()),
             Ending::Stopped(_) => Close::new(1001, "stop"),
@@ -231,7 +235,7 @@ impl Ending {
             Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) => 63,
             Ending::Broken(_) => 112,
-            Ending::NotText { .. } => 1,
+            Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
             Ending::WriteFailed(_) => 23,
             Ending::Unreachable(cause) => cause.exit_status(),
             Ending::Stopped(stop) => stop.exit_status(),
@@ -254,6 +258,21 @@ impl Cause {
     /// Finds the cause that was attached to an error, if any.
     pub fn of(error: &anyhow::Error) -> Option<Cause> {
         error.downcast_ref::<Cause>().copied()
+    }
+
+    /// An error in one line, for the log and for a caller: without the cause, which is there for us alone.
+    pub fn line(error: &anyhow::Error) -> String {
+        let parts = error.chain().filter(|part| !part.is::<Cause>());
+        let parts: Vec<_> = parts.map(|part| part.to_string()).collect();
+        let lines: Vec<_> = parts
+            .iter()
+            .flat_map(|part| part.lines())
+            .map(str::trim)
+            .collect();
+        let line = lines.join(": ");
+        line.chars()
+            .filter(|c| !c.is_control() && !is_format(*c))
+            .collect()
     }
 
     /// The exit status of a session that could not be opened (curl's numbers).
@@ -287,6 +306,11 @@ impl Cause {
             Cause::Busy => "busy",
         }
     }
+}
+
+/// Characters that change how text around them is shown: directions, joiners, marks (Unicode's Cf, as far as it harms).
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Display for Cause {
@@ -325,6 +349,7 @@ impl fmt::Display for Ending {
                 write!(f, "not UTF-8 at byte {offset}; -b sends bytes as they are")
             }
             Ending::ReaderGone => f.write_str("reader gone"),
+            Ending::ReadFailed(reason) => write!(f, "read failed: {reason}"),
             Ending::WriteFailed(reason) => write!(f, "write failed: {reason}"),
             Ending::Unreachable(cause) => write!(f, "target {cause}"),
             Ending::Enough => f.write_str("enough messages"),
@@ -382,6 +407,7 @@ mod tests {
             (broken(1009), true, 1011, 1009, 63),
             (Ending::NotText { offset: 3 }, true, 1011, 1011, 1),
             (Ending::ReaderGone, false, 1000, 1000, 0),
+            (Ending::ReadFailed("x".into()), true, 1011, 1011, 1),
             (Ending::WriteFailed("x".into()), true, 1011, 1011, 23),
             (Ending::Unreachable(Cause::Refused), true, 1014, 1014, 7),
             (Ending::Unreachable(Cause::Timeout), true, 1014, 1014, 28),

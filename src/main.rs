@@ -94,6 +94,8 @@ fn start_logging(args: &Args) {
     };
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        // Where stderr is gone there is nobody to tell of it.
+        .log_internal_errors(false)
         .with_max_level(level);
     match args.log_format {
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).init(),

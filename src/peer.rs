@@ -41,6 +41,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
         Poll::Ready(Ending::Eof)
     }
 
+    /// Says what an error of a read meant.
+    fn read_failed(&self, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     /// Says what an error of a write meant. [`Ending::ReaderGone`] where that is a normal way to end.
     fn write_failed(&self, error: &io::Error) -> Ending {
         Ending::of_error(error)
@@ -232,7 +237,7 @@ impl MessageStream for Pipe {
             return Err(Ending::ReaderGone);
         }
         queue.bytes += fragment.payload.len();
-        queue.fragments.push_back(fragment);
+        queue.fragments.push_back(fragment.detached());
         queue.wake_reader();
         Ok(())
     }

@@ -21,6 +21,44 @@ pub const SCHEMES: &[&Scheme] = &[
 
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("tls", "TLS is not built in yet"),
+    ("udp", "datagrams are not built in yet"),
+    ("udp-l", "datagrams are not built in yet"),
+    (
+        "ws-c",
+        "a client over another transport is not built in yet; over TCP it is ws://HOST:PORT",
+    ),
+    (
+        "ws-u",
+        "a server over another transport is not built in yet; over TCP it is ws-l:PORT",
+    ),
+    (
+        "exec",
+        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork EXEC:...' serves one for tcp:PORT",
+    ),
+    (
+        "sh-c",
+        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork SYSTEM:...' serves one for tcp:PORT",
+    ),
+    (
+        "cmd",
+        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork SYSTEM:...' serves one for tcp:PORT",
+    ),
+    (
+        "file",
+        "use '-' with redirections: wsbridge - RIGHT <IN >OUT",
+    ),
+    ("hub", "rooms that many callers share are not built in yet"),
+    ("chat", "rooms that many callers share are not built in yet"),
+    (
+        "broadcast",
+        "rooms that many callers share are not built in yet",
+    ),
+    ("reuse", "one target for many callers is not built in yet"),
+    (
+        "autoreconnect",
+        "reconnection is not built in yet; a loop of the shell serves",
+    ),
     (
         "wss",
         "TLS is not built in yet; put a TLS client such as 'socat' between: ws-l: and tcp: carry its bytes",

@@ -183,7 +183,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
         let right = match shared.right.open(&caller).await {
             Ok(right) => right,
             Err(error) => {
-                warn!(%caller, "{error:#}");
+                warn!(%caller, "{}", Cause::line(&error));
                 unreachable(Cause::of(&error).unwrap_or(Cause::Refused)).await
             }
         };
@@ -201,9 +201,9 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     match opened {
         Ok(right) => Ok((accept(offer, &caller).await?, right, caller.to_string())),
         Err(error) => {
-            warn!(%caller, "{error:#}");
+            warn!(%caller, "{}", Cause::line(&error));
             let cause = Cause::of(&error).unwrap_or(Cause::Refused);
-            offer.refuse(cause, format!("{error:#}")).await;
+            offer.refuse(cause, Cause::line(&error)).await;
             Err(Served::Refused(cause))
         }
     }

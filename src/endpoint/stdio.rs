@@ -1,6 +1,6 @@
 //! `-`: the process's own standard input and output.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::net::unix::pipe;
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
 use crate::caller::Caller;
-use crate::ending::{Cause, Ending};
+use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 
@@ -90,10 +90,14 @@ impl Drop for Streams {
 }
 
 impl ByteStream for Streams {
+    fn read_failed(&self, error: &io::Error) -> Ending {
+        Ending::ReadFailed(errno_text(error))
+    }
+
     fn write_failed(&self, error: &io::Error) -> Ending {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Ending::ReaderGone,
-            _ => Ending::WriteFailed(crate::ending::errno_text(error)),
+            _ => Ending::WriteFailed(errno_text(error)),
         }
     }
 
@@ -135,7 +139,8 @@ impl Input {
         if is_file(fd)? {
             return Ok(Input::File(fd.try_clone_to_owned()?));
         }
-        let pipe = reopen(fd, OFlags::RDONLY).and_then(pipe::Receiver::from_owned_fd_unchecked);
+        let own = reopen(fd, OFlags::RDONLY).or_else(|_| duplicate(fd));
+        let pipe = own.and_then(pipe::Receiver::from_owned_fd_unchecked);
         Ok(pipe.map_or_else(|_| Input::Thread(tokio::io::stdin()), Input::Pipe))
     }
 }
@@ -146,7 +151,8 @@ impl Output {
         if is_file(fd)? {
             return Ok(Output::File(fd.try_clone_to_owned()?));
         }
-        let pipe = reopen(fd, OFlags::WRONLY).and_then(pipe::Sender::from_owned_fd_unchecked);
+        let own = reopen(fd, OFlags::WRONLY).or_else(|_| duplicate(fd));
+        let pipe = own.and_then(pipe::Sender::from_owned_fd_unchecked);
         Ok(pipe.map_or_else(|_| Output::Thread(tokio::io::stdout()), Output::Pipe))
     }
 }
@@ -169,6 +175,18 @@ fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
         flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY,
         Mode::empty(),
     )?)
+}
+
+/// Takes an inherited descriptor that can not be opened anew (a socket), where somebody has made it non-blocking already.
+fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    if !rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    fd.try_clone_to_owned()
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error()) && io::stdin().is_terminal()
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
@@ -197,7 +215,7 @@ impl AsyncRead for Streams {
         };
         Poll::Ready(match result {
             // A terminal that hung up has ended.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(()),
+            Err(error) if is_hang_up(&error) => Ok(()),
             other => other,
         })
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -270,7 +270,7 @@ impl Listeners {
         let mut tries = if port == 0 { 16 } else { 1 };
         loop {
             tries -= 1;
-            match bind_all(&addrs, host.is_none_or(|host| host == "*")) {
+            match bind_all(&addrs) {
                 Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => {
                     return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
@@ -331,8 +331,8 @@ impl Listeners {
     }
 }
 
-/// Binds all addresses to one port; of a pair of families one may be missing on this machine.
-fn bind_all(addrs: &[SocketAddr], is_pair: bool) -> io::Result<Vec<TcpListener>> {
+/// Binds all addresses to one port; of several some may be missing on this machine, such as those of IPv6.
+fn bind_all(addrs: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let mut sockets: Vec<TcpListener> = Vec::new();
     let mut missing = None;
     for addr in addrs {
@@ -342,7 +342,7 @@ fn bind_all(addrs: &[SocketAddr], is_pair: bool) -> io::Result<Vec<TcpListener>>
         }
         match bind_one(addr) {
             Ok(socket) => sockets.push(socket),
-            Err(error) if is_pair && is_missing_family(&error) => missing = Some(error),
+            Err(error) if addrs.len() > 1 && is_missing_family(&error) => missing = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -407,6 +407,21 @@ impl Handshake for TcpOffer {
 impl Offer for TcpOffer {
     fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // A half-close is no going away; a reset is.
+            while !self
+                .stream
+                .stream
+                .ready(Interest::ERROR)
+                .await
+                .is_ok_and(|ready| ready.is_error())
+            {
+                tokio::task::yield_now().await;
+            }
+        })
     }
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::tcp::DialOptions;
 use super::{
@@ -79,6 +80,8 @@ pub struct ListenOptions {
 }
 
 const BACKLOG: i32 = 4096;
+/// How long a full backlog is given before the next try.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
 fn parse_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
@@ -158,7 +161,15 @@ impl Dial for UnixDial {
 impl UnixDial {
     async fn connect(&self) -> io::Result<UnixStream> {
         if !self.place.starts_with('@') {
-            return UnixStream::connect(&self.place).await;
+            loop {
+                match UnixStream::connect(&self.place).await {
+                    // Its backlog is full, and there is no event for when it no longer is.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        sleep(BACKLOG_PAUSE).await
+                    }
+                    other => return other,
+                }
+            }
         }
         // An abstract connect is answered by the kernel at once; a full backlog makes it wait on a thread.
         let addr = sock_addr(&self.place)?;
@@ -240,14 +251,25 @@ fn remove_stale(path: &Path) -> Result<()> {
     if !meta.file_type().is_socket() {
         bail!(refused("it exists and is no socket"));
     }
-    match StdStream::connect(path) {
+    match probe(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).context("removing the stale socket")
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => bail!(refused("address already in use: somebody listens on it")),
+        Ok(()) => bail!(refused("address already in use: somebody listens on it")),
+        // Its backlog is full: somebody listens, and is slow.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            bail!(refused("address already in use: somebody listens on it"))
+        }
         Err(error) => bail!(refused(&errno_text(&error))),
     }
+}
+
+/// Connects without waiting, to see whether somebody listens.
+fn probe(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// The path of our socket: removed when we are done, unless it is no longer ours.

@@ -32,6 +32,8 @@ impl Chunks {
         let mut utf8 = Utf8::default();
         match utf8.feed(bytes) {
             Ok(()) => Ok(bytes.len() - utf8.partial_len()),
+            // What is right before it goes out first.
+            Err(at) if at > 0 => Ok(at),
             Err(at) => Err(Ending::NotText {
                 offset: self.offset + at as u64,
             }),
@@ -49,11 +51,15 @@ impl Splitter for Chunks {
     }
 
     fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {
-        if self.kind == Kind::Text && self.text_len(bytes)? < bytes.len() {
+        let len = match self.kind {
+            Kind::Binary => bytes.len(),
+            Kind::Text => self.text_len(bytes)?,
+        };
+        if len == 0 && !bytes.is_empty() {
             return Err(Ending::NotText {
-                offset: self.offset + self.text_len(bytes)? as u64,
+                offset: self.offset,
             });
         }
-        Ok(self.take(bytes, bytes.len()))
+        Ok(self.take(bytes, len))
     }
 }

@@ -164,7 +164,9 @@ impl Framed {
                     match ready!(self.read.poll_fill(&mut self.io, cx)) {
                         Ok(0) => self.read_state = ReadState::AtEnd,
                         Ok(_) => {}
-                        Err(error) => self.read_state = ReadState::Failed(Ending::of_error(&error)),
+                        Err(error) => {
+                            self.read_state = ReadState::Failed(self.io.read_failed(&error))
+                        }
                     }
                 }
                 ReadState::AtEnd => {

@@ -57,6 +57,8 @@ pub struct Answer {
 pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -> Result<Answer> {
     let key = base64(rand::rng().random());
     let request = call.request(&key)?;
+    let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
+    let offered: Vec<_> = offered.map(str::to_owned).collect();
     let handshake = http1::Builder::new()
         .title_case_headers(true)
         .handshake(TokioIo::new(io));
@@ -88,7 +90,7 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     })?;
     let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let checked = if is_switching {
-        check(response.headers(), &key, &call.protocols)
+        check(response.headers(), &key, &offered)
             .map_err(|what| anyhow::Error::new(Cause::Handshake).context(what))
     } else {
         let mut reading = std::pin::pin!(refused(response));

@@ -138,7 +138,7 @@ impl Socket {
                 self.alive.is_heard();
                 None
             }
-            Poll::Ready(Err(error)) => Some(Ending::of_error(&error)),
+            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error)),
             Poll::Pending => {
                 ready!(self.poll_silence(cx));
                 Some(Ending::Lost(Loss::Silent))
