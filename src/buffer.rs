@@ -11,8 +11,6 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use crate::message::SHORT;
-
 /// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
 pub const LARGE: usize = 256 * 1024;
 /// Bytes of a buffer that is lent while [`BUDGET`] is used up.
@@ -22,6 +20,8 @@ pub const BUDGET: usize = 128 * 1024 * 1024;
 
 /// Free buffers that a thread keeps.
 const KEPT: usize = 4;
+/// Bytes up to which a payload is copied behind others rather than written from where it lies.
+const COPIED: usize = 4096;
 /// Slices that one vectored write takes.
 const SLICES: usize = 64;
 /// Bytes that may be left over from one read to the next without holding on to the buffer.
@@ -74,9 +74,6 @@ impl Drop for Lease {
 pub struct ReadBuffer {
     bytes: BytesMut,
     lease: Option<Lease>,
-    /// A large buffer whose slices are still on their way out. Until it is free again, small ones have to do: whoever
-    /// sends little that is kept between much that is not makes us hold a small buffer for each piece, not a large one.
-    resting: Option<(BytesMut, Lease)>,
 }
 
 impl ReadBuffer {
@@ -85,7 +82,6 @@ impl ReadBuffer {
         ReadBuffer {
             bytes: BytesMut::from(bytes.as_ref()),
             lease: None,
-            resting: None,
         }
     }
 
@@ -119,53 +115,23 @@ impl ReadBuffer {
     }
 
     fn make_room(&mut self) {
-        let is_large = self.lease.as_ref().is_some_and(|lease| lease.size == LARGE);
-        if is_large && self.has_room(LARGE) {
-            return;
-        }
-        if let Some((mut bytes, lease)) = self.resting.take() {
-            bytes.clear();
-            if bytes.try_reclaim(LARGE) {
-                return self.go_on_in(bytes, lease);
+        if let Some(lease) = &self.lease {
+            let size = if lease.size == LARGE { LARGE } else { SMALL };
+            let wanted = size.saturating_sub(self.bytes.len()).max(LEFT_OVER);
+            // Slices that are still on their way out keep their room: go on behind them while that is worth a read.
+            if self.bytes.try_reclaim(wanted)
+                || self.bytes.capacity() - self.bytes.len() >= SMALL.min(wanted)
+            {
+                return;
             }
-            self.resting = Some((bytes, lease));
         }
-        if self.lease.is_some() && !is_large && self.has_room(SMALL) {
-            return;
-        }
-        let (fresh, lease) = if is_large || self.resting.is_some() {
-            (BytesMut::with_capacity(SMALL), Lease { size: 0 })
-        } else {
-            lend()
-        };
-        self.go_on_in(fresh, lease);
-    }
-
-    /// Makes room where the slices that are on their way out allow it; a part of the room will do, where it is worth a read.
-    fn has_room(&mut self, size: usize) -> bool {
-        let wanted = size.saturating_sub(self.bytes.len()).max(LEFT_OVER);
-        self.bytes.try_reclaim(wanted)
-            || self.bytes.capacity() - self.bytes.len() >= SMALL.min(wanted)
-    }
-
-    /// Changes to another buffer; what is left over moves there, and a large one that is in use comes to rest.
-    fn go_on_in(&mut self, mut fresh: BytesMut, lease: Lease) {
+        let (mut fresh, lease) = lend();
         fresh.extend_from_slice(&self.bytes);
-        let old = std::mem::replace(&mut self.bytes, fresh);
-        match self.lease.replace(lease) {
-            Some(old_lease) if old_lease.size == LARGE && self.resting.is_none() => {
-                self.resting = Some((old, old_lease));
-            }
-            Some(old_lease) => old_lease.give_back(old),
-            None => {}
-        }
+        self.replace(fresh, Some(lease));
     }
 
     /// Gives the room back; a few left-over bytes move to a small place of their own.
     fn give_back(&mut self) {
-        if let Some((bytes, lease)) = self.resting.take() {
-            lease.give_back(bytes);
-        }
         if self.lease.is_some() && self.bytes.len() <= LEFT_OVER {
             let rest = BytesMut::from(&self.bytes[..]);
             self.replace(rest, None);
@@ -182,9 +148,6 @@ impl ReadBuffer {
 
 impl Drop for ReadBuffer {
     fn drop(&mut self) {
-        if let Some((bytes, lease)) = self.resting.take() {
-            lease.give_back(bytes);
-        }
         self.replace(BytesMut::new(), None);
     }
 }
@@ -211,7 +174,7 @@ impl Outbox {
 
     /// Whether so much is waiting that no more should be added before some of it is written.
     pub fn is_full(&self) -> bool {
-        self.len >= LARGE - 2 * SHORT || self.pieces.len() >= 2 * SLICES
+        self.len >= LARGE - 2 * COPIED || self.pieces.len() >= 2 * SLICES
     }
 
     /// Adds a copy of a few bytes.
@@ -235,7 +198,7 @@ impl Outbox {
 
     /// Adds a payload: a short one is copied behind the others, a long one is kept as it is.
     pub fn push(&mut self, payload: BytesMut) {
-        if payload.len() <= SHORT {
+        if payload.len() <= COPIED {
             return self.copy(&payload);
         }
         self.flush_gather();

@@ -2,9 +2,6 @@
 
 use bytes::BytesMut;
 
-/// Bytes up to which a payload is copied rather than kept as a slice of the buffer that it was read into.
-pub const SHORT: usize = 4096;
-
 /// What a message is made of (RFC 6455 5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -36,15 +33,6 @@ impl Fragment {
             fin: true,
             payload: BytesMut::from(payload.as_ref()),
         }
-    }
-
-    /// Makes its payload independent of the buffer that it was read into, where it is so short that it would hold on to
-    /// much more than itself.
-    pub fn detached(mut self) -> Fragment {
-        if self.payload.len() <= SHORT {
-            self.payload = BytesMut::from(&self.payload[..]);
-        }
-        self
     }
 
     /// Makes a whole text message.

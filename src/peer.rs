@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -72,8 +72,22 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
 ///
 /// Every method may be called again after `Pending`, and after an end: an ended direction stays ended.
 pub trait MessageStream: Send + Unpin {
-    /// Yields fragments, then exactly one end. There is no error channel: a reset is an ending.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event>;
+    /// Takes the next fragment, or the end, out of what has come already; touches no transport. There is no error channel:
+    /// a reset is an ending.
+    fn take(&mut self) -> Option<Event>;
+
+    /// Reads once, when there was nothing to take, and sees to what is due meanwhile: pings, pongs.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Yields fragments, then exactly one end.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            if let Some(event) = self.take() {
+                return Poll::Ready(event);
+            }
+            ready!(self.poll_more(cx));
+        }
+    }
 
     /// Ready when a fragment may be sent.
     ///
@@ -205,15 +219,20 @@ impl Pipe {
 }
 
 impl MessageStream for Pipe {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn take(&mut self) -> Option<Event> {
         let mut queue = self.incoming.lock();
         if let Some(fragment) = queue.fragments.pop_front() {
             queue.bytes -= fragment.payload.len();
             queue.wake_writer();
-            return Poll::Ready(Event::Fragment(fragment));
+            return Some(Event::Fragment(fragment));
         }
-        if let Some(end) = &queue.end {
-            return Poll::Ready(Event::End(end.clone()));
+        queue.end.clone().map(Event::End)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.incoming.lock();
+        if !queue.fragments.is_empty() || queue.end.is_some() {
+            return Poll::Ready(());
         }
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
@@ -237,13 +256,21 @@ impl MessageStream for Pipe {
             return Err(Ending::ReaderGone);
         }
         queue.bytes += fragment.payload.len();
-        queue.fragments.push_back(fragment.detached());
+        queue.fragments.push_back(fragment);
         queue.wake_reader();
         Ok(())
     }
 
-    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let mut queue = self.outgoing.lock();
+        if queue.reader_gone {
+            return Poll::Ready(Err(Ending::ReaderGone));
+        }
+        if queue.fragments.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        queue.writer = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn poll_close(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {

@@ -275,8 +275,24 @@ impl<'a> End<'a> {
             } else if !self.is_listened_to() {
                 break;
             }
-            let Poll::Ready(event) = self.stream.poll_next(cx) else {
-                break;
+            let Some(event) = self.stream.take() else {
+                // One buffer in flight: what was read has left before more is read.
+                if delivers {
+                    match sink.stream.poll_flush(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(ending)) => {
+                            sink.refuse(ending);
+                            moved = true;
+                            continue;
+                        }
+                        Poll::Pending => break,
+                    }
+                }
+                if self.stream.poll_more(cx).is_pending() {
+                    break;
+                }
+                budget.spend(0);
+                continue;
             };
             moved = true;
             match event {

@@ -153,38 +153,21 @@ impl Framed {
         }
     }
 
-    fn poll_fragment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fragment, Ending>> {
-        loop {
-            match &self.read_state {
-                ReadState::Open => {
-                    let full = self.read.is_full();
-                    if let Some(fragment) = self.splitter.next(self.read.bytes(), full)? {
-                        return Poll::Ready(Ok(fragment));
-                    }
-                    match ready!(self.read.poll_fill(&mut self.io, cx)) {
-                        Ok(0) => self.read_state = ReadState::AtEnd,
-                        Ok(_) => {}
-                        Err(error) => {
-                            self.read_state = ReadState::Failed(self.io.read_failed(&error))
-                        }
-                    }
-                }
-                ReadState::AtEnd => {
-                    if let Some(fragment) = self.splitter.finish(self.read.bytes())? {
-                        return Poll::Ready(Ok(fragment));
-                    }
-                    return Poll::Ready(Err(ready!(self.io.poll_ending(cx))));
-                }
-                ReadState::Failed(ending) => {
-                    let rest = self.read.bytes();
-                    // A line that was cut is no whole line.
-                    return Poll::Ready(match self.splitter.finish(rest) {
-                        Ok(Some(rest)) => Ok(Fragment { fin: false, ..rest }),
-                        Ok(None) | Err(_) => Err(ending.clone()),
-                    });
-                }
-                ReadState::Ended(ending) => return Poll::Ready(Err(ending.clone())),
+    fn take_fragment(&mut self) -> Option<Result<Fragment, Ending>> {
+        match &self.read_state {
+            ReadState::Open => {
+                let full = self.read.is_full();
+                self.splitter.next(self.read.bytes(), full).transpose()
             }
+            ReadState::AtEnd => self.splitter.finish(self.read.bytes()).transpose(),
+            ReadState::Failed(ending) => {
+                // A line that was cut is no whole line.
+                Some(match self.splitter.finish(self.read.bytes()) {
+                    Ok(Some(rest)) => Ok(Fragment { fin: false, ..rest }),
+                    Ok(None) | Err(_) => Err(ending.clone()),
+                })
+            }
+            ReadState::Ended(ending) => Some(Err(ending.clone())),
         }
     }
 
@@ -207,14 +190,27 @@ impl Framed {
 }
 
 impl MessageStream for Framed {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        Poll::Ready(match ready!(self.poll_fragment(cx)) {
+    fn take(&mut self) -> Option<Event> {
+        Some(match self.take_fragment()? {
             Ok(fragment) => Event::Fragment(fragment),
             Err(ending) => {
                 self.read_state = ReadState::Ended(ending.clone());
                 Event::End(ending)
             }
         })
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.read_state = match &self.read_state {
+            ReadState::Open => match ready!(self.read.poll_fill(&mut self.io, cx)) {
+                Ok(0) => ReadState::AtEnd,
+                Ok(_) => ReadState::Open,
+                Err(error) => ReadState::Failed(self.io.read_failed(&error)),
+            },
+            ReadState::AtEnd => ReadState::Ended(ready!(self.io.poll_ending(cx))),
+            ReadState::Failed(_) | ReadState::Ended(_) => return Poll::Ready(()),
+        };
+        Poll::Ready(())
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

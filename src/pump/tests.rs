@@ -24,17 +24,36 @@ enum Shape {
 struct Scripted {
     pipe: Pipe,
     shape: Shape,
+    is_cut: bool,
+}
+
+impl Scripted {
+    fn new(pipe: Pipe, shape: Shape) -> Box<Scripted> {
+        let is_cut = false;
+        Box::new(Scripted {
+            pipe,
+            shape,
+            is_cut,
+        })
+    }
 }
 
 impl MessageStream for Scripted {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        match self.pipe.poll_next(cx) {
+    fn take(&mut self) -> Option<Event> {
+        match self.pipe.take() {
             // Whoever reads our stdout can go without ending our stdin.
-            Poll::Ready(Event::End(Ending::Lost(Loss::NoClose))) if self.shape == Shape::Local => {
-                Poll::Pending
+            Some(Event::End(Ending::Lost(Loss::NoClose))) if self.shape == Shape::Local => {
+                self.is_cut = true;
+                None
             }
             other => other,
         }
+    }
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_cut {
+            return Poll::Pending;
+        }
+        self.pipe.poll_more(cx)
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)
@@ -161,14 +180,8 @@ async fn play_both(
     let left_task = tokio::spawn(play(left_far, left.1, Arc::clone(&left_told)));
     let right_task = tokio::spawn(play(right_far, right.1, Arc::clone(&right_told)));
     let outcome = pump(
-        Box::new(Scripted {
-            pipe: left_near,
-            shape: left.0,
-        }),
-        Box::new(Scripted {
-            pipe: right_near,
-            shape: right.0,
-        }),
+        Scripted::new(left_near, left.0),
+        Scripted::new(right_near, right.0),
         options,
         async move {
             match stop_after {
@@ -582,8 +595,8 @@ proptest! {
             let left_task = tokio::spawn(exchange(left_far, forth.clone(), shapes.0));
             let right_task = tokio::spawn(exchange(right_far, back.clone(), shapes.1));
             let outcome = pump(
-                Box::new(Scripted { pipe: left_near, shape: shapes.0 }),
-                Box::new(Scripted { pipe: right_near, shape: shapes.1 }),
+                Scripted::new(left_near, shapes.0),
+                Scripted::new(right_near, shapes.1),
                 &Options { linger: Duration::from_secs(3600), close_timeout: Duration::from_secs(3600), ..Options::default() },
                 std::future::pending(),
             ).await;

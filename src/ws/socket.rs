@@ -18,8 +18,6 @@ use crate::peer::{ByteStream, Event, MessageStream};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
 const PONGS_QUEUED: usize = 4096;
-/// Control frames in a row after which other sessions run.
-const CONTROLS_A_POLL: usize = 1024;
 /// How long the transport is read after both Close frames, so that ours is not destroyed by a reset.
 const FINISH: Duration = Duration::from_secs(1);
 
@@ -106,45 +104,21 @@ impl Socket {
         }
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fragment, Ending>> {
-        for _ in 0..CONTROLS_A_POLL {
+    fn take_fragment(&mut self) -> Option<Result<Fragment, Ending>> {
+        loop {
             let full = self.read.is_full();
             match self.decoder.next(self.read.bytes(), full) {
-                Err(violation) => return Poll::Ready(Err(Ending::Broken(violation))),
-                Ok(Some(Item::Fragment(fragment))) => return Poll::Ready(Ok(fragment)),
-                Ok(Some(Item::Close(close))) => return Poll::Ready(Err(Ending::Close(close))),
+                Err(violation) => return Some(Err(Ending::Broken(violation))),
+                Ok(Some(Item::Fragment(fragment))) => return Some(Ok(fragment)),
+                Ok(Some(Item::Close(close))) => return Some(Err(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
                 Ok(Some(Item::Pong)) => {}
                 Ok(None) => {
-                    if let Some(lost) = self.lost.clone() {
-                        return Poll::Ready(self.decoder.take_rest(self.read.bytes()).ok_or(lost));
-                    }
-                    ready!(self.poll_read(cx));
+                    let lost = self.lost.clone()?;
+                    return Some(self.decoder.take_rest(self.read.bytes()).ok_or(lost));
                 }
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads once, or notes how the transport ended.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.lost = match self.read.poll_fill(&mut self.io, cx) {
-            Poll::Ready(Ok(0)) => Some(match ready!(self.io.poll_ending(cx)) {
-                Ending::Eof => Ending::Lost(Loss::NoClose),
-                other => other,
-            }),
-            Poll::Ready(Ok(_)) => {
-                self.alive.is_heard();
-                None
-            }
-            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error)),
-            Poll::Pending => {
-                ready!(self.poll_silence(cx));
-                Some(Ending::Lost(Loss::Silent))
-            }
-        };
-        Poll::Ready(())
     }
 
     /// Answers pings while the peer says nothing else; ready when it has been silent for too long.
@@ -280,14 +254,33 @@ impl Socket {
 }
 
 impl MessageStream for Socket {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn take(&mut self) -> Option<Event> {
         if self.ended.is_none() {
-            match ready!(self.poll_item(cx)) {
-                Ok(fragment) => return Poll::Ready(Event::Fragment(fragment)),
+            match self.take_fragment()? {
+                Ok(fragment) => return Some(Event::Fragment(fragment)),
                 Err(ending) => self.ended = Some(ending),
             }
         }
-        Poll::Ready(Event::End(self.ended.clone().unwrap_or(Ending::Eof)))
+        self.ended.clone().map(Event::End)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lost = match self.read.poll_fill(&mut self.io, cx) {
+            Poll::Ready(Ok(0)) => Some(match ready!(self.io.poll_ending(cx)) {
+                Ending::Eof => Ending::Lost(Loss::NoClose),
+                other => other,
+            }),
+            Poll::Ready(Ok(_)) => {
+                self.alive.is_heard();
+                None
+            }
+            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error)),
+            Poll::Pending => {
+                ready!(self.poll_silence(cx));
+                Some(Ending::Lost(Loss::Silent))
+            }
+        };
+        Poll::Ready(())
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

@@ -1,0 +1,185 @@
+//! Just enough of RFC 6455's frames to make and to judge them, without any WebSocket library.
+
+use crate::content::Kind;
+use crate::digest::Digest;
+
+/// The one masking key of all that is sent as a client.
+pub const KEY: [u8; 4] = [0xA5, 0x3C, 0x96, 0x71];
+const CLOSE: u8 = 0x8;
+
+/// Which end of a WebSocket we are: a client masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Client,
+    Server,
+}
+
+impl Role {
+    /// The key that we mask with.
+    pub fn key(self) -> [u8; 4] {
+        match self {
+            Role::Client => KEY,
+            Role::Server => [0; 4],
+        }
+    }
+}
+
+/// The header of a final frame.
+pub fn header(opcode: u8, role: Role, len: u64) -> Vec<u8> {
+    let mask = if role == Role::Client { 0x80 } else { 0 };
+    let mut header = vec![0x80 | opcode];
+    match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(len @ ..=125), _) => header.push(mask | len),
+        (_, Ok(len)) => {
+            header.push(mask | 126);
+            header.extend(len.to_be_bytes());
+        }
+        _ => {
+            header.push(mask | 127);
+            header.extend(len.to_be_bytes());
+        }
+    }
+    if role == Role::Client {
+        header.extend(KEY);
+    }
+    header
+}
+
+/// The opcode of a message of `kind`.
+pub fn opcode(kind: Kind) -> u8 {
+    match kind {
+        Kind::Noise => 2,
+        Kind::Lines => 1,
+    }
+}
+
+/// `payload` as it is on the wire.
+pub fn masked(payload: &[u8], role: Role) -> impl Iterator<Item = u8> {
+    let keys = role.key().into_iter().cycle();
+    payload.iter().zip(keys).map(|(byte, key)| byte ^ key)
+}
+
+/// Appends a message in one frame.
+pub fn put(wire: &mut Vec<u8>, kind: Kind, role: Role, payload: &[u8]) {
+    wire.extend(header(opcode(kind), role, payload.len() as u64));
+    wire.extend(masked(payload, role));
+}
+
+/// A Close 1000.
+pub fn close(role: Role) -> Vec<u8> {
+    let mut wire = header(CLOSE, role, 2);
+    wire.extend(masked(&1000_u16.to_be_bytes(), role));
+    wire
+}
+
+/// Reads frames: headers are parsed, payloads go into a digest.
+pub struct Parser {
+    header: [u8; 14],
+    have: usize,
+    left: u64,
+    key: [u8; 4],
+    opcode: u8,
+    is_final: bool,
+    /// Bytes of the message so far.
+    message: u64,
+    /// Each message's length, where it must be kept.
+    exact: Option<u64>,
+    pub messages: u64,
+    pub is_closed: bool,
+    pub error: Option<String>,
+}
+
+impl Parser {
+    /// Makes a parser; with `exact` each message must have that many bytes.
+    pub fn new(exact: Option<u64>) -> Parser {
+        Parser {
+            header: [0; 14],
+            have: 0,
+            left: 0,
+            key: [0; 4],
+            opcode: 0,
+            is_final: false,
+            message: 0,
+            exact,
+            messages: 0,
+            is_closed: false,
+            error: None,
+        }
+    }
+
+    /// Takes more of the wire.
+    pub fn feed(&mut self, mut bytes: &[u8], digest: &mut Digest) {
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                bytes = self.feed_header(bytes);
+                continue;
+            }
+            let len = usize::try_from(self.left).map_or(bytes.len(), |n| n.min(bytes.len()));
+            if self.opcode < CLOSE {
+                digest.update(&bytes[..len], self.key);
+                self.key.rotate_left(len % 4);
+            }
+            bytes = &bytes[len..];
+            self.left -= len as u64;
+            if self.left == 0 {
+                self.end_frame();
+            }
+        }
+    }
+
+    /// Takes a header, or what has come of it; returns what follows.
+    fn feed_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let take = (14 - self.have).min(bytes.len());
+        self.header[self.have..self.have + take].copy_from_slice(&bytes[..take]);
+        let known = self.have + take;
+        let short = self.header[1] & 0x7F;
+        let long = [0, 2, 8][usize::from(short > 125) + usize::from(short == 127)];
+        let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
+        let whole = 2 + long + mask;
+        if known < 2 || known < whole {
+            self.have = known;
+            return &bytes[take..];
+        }
+        self.begin_frame(short, long, mask);
+        let used = whole - self.have;
+        self.have = 0;
+        if self.left == 0 {
+            self.end_frame();
+        }
+        &bytes[used..]
+    }
+
+    fn begin_frame(&mut self, short: u8, long: usize, mask: usize) {
+        let extended = self.header[2..2 + long].iter();
+        let extended = extended.fold(0, |len, byte| len << 8 | u64::from(*byte));
+        self.left = if long == 0 {
+            u64::from(short)
+        } else {
+            extended
+        };
+        self.key = [0; 4];
+        self.key[..mask].copy_from_slice(&self.header[2 + long..2 + long + mask]);
+        (self.opcode, self.is_final) = (self.header[0] & 0x0F, self.header[0] & 0x80 != 0);
+        match self.opcode {
+            0..=2 => self.message += self.left,
+            CLOSE => self.is_closed = true,
+            9 | 10 => {}
+            other => self.error = Some(format!("a frame of opcode {other}")),
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if self.opcode >= CLOSE || !self.is_final {
+            return;
+        }
+        self.messages += 1;
+        if self.exact.is_some_and(|exact| exact != self.message) {
+            let message = self.message;
+            self.error.get_or_insert(format!(
+                "message {} has {message} bytes, its boundaries are lost",
+                self.messages
+            ));
+        }
+        self.message = 0;
+    }
+}

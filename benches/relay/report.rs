@@ -1,0 +1,279 @@
+//! What was found: medians, ratios to the relay of the same round, the table and the JSON.
+
+use std::fmt::Write;
+
+use crate::contestant::{RELAY, WSBRIDGE};
+use crate::lab::Sample;
+use crate::mode::{Goal, Mode};
+
+/// All rounds of one contestant in one mode.
+pub struct Runs {
+    pub contestant: &'static str,
+    /// By round.
+    pub rounds: Vec<Option<Vec<Sample>>>,
+    pub failure: Option<String>,
+}
+
+/// One line of the table.
+pub struct Row {
+    pub mode: String,
+    pub contestant: &'static str,
+    /// Why there are no figures.
+    failure: Option<String>,
+    figures: Option<Figures>,
+    verdict: Option<bool>,
+}
+
+/// The medians of one figure.
+struct Figures {
+    unit: &'static str,
+    cpu_unit: &'static str,
+    value: f64,
+    ratio: Option<f64>,
+    cpu: Option<f64>,
+    cpu_ratio: Option<f64>,
+    /// KiB.
+    peak: u64,
+    values: Vec<f64>,
+}
+
+/// Makes the lines of one mode.
+pub fn rows(mode: &Mode, runs: &[Runs]) -> Vec<Row> {
+    let relay = runs.iter().find(|runs| runs.contestant == RELAY);
+    let parts = runs.iter().flat_map(|runs| runs.rounds.iter().flatten());
+    let parts = parts.map(|samples| samples.len()).max().unwrap_or(1);
+    let lines = (0..parts).flat_map(|part| runs.iter().map(move |runs| (part, runs)));
+    lines
+        .filter_map(|(part, runs)| row(mode, part, runs, relay))
+        .collect()
+}
+
+fn row(mode: &Mode, part: usize, runs: &Runs, relay: Option<&Runs>) -> Option<Row> {
+    let figures = figures(part, runs, relay);
+    if figures.is_none() && (runs.failure.is_none() || part > 0) {
+        return None;
+    }
+    let name = figures.as_ref().map_or("", |(name, _)| *name);
+    let figures = figures.map(|(_, figures)| figures);
+    let goal = mode.goals.iter().find(|goal| goal.part == name);
+    let is_rate = is_rate(part, runs);
+    let verdict = goal
+        .filter(|_| runs.contestant == WSBRIDGE)
+        .and_then(|goal| figures.as_ref()?.reach(goal, is_rate));
+    Some(Row {
+        mode: match name {
+            "" => mode.name.clone(),
+            part => format!("{} {part}", mode.name),
+        },
+        contestant: runs.contestant,
+        failure: runs.failure.clone(),
+        figures,
+        verdict,
+    })
+}
+
+fn is_rate(part: usize, runs: &Runs) -> bool {
+    let mut samples = runs.rounds.iter().flatten();
+    samples.any(|samples| samples.get(part).is_some_and(|sample| sample.is_rate))
+}
+
+fn figures(part: usize, runs: &Runs, relay: Option<&Runs>) -> Option<(&'static str, Figures)> {
+    let of_round = |runs: &Runs, round: usize| runs.rounds.get(round)?.as_ref()?.get(part).cloned();
+    let rounds = (0..runs.rounds.len()).filter_map(|round| {
+        let sample = of_round(runs, round)?;
+        let base = relay.and_then(|relay| of_round(relay, round));
+        Some((sample, base))
+    });
+    let rounds: Vec<(Sample, Option<Sample>)> = rounds.collect();
+    let (first, _) = rounds.first()?;
+    let ratios = rounds
+        .iter()
+        .filter_map(|(sample, base)| ratio(sample.value, base.as_ref()?.value));
+    let cpu_ratios = rounds
+        .iter()
+        .filter_map(|(sample, base)| ratio(sample.cpu?, base.as_ref()?.cpu?));
+    let values: Vec<f64> = rounds.iter().map(|(sample, _)| sample.value).collect();
+    let figures = Figures {
+        unit: first.unit,
+        cpu_unit: first.cpu_unit,
+        value: median(values.clone()).unwrap_or(0.0),
+        ratio: median(ratios.collect()),
+        cpu: median(rounds.iter().filter_map(|(sample, _)| sample.cpu).collect()),
+        cpu_ratio: median(cpu_ratios.collect()),
+        peak: rounds
+            .iter()
+            .map(|(sample, _)| sample.peak)
+            .max()
+            .unwrap_or(0),
+        values,
+    };
+    Some((first.part, figures))
+}
+
+fn ratio(value: f64, base: f64) -> Option<f64> {
+    (base > 0.0).then(|| value / base)
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (upper, lower) = (
+        values.get(values.len() / 2)?,
+        values.get((values.len() - 1) / 2)?,
+    );
+    Some(f64::midpoint(*lower, *upper))
+}
+
+impl Figures {
+    /// Whether a goal is reached, if it can be judged.
+    fn reach(&self, goal: &Goal, is_rate: bool) -> Option<bool> {
+        let ratio = goal.ratio.map(|goal| {
+            // Judged as it is printed.
+            let ratio = (self.ratio? * 100.0).round() / 100.0;
+            Some(if is_rate {
+                ratio >= goal
+            } else {
+                ratio <= goal
+            })
+        });
+        let cpu = goal
+            .cpu
+            .map(|goal| Some((self.cpu_ratio? * 100.0).round() / 100.0 <= goal));
+        let most = goal.most.map(|goal| Some(self.value <= goal));
+        let verdicts = [ratio, cpu, most].into_iter().flatten();
+        verdicts
+            .into_iter()
+            .try_fold(true, |all, one| Some(all && one?))
+    }
+}
+
+/// The table's head.
+pub fn head() -> String {
+    format!(
+        "{:<22} {:<11} {:>7} {:>7} {:<5} {:>11} {:<11} {:>8} {:<5} {:>9}",
+        "mode", "contestant", "x relay", "cpu x", "goal", "value", "", "cpu", "", "peak KiB"
+    )
+}
+
+impl Row {
+    /// The line of the table.
+    pub fn line(&self) -> String {
+        let mut line = format!("{:<22} {:<11}", self.mode, self.contestant);
+        if let Some(figures) = &self.figures {
+            let goal = match self.verdict {
+                Some(true) => "ok",
+                Some(false) => "MISS",
+                None => "",
+            };
+            let _ = write!(
+                line,
+                " {:>7} {:>7} {goal:<5} {:>11} {:<11} {:>8} {:<5} {:>9}",
+                number(figures.ratio, 2),
+                number(figures.cpu_ratio, 2),
+                number(
+                    Some(figures.value),
+                    if figures.value < 1000.0 { 2 } else { 0 }
+                ),
+                figures.unit,
+                number(figures.cpu, 3),
+                figures.cpu_unit,
+                number((figures.peak > 0).then_some(figures.peak as f64), 0),
+            );
+        }
+        if let Some(failure) = &self.failure {
+            let _ = write!(line, " FAIL {failure}");
+        }
+        line.trim_end().to_owned()
+    }
+
+    /// An object of JSON.
+    fn json(&self) -> String {
+        let mut json = format!(
+            "{{\"mode\":{},\"contestant\":{}",
+            text(&self.mode),
+            text(self.contestant)
+        );
+        if let Some(figures) = &self.figures {
+            let values: Vec<String> = figures
+                .values
+                .iter()
+                .map(|value| bare(Some(*value)))
+                .collect();
+            let _ = write!(
+                json,
+                ",\"ratio\":{},\"cpu_ratio\":{},\"value\":{},\"unit\":{},\"cpu\":{},\"cpu_unit\":{},\
+                 \"peak_rss_kib\":{},\"values\":[{}]",
+                bare(figures.ratio),
+                bare(figures.cpu_ratio),
+                bare(Some(figures.value)),
+                text(figures.unit),
+                bare(figures.cpu),
+                text(figures.cpu_unit),
+                figures.peak,
+                values.join(",")
+            );
+        }
+        if let Some(verdict) = self.verdict {
+            let _ = write!(json, ",\"goal_reached\":{verdict}");
+        }
+        if let Some(failure) = &self.failure {
+            let _ = write!(json, ",\"failure\":{}", text(failure));
+        }
+        json + "}"
+    }
+
+    /// Whether something of ours failed.
+    pub fn is_our_failure(&self) -> bool {
+        self.failure.is_some() && [WSBRIDGE, RELAY].contains(&self.contestant)
+    }
+}
+
+/// All that was found, for programs.
+pub fn json(rows: &[Row], missing: &[String], rounds: usize) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let rows: Vec<String> = rows.iter().map(Row::json).collect();
+    let missing: Vec<String> = missing.iter().map(|line| text(line)).collect();
+    format!(
+        "{{\"cores\":{cores},\"cpu\":{},\"kernel\":{},\"rounds\":{rounds},\n\"missing\":[{}],\n\"rows\":[\n{}\n]}}\n",
+        text(&processor()),
+        text(&first_line("/proc/sys/kernel/osrelease")),
+        missing.join(","),
+        rows.join(",\n")
+    )
+}
+
+/// The processor's name.
+pub fn processor() -> String {
+    let table = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = table.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split_once(": "));
+    name.map_or_else(String::new, |(_, name)| name.to_owned())
+}
+
+fn first_line(path: &str) -> String {
+    let file = std::fs::read_to_string(path).unwrap_or_default();
+    file.lines().next().unwrap_or_default().to_owned()
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+fn bare(value: Option<f64>) -> String {
+    value
+        .filter(|value| value.is_finite())
+        .map_or_else(|| "null".to_owned(), |value| format!("{value:.6}"))
+}
+
+fn text(value: &str) -> String {
+    let mut json = String::from("\"");
+    for char in value.chars() {
+        match char {
+            '"' | '\\' => json.extend(['\\', char]),
+            control if control < ' ' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(control));
+            }
+            other => json.push(other),
+        }
+    }
+    json + "\""
+}
