@@ -11,6 +11,8 @@ use crate::utf8::Utf8;
 
 /// Bytes of a frame up to which its payload is handed out whole, so that short messages stay in one piece.
 const WHOLE: u64 = 16 * 1024;
+/// Bytes of a payload up to which it is moved to those before it.
+const MOVED: u64 = 4096;
 /// The longest header: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER: usize = 14;
 /// The longest payload of a control frame (RFC 6455 5.5).
@@ -219,8 +221,8 @@ impl Decoder {
     /// Moves the payloads of all frames in the buffer together, over the headers between them.
     fn next_merged(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, Violation> {
         let bytes = &mut buf[..];
-        // What is before `kept` goes out, what is from `at` on has not been looked at.
-        let (mut kept, mut at) = (0, 0);
+        // What is from `begin` to `kept` goes out, what is from `at` on has not been looked at.
+        let (mut begin, mut kept, mut at) = (0, 0, 0);
         let mut kind = self.message.unwrap_or(Kind::Binary);
         let mut control_at = None;
         let judged = loop {
@@ -231,8 +233,13 @@ impl Decoder {
                         control_at = Some((header, header_len));
                         break Ok(());
                     }
+                    // A long payload is not worth moving: it begins a piece of its own.
+                    Ok(Some((header, _))) if header.len > MOVED && kept > begin => break Ok(()),
                     Ok(Some((header, header_len))) => {
                         at += header_len;
+                        if kept == begin {
+                            (begin, kept) = (at, at);
+                        }
                         self.begin(&header)
                     }
                     Ok(None) => break Ok(()),
@@ -265,7 +272,8 @@ impl Decoder {
                 break Err(violation);
             }
         };
-        let payload = buf.split_to(kept);
+        buf.advance(begin);
+        let payload = buf.split_to(kept - begin);
         buf.advance(at - kept);
         if payload.is_empty() {
             judged?;

@@ -1,13 +1,29 @@
 //! Masking (RFC 6455 5.3): the XOR of a payload with a four-byte key, and where the keys come from.
 
+use std::cell::RefCell;
+
 use rand::RngExt;
 
 /// A masking key, turned so that its first byte is for the next byte of the payload.
 pub type Key = [u8; 4];
 
-/// Draws a fresh key: from a CSPRNG that is seeded by the system and produces keys in blocks (RFC 6455 10.3).
+/// Keys that are drawn at once.
+const BLOCK: usize = 256;
+
+thread_local! {
+    static KEYS: RefCell<Vec<Key>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Draws a fresh key, used once: from a CSPRNG that is seeded by the system, in blocks (RFC 6455 10.3).
 pub fn fresh_key() -> Key {
-    rand::rng().random()
+    KEYS.with_borrow_mut(|keys| {
+        if keys.is_empty() {
+            let mut block = [[0; 4]; BLOCK];
+            rand::rng().fill(block.as_flattened_mut());
+            keys.extend_from_slice(&block);
+        }
+        keys.pop().unwrap_or_else(|| rand::rng().random())
+    })
 }
 
 /// Masks or unmasks `bytes` in place and turns the key by their length, ready for the bytes that follow.
