@@ -128,7 +128,8 @@ const ENDINGS: &[&str] = &[
      passed on as a half-close to a byte stream and as a Close to a WebSocket. All else is an abort: it is passed on as a \
      reset to TCP, after all that was received has been delivered, and as a Close with an error code to a WebSocket.",
     "When stdin has ended, a WebSocket is closed after nothing has come for the linger time. When a WebSocket peer has sent \
-     its Close, the other side is half-closed and may go on sending for the linger time before our Close answers.",
+     its Close, the other side is half-closed and may go on sending until nothing has come for the linger time; one that \
+     still sends after the close timeout is cut, which is an abort.",
     "SIGINT and SIGTERM close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
      time. A second signal ends the program at once.",
 ];

@@ -28,7 +28,7 @@ pub struct Options {
     /// Wait this long for answers after an end (1s with stdin, else 2s)
     ///
     /// After the end of stdin a WebSocket is closed when nothing has come for this time; 0 closes at once. After the peer's
-    /// Close the other side may go on sending for this time before our Close answers it.
+    /// Close the other side may go on sending until nothing has come for this time; then our Close answers it.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub linger: Option<Duration>,
     /// Wait this long for the answer to our Close
