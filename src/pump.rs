@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -261,14 +261,18 @@ impl<'a> End<'a> {
     /// Moves what it has to say into `sink`, until it runs dry, the sink is full or the budget is spent.
     fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
         let mut moved = false;
+        // One buffer in flight: what was read has left before more is taken, and again before more is read.
+        let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
         while !self.is_over && budget.is_left() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
+            if delivers && is_blocked {
+                break;
+            }
             if delivers {
                 match sink.stream.poll_ready(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(ending)) => {
                         sink.refuse(ending);
-                        moved = true;
                         continue;
                     }
                     Poll::Pending => break,
@@ -277,17 +281,8 @@ impl<'a> End<'a> {
                 break;
             }
             let Some(event) = self.stream.take() else {
-                // One buffer in flight: what was read has left before more is read.
-                if delivers {
-                    match sink.stream.poll_flush(cx) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(ending)) => {
-                            sink.refuse(ending);
-                            moved = true;
-                            continue;
-                        }
-                        Poll::Pending => break,
-                    }
+                if delivers && sink.poll_flush(cx).is_pending() {
+                    break;
                 }
                 if self.stream.poll_more(cx).is_pending() {
                     break;
@@ -316,15 +311,15 @@ impl<'a> End<'a> {
                 }
             }
         }
-        // Out of budget there is more to come at once: it goes in the same write.
-        if sink.takes()
-            && budget.is_left()
-            && let Poll::Ready(Err(ending)) = sink.stream.poll_flush(cx)
-        {
-            sink.refuse(ending);
-            moved = true;
-        }
         moved
+    }
+
+    /// Ready when it has taken all that it was sent, or takes nothing more.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(ending) = ready!(self.stream.poll_flush(cx)) {
+            self.refuse(ending);
+        }
+        Poll::Ready(())
     }
 
     fn counts(&self) -> Counts {

@@ -165,7 +165,7 @@ impl UnixDial {
                 match UnixStream::connect(&self.place).await {
                     // Its backlog is full, and there is no event for when it no longer is.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        sleep(BACKLOG_PAUSE).await
+                        sleep(BACKLOG_PAUSE).await;
                     }
                     other => return other,
                 }

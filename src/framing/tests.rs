@@ -167,6 +167,13 @@ fn text_chunks_are_never_cut_within_a_character() {
         .map(|(_, bytes)| std::str::from_utf8(bytes).unwrap())
         .collect();
     assert_eq!((got.as_str(), ending), ("aü€😀", Ending::Eof));
+    let (got, ending) = runtime.block_on(read(chunks, vec![b"good\xffbad".to_vec()]));
+    assert_eq!(
+        got,
+        [(Kind::Text, b"good".to_vec())],
+        "what is right goes out first"
+    );
+    assert_eq!(ending, Ending::NotText { offset: 4 });
     let (_, ending) = runtime.block_on(read(chunks, vec![b"ab".to_vec(), vec![0xe2, 0x82]]));
     assert_eq!(ending, Ending::NotText { offset: 2 });
 }

@@ -10,4 +10,5 @@ mod http;
 mod layers;
 mod limits;
 mod lines;
+mod process;
 mod promises;

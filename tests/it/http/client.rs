@@ -315,3 +315,24 @@ fn the_host_header_of_an_ipv6_literal_has_its_brackets() {
     let request = server.join().unwrap();
     assert_eq!(headers(&request, "host"), [format!("[::1]:{port}")]);
 }
+
+#[test]
+fn a_subprotocol_that_is_offered_by_a_header_may_be_chosen() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let mut client = spawn(&["-H", "Sec-WebSocket-Protocol: chat", &url]);
+    let mut server = Tcp::accept(&listener);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(char::from(server.read(1)[0]));
+    }
+    let key = headers(&head, "sec-websocket-key").remove(0);
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    server.send(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+    ));
+    server.send([0x88, 0]);
+    let finished = client.finish();
+    assert_eq!(finished.status, 0, "{}", finished.stderr);
+}

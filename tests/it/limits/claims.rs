@@ -1,6 +1,9 @@
 //! Frames that claim what they never send: a length reserves nothing.
 
-use super::{MIB, raise_own_descriptors};
+use std::io::Write;
+use std::time::Duration;
+
+use super::{MIB, listener, raise_own_descriptors};
 use crate::support::{Bridge, Frame, frame_bytes, spawn_under};
 
 #[test]
@@ -52,4 +55,32 @@ fn a_claim_of_the_greatest_length_is_only_a_number() {
     head[2] = 0xFF;
     ws.raw(&head);
     assert!(matches!(ws.next(), Frame::Close(1002, _)));
+}
+
+/// Little that is kept between much that is not: each piece must not hold the whole buffer that it was read into.
+#[test]
+fn pieces_between_pongs_do_not_hold_whole_buffers() {
+    let (backend, port) = listener();
+    let target = format!("tcp:127.0.0.1:{port}");
+    for right in ["echo:", target.as_str()] {
+        let bridge = Bridge::start(&["ws-l:0", right]);
+        let before = bridge.running.memory();
+        let mut client = bridge.client();
+        let _silent = (right != "echo:").then(|| backend.accept().unwrap());
+        let mut padded = frame_bytes(0x8A, &[b'p'; 125], true).repeat(1500);
+        padded.extend(frame_bytes(0x82, &[b'x'; 4200], true));
+        // Nobody reads at the other end: it ends when the bridge no longer takes anything.
+        let timeout = Some(Duration::from_millis(500));
+        client.stream.set_write_timeout(timeout).unwrap();
+        let mut sent = 0;
+        while sent < 2500 && client.stream.write_all(&padded).is_ok() {
+            sent += 1;
+        }
+        let grown = bridge.running.peak_memory().saturating_sub(before);
+        assert!(
+            grown < 4 * MIB,
+            "{right}: it has grown by {grown} bytes after {sent} rounds"
+        );
+        assert!(sent < 2500, "{right}: it takes everything");
+    }
 }
