@@ -180,12 +180,17 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     let caller = offer.caller().clone();
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
-        let right = match shared.right.open(&caller).await {
-            Ok(right) => right,
-            Err(error) => {
+        let opened = tokio::select! {
+            biased;
+            opened = shared.right.open(&caller) => opened.map_err(|error| {
                 warn!(%caller, "{}", Cause::line(&error));
-                unreachable(Cause::of(&error).unwrap_or(Cause::Refused)).await
-            }
+                Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused))
+            }),
+            stop = stopped(shared.stop.clone()) => Err(Ending::Stopped(stop)),
+        };
+        let right = match opened {
+            Ok(right) => right,
+            Err(why) => ended(&why).await,
         };
         return Ok((left, right, caller.to_string()));
     }
@@ -217,11 +222,10 @@ async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Peer, Served> 
 }
 
 /// A right side that only says why there is none.
-async fn unreachable(cause: Cause) -> Peer {
+async fn ended(why: &Ending) -> Peer {
     let (near, mut far) = pipe();
-    let why = Ending::Unreachable(cause);
     // A pipe takes its end at once.
-    let _ = std::future::poll_fn(|cx| far.poll_close(cx, &why)).await;
+    let _ = std::future::poll_fn(|cx| far.poll_close(cx, why)).await;
     Peer::Messages(Box::new(near))
 }
 

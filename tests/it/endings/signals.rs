@@ -316,3 +316,17 @@ fn a_stop_does_not_wait_for_the_answer_to_the_end_of_stdin() {
     assert_eq!(running.wait(), 143);
     assert_eq!(stdout.rest(), b"");
 }
+
+/// A caller that was accepted first while the other side, which listens, has no caller of its own.
+#[test]
+fn a_stop_ends_one_that_waits_for_the_other_side() {
+    let mut bridge = Bridge::start(&["--accept-first", "ws-l:0", "tcp-l:0"]);
+    // The right side is announced first.
+    let line = bridge.running.line("listening on ws://");
+    let port = line.split("127.0.0.1:").nth(1).unwrap();
+    let mut client = Ws::connect(port.split_whitespace().next().unwrap().parse().unwrap());
+    bridge.running.signal(Signal::TERM);
+    assert_eq!(client.next(), Frame::Close(1001, "stop".to_owned()));
+    client.answer_close(1001);
+    assert_eq!(bridge.running.finish().status, 0);
+}
