@@ -122,8 +122,10 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
-                    // A descriptor that an unfinished handshake holds is one for the caller at the door.
-                    house.handshakes.give_up_oldest();
+                    if is_out_of_descriptors(&error) {
+                        // One that an unfinished handshake holds is one for the caller at the door.
+                        house.handshakes.give_up_oldest();
+                    }
                     accept_failed(&error, &mut *accept, &mut reserve, pause).await;
                 }
             },
@@ -263,6 +265,14 @@ impl Reserve {
     }
 }
 
+/// Whether this process or the whole system has no descriptor left.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let all = [Errno::MFILE, Errno::NFILE].map(|errno| errno.raw_os_error());
+    error
+        .raw_os_error()
+        .is_some_and(|errno| all.contains(&errno))
+}
+
 /// Waits after an accept that failed; it never ends the server.
 async fn accept_failed(
     error: &io::Error,
@@ -270,13 +280,13 @@ async fn accept_failed(
     reserve: &mut Reserve,
     pause: Duration,
 ) {
-    let is_out_of_descriptors = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
-    if is_out_of_descriptors && reserve.0.take().is_some() {
+    let is_out = is_out_of_descriptors(error);
+    if is_out && reserve.0.take().is_some() {
         // The caller at the door gets a reset rather than no answer at all.
         drop(timeout(Duration::from_millis(1), accept.accept()).await);
         *reserve = Reserve::open();
     }
-    if pause >= LONGEST_PAUSE || is_out_of_descriptors {
+    if pause >= LONGEST_PAUSE || is_out {
         warn!(
             "accepting: {}; trying again in {pause:?}",
             crate::ending::errno_text(error)

@@ -618,15 +618,15 @@ fn abandon(
     } else if awaits_reply && other.stream.is_local() {
         // Its server has closed: an open input is no reason to stay.
     } else if awaits_reply {
-        let (quiet, latest) = (
-            quiet_since + options.linger,
-            told_at + options.close_timeout,
-        );
-        if now < quiet.min(latest) {
-            return Some(quiet.min(latest));
+        let is_sending = quiet_since > told_at;
+        let quiet = quiet_since + options.linger;
+        let latest = told_at + options.close_timeout;
+        let until = if is_sending { quiet.min(latest) } else { quiet };
+        if now < until {
+            return Some(until);
         }
         if now < quiet {
-            // It was still sending: what `end` got of it is no whole.
+            // What `end` got of it is no whole.
             other.say(Ending::Deadline(Deadline::Linger));
             return Some(now);
         }

@@ -643,3 +643,31 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
     .await;
     got
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_side_is_left_after_the_linger_time_and_never_called_cut() {
+    let options = Options {
+        close_timeout: Duration::from_millis(500),
+        ..Options::default()
+    };
+    let played = scripts((Socket, "C1000|T"), (Bytes, "T|D60000"), &options).await;
+    assert_eq!(played.outcome.right, Ending::Abandoned);
+    assert_eq!(
+        (played.took.as_millis(), played.outcome.exit_status()),
+        (2000, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_still_sends_after_the_close_timeout_is_cut_and_called_so() {
+    let sends: String = (0..30).map(|n| format!("D1000|R {n}|")).collect();
+    let right = format!("T|{sends}E");
+    let played = scripts((Socket, "C1000"), (Bytes, &right), &Options::default()).await;
+    let cut = Ending::Deadline(Deadline::Linger);
+    assert_eq!(played.outcome.right, cut);
+    assert_eq!(played.left_told, Some(cut));
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (10, 28)
+    );
+}
