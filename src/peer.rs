@@ -307,6 +307,9 @@ impl Drop for Pipe {
 }
 
 #[cfg(test)]
+pub(crate) mod wire;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::ending::{Close, Loss};
