@@ -11,6 +11,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use crate::message::{Batch, SHORT};
+
 /// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
 pub const LARGE: usize = 256 * 1024;
 /// Bytes of a buffer that is lent while [`BUDGET`] is used up.
@@ -18,10 +20,8 @@ pub const SMALL: usize = 16 * 1024;
 /// Bytes in large buffers that may be lent at one time in the whole process.
 pub const BUDGET: usize = 128 * 1024 * 1024;
 
-/// Free buffers that a thread keeps.
+/// Free buffers, and free rooms, that a thread keeps.
 const KEPT: usize = 4;
-/// Bytes up to which a payload is copied behind others rather than written from where it lies.
-const COPIED: usize = 4096;
 /// Slices that one vectored write takes.
 const SLICES: usize = 64;
 /// Bytes that may be left over from one read to the next without holding on to the buffer.
@@ -31,6 +31,7 @@ static LENT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static ROOMS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer that was lent: its room is counted until it is given back.
@@ -40,16 +41,27 @@ struct Lease {
 }
 
 fn lend() -> (BytesMut, Lease) {
-    if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= BUDGET {
-        let bytes = FREE.with_borrow_mut(Vec::pop);
-        let bytes = bytes.unwrap_or_else(|| BytesMut::with_capacity(LARGE));
-        return (bytes, Lease { size: LARGE });
+    let lease = Lease::take();
+    if lease.size != LARGE {
+        return (BytesMut::with_capacity(SMALL), lease);
     }
-    LENT.fetch_sub(LARGE, Ordering::Relaxed);
-    (BytesMut::with_capacity(SMALL), Lease { size: 0 })
+    let bytes = FREE.with_borrow_mut(Vec::pop);
+    (
+        bytes.unwrap_or_else(|| BytesMut::with_capacity(LARGE)),
+        lease,
+    )
 }
 
 impl Lease {
+    /// Takes a lease of a large buffer, or of a small one, which is not counted, while too many large ones are lent.
+    fn take() -> Lease {
+        if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= BUDGET {
+            return Lease { size: LARGE };
+        }
+        LENT.fetch_sub(LARGE, Ordering::Relaxed);
+        Lease { size: 0 }
+    }
+
     /// Gives the buffer back; it is kept where no slice of it is still in use.
     fn give_back(self, mut bytes: BytesMut) {
         bytes.clear();
@@ -152,13 +164,75 @@ impl Drop for ReadBuffer {
     }
 }
 
-/// What is to be written: small pieces gathered in one buffer, large ones written from where they lie.
+/// What is to be written: small pieces gathered in one room, large ones written from where they lie.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pieces: VecDeque<BytesMut>,
-    gather: BytesMut,
-    lease: Option<Lease>,
+    /// In their order; those gathered lie in the room one behind the other.
+    pieces: VecDeque<Piece>,
+    room: Room,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// The next so many bytes of the room.
+    Gathered(usize),
+    Whole(BytesMut),
+}
+
+/// Where small pieces are gathered. All of its bytes are initialised once and for all, so that nothing is to be zeroed.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: Box<[u8]>,
+    lease: Option<Lease>,
+    written: usize,
+    filled: usize,
+}
+
+impl Room {
+    fn lend(size: usize) -> Room {
+        let lease = Lease::take();
+        let kept = match lease.size {
+            LARGE if size <= LARGE => ROOMS.with_borrow_mut(Vec::pop),
+            _ => None,
+        };
+        let least = if lease.size == LARGE { LARGE } else { SMALL };
+        Room {
+            bytes: kept.unwrap_or_else(|| vec![0; size.max(least)].into_boxed_slice()),
+            lease: Some(lease),
+            written: 0,
+            filled: 0,
+        }
+    }
+
+    /// Makes sure that `more` bytes can follow.
+    fn reserve(&mut self, more: usize) {
+        if self.bytes.len() - self.filled >= more {
+            return;
+        }
+        let unwritten = self.filled - self.written;
+        if self.bytes.len() < unwritten + more {
+            let mut larger = Room::lend(unwritten + more);
+            larger.bytes[..unwritten].copy_from_slice(&self.bytes[self.written..self.filled]);
+            *self = larger;
+        } else {
+            self.bytes.copy_within(self.written..self.filled, 0);
+        }
+        (self.written, self.filled) = (0, unwritten);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.lease.is_some() && self.bytes.len() == LARGE {
+            let bytes = std::mem::take(&mut self.bytes);
+            ROOMS.with_borrow_mut(|rooms| {
+                if rooms.len() < KEPT {
+                    rooms.push(bytes);
+                }
+            });
+        }
+    }
 }
 
 impl Outbox {
@@ -174,42 +248,40 @@ impl Outbox {
 
     /// Whether so much is waiting that no more should be added before some of it is written.
     pub fn is_full(&self) -> bool {
-        self.len >= LARGE - 2 * COPIED || self.pieces.len() >= 2 * SLICES
+        self.len >= LARGE - 2 * SHORT
+            || self.room.filled - self.room.written > LARGE - Batch::ROOM
+            || self.pieces.len() >= 2 * SLICES
     }
 
     /// Adds a copy of a few bytes.
     pub fn copy(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let room = self.gather.capacity() - self.gather.len();
-        if room < bytes.len() && !self.gather.try_reclaim(bytes.len()) {
-            self.flush_gather();
-            let (mut fresh, lease) = lend();
-            fresh.reserve(bytes.len());
-            let old = std::mem::replace(&mut self.gather, fresh);
-            if let Some(old_lease) = self.lease.replace(lease) {
-                old_lease.give_back(old);
-            }
-        }
-        self.gather.extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.put(bytes.len(), |room| {
+            room[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        });
     }
 
     /// Adds a payload: a short one is copied behind the others, a long one is kept as it is.
     pub fn push(&mut self, payload: BytesMut) {
-        if payload.len() <= COPIED {
+        if payload.len() <= SHORT {
             return self.copy(&payload);
         }
-        self.flush_gather();
         self.len += payload.len();
-        self.pieces.push_back(payload);
+        self.pieces.push_back(Piece::Whole(payload));
     }
 
-    /// Makes the gathered bytes a piece of its own, so that what comes next comes behind them.
-    fn flush_gather(&mut self) {
-        if !self.gather.is_empty() {
-            self.pieces.push_back(self.gather.split());
+    /// Adds what `write` puts into a room of `size` bytes or more; it returns how many bytes that are.
+    pub fn put(&mut self, size: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        self.room.reserve(size);
+        let count = write(&mut self.room.bytes[self.room.filled..]);
+        if count == 0 {
+            return;
+        }
+        self.room.filled += count;
+        self.len += count;
+        match self.pieces.back_mut() {
+            Some(Piece::Gathered(len)) => *len += count,
+            _ => self.pieces.push_back(Piece::Gathered(count)),
         }
     }
 
@@ -228,9 +300,8 @@ impl Outbox {
             }
             self.advance(written);
         }
-        if let Some(lease) = self.lease.take() {
-            lease.give_back(std::mem::take(&mut self.gather));
-        }
+        // Whoever has nothing to write holds nothing.
+        *self = Outbox::default();
         Poll::Ready(Ok(()))
     }
 
@@ -238,37 +309,47 @@ impl Outbox {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        if self.pieces.is_empty() {
-            return Pin::new(io).poll_write(cx, &self.gather);
-        }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let gather = (!self.gather.is_empty()).then_some(&self.gather);
+        let mut gathered = &self.room.bytes[self.room.written..self.room.filled];
         let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(self.pieces.iter().chain(gather)) {
-            *slice = IoSlice::new(piece);
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            let bytes = match piece {
+                Piece::Whole(payload) => payload,
+                Piece::Gathered(len) => {
+                    let (bytes, rest) = gathered.split_at(*len);
+                    gathered = rest;
+                    bytes
+                }
+            };
+            *slice = IoSlice::new(bytes);
             count += 1;
         }
-        Pin::new(io).poll_write_vectored(cx, &slices[..count])
+        match &slices[..count] {
+            [one] => Pin::new(io).poll_write(cx, one),
+            many => Pin::new(io).poll_write_vectored(cx, many),
+        }
     }
 
     fn advance(&mut self, mut written: usize) {
         self.len -= written;
         while let Some(front) = self.pieces.front_mut() {
-            if written < front.len() {
-                return front.advance(written);
+            let len = match front {
+                Piece::Whole(payload) => payload.len(),
+                Piece::Gathered(len) => *len,
+            };
+            let taken = written.min(len);
+            match front {
+                Piece::Whole(payload) => payload.advance(taken),
+                Piece::Gathered(len) => {
+                    *len -= taken;
+                    self.room.written += taken;
+                }
             }
-            written -= front.len();
+            if taken < len {
+                return;
+            }
+            written -= taken;
             self.pieces.pop_front();
-        }
-        self.gather.advance(written);
-    }
-}
-
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        self.pieces.clear();
-        if let Some(lease) = self.lease.take() {
-            lease.give_back(std::mem::take(&mut self.gather));
         }
     }
 }
@@ -338,7 +419,7 @@ mod tests {
                 }
                 let writer = tokio::spawn(async move {
                     poll_fn(|cx| outbox.poll_write(&mut near, cx)).await.unwrap();
-                    assert!(outbox.is_empty() && outbox.lease.is_none());
+                    assert!(outbox.is_empty() && outbox.room.lease.is_none());
                 });
                 let mut out = Vec::new();
                 far.read_to_end(&mut out).await.unwrap();

@@ -299,19 +299,47 @@ impl<'a> End<'a> {
                 Event::Fragment(fragment) => {
                     budget.spend(fragment.payload.len());
                     if delivers {
-                        self.counts.bytes += fragment.payload.len() as u64;
-                        self.counts.messages += u64::from(fragment.fin);
-                        if self.copied == Copied::Messages(self.counts.messages) {
-                            self.say(Ending::Enough);
-                        }
-                        if let Err(ending) = sink.stream.start_send(fragment) {
-                            sink.refuse(ending);
-                        }
+                        self.count(fragment.payload.len(), usize::from(fragment.fin));
+                        let sent = sink.stream.start_send(fragment);
+                        sink.note_sent(sent);
+                    }
+                }
+                Event::Batch(mut batch) => {
+                    budget.spend(batch.size());
+                    if delivers {
+                        batch.truncate(self.wanted());
+                        self.count(batch.payload(), batch.count());
+                        let sent = sink.stream.start_send_batch(batch);
+                        sink.note_sent(sent);
                     }
                 }
             }
         }
         moved
+    }
+
+    /// How many more messages of it are to be copied.
+    fn wanted(&self) -> usize {
+        match self.copied {
+            Copied::Messages(most) => {
+                usize::try_from(most - self.counts.messages).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    fn count(&mut self, bytes: usize, messages: usize) {
+        self.counts.bytes += bytes as u64;
+        self.counts.messages += messages as u64;
+        if self.copied == Copied::Messages(self.counts.messages) {
+            self.say(Ending::Enough);
+        }
+    }
+
+    fn note_sent(&mut self, sent: Result<(), Ending>) {
+        if let Err(ending) = sent {
+            self.refuse(ending);
+        }
     }
 
     /// Ready when it has taken all that it was sent, or takes nothing more.

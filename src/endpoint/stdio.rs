@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use crate::buffer::LARGE;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
@@ -140,6 +141,7 @@ impl Input {
             return Ok(Input::File(fd.try_clone_to_owned()?));
         }
         let own = reopen(fd, OFlags::RDONLY).or_else(|_| duplicate(fd));
+        widen(fd);
         let pipe = own.and_then(pipe::Receiver::from_owned_fd_unchecked);
         Ok(pipe.map_or_else(|_| Input::Thread(tokio::io::stdin()), Input::Pipe))
     }
@@ -152,6 +154,7 @@ impl Output {
             return Ok(Output::File(fd.try_clone_to_owned()?));
         }
         let own = reopen(fd, OFlags::WRONLY).or_else(|_| duplicate(fd));
+        widen(fd);
         let pipe = own.and_then(pipe::Sender::from_owned_fd_unchecked);
         Ok(pipe.map_or_else(|_| Output::Thread(tokio::io::stdout()), Output::Pipe))
     }
@@ -175,6 +178,17 @@ fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
         flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY,
         Mode::empty(),
     )?)
+}
+
+/// Lets a pipe hold as much as one read or write moves: with the usual 64 KiB both of its ends wait for each other. Whatever
+/// is no pipe, or may not grow, stays as it is.
+fn widen(fd: BorrowedFd<'_>) {
+    #[cfg(target_os = "linux")]
+    if rustix::pipe::fcntl_getpipe_size(fd).is_ok_and(|size| size < LARGE) {
+        let _ = rustix::pipe::fcntl_setpipe_size(fd, LARGE);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = fd;
 }
 
 /// Takes an inherited descriptor that can not be opened anew (a socket), where somebody has made it non-blocking already.

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::Splitter;
 use crate::ending::Ending;
 use crate::message::{Fragment, Kind};
+use crate::peer::Event;
 use crate::utf8::Utf8;
 
 /// Cuts wherever a read ended; as text, never within a character.
@@ -42,12 +43,15 @@ impl Chunks {
 }
 
 impl Splitter for Chunks {
-    fn next(&mut self, bytes: &mut BytesMut, _full: bool) -> Result<Option<Fragment>, Ending> {
+    fn next(&mut self, bytes: &mut BytesMut, _full: bool) -> Option<Event> {
         let len = match self.kind {
             Kind::Binary => bytes.len(),
-            Kind::Text => self.text_len(bytes)?,
+            Kind::Text => match self.text_len(bytes) {
+                Ok(len) => len,
+                Err(ending) => return Some(Event::End(ending)),
+            },
         };
-        Ok(self.take(bytes, len))
+        self.take(bytes, len).map(Event::Fragment)
     }
 
     fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {

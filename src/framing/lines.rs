@@ -1,11 +1,12 @@
 //! One message a line, of any length; the newline is not part of it.
 
 use bytes::{Buf, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Splitter;
 use crate::ending::Ending;
-use crate::message::{Fragment, Kind};
+use crate::message::{Batch, Fragment, Kind, SHORT};
+use crate::peer::Event;
 use crate::utf8::Utf8;
 
 /// Cuts after each newline. A line that is longer than the buffer goes out in fragments; nothing is collected.
@@ -29,6 +30,37 @@ impl Lines {
             searched: 0,
             within: false,
         }
+    }
+
+    /// Takes all short lines that stand at the front, if there are at least two.
+    fn take_batch(&mut self, bytes: &mut BytesMut) -> Option<Batch> {
+        if self.within || self.searched > 0 {
+            return None;
+        }
+        let window = &bytes[..bytes.len().min(Batch::LENGTH)];
+        let (mut begin, mut spans) = (0, Vec::new());
+        for end in memchr_iter(b'\n', window).take(Batch::MOST) {
+            if end - begin > SHORT {
+                break;
+            }
+            // A batch is much shorter than 4 GiB.
+            #[allow(clippy::cast_possible_truncation)]
+            spans.push((begin as u32, end as u32));
+            begin = end + 1;
+        }
+        // No character has a newline in it: the lines are text where all of them together are.
+        if self.kind == Kind::Text
+            && let Err(error) = str::from_utf8(&window[..begin])
+        {
+            let wrong = error.valid_up_to();
+            spans.retain(|(_, end)| (*end as usize) < wrong);
+            begin = spans.last().map_or(0, |(_, end)| *end as usize + 1);
+        }
+        if spans.len() < 2 {
+            return None;
+        }
+        self.offset += begin as u64;
+        Some(Batch::new(self.kind, bytes.split_to(begin), spans))
     }
 
     fn take(&mut self, bytes: &mut BytesMut, len: usize, fin: bool) -> Result<Fragment, Ending> {
@@ -56,18 +88,23 @@ impl Lines {
 }
 
 impl Splitter for Lines {
-    fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Result<Option<Fragment>, Ending> {
-        if let Some(at) = memchr(b'\n', &bytes[self.searched..]) {
-            let line = self.take(bytes, self.searched + at, true)?;
+    fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Option<Event> {
+        if let Some(batch) = self.take_batch(bytes) {
+            return Some(Event::Batch(batch));
+        }
+        let line = if let Some(at) = memchr(b'\n', &bytes[self.searched..]) {
+            let line = self.take(bytes, self.searched + at, true);
             bytes.advance(1);
             self.offset += 1;
-            return Ok(Some(line));
-        }
-        self.searched = bytes.len();
-        if full && !bytes.is_empty() {
-            return self.take(bytes, bytes.len(), false).map(Some);
-        }
-        Ok(None)
+            line
+        } else {
+            self.searched = bytes.len();
+            if !full || bytes.is_empty() {
+                return None;
+            }
+            self.take(bytes, bytes.len(), false)
+        };
+        Some(line.map_or_else(Event::End, Event::Fragment))
     }
 
     fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::Ending;
-use crate::message::{Fragment, Kind};
+use crate::message::{Batch, Fragment, Head, Kind};
 use crate::peer::{ByteStream, Event, MessageStream};
 use chunks::Chunks;
 use lines::Lines;
@@ -101,16 +101,14 @@ impl FromStr for Cut {
 
 /// Cuts bytes into fragments, without doing I/O.
 trait Splitter: Send {
-    /// Takes the next fragment out of `bytes`. `full` says that no more will be read before some are taken.
-    ///
-    /// # Errors
-    /// [`Ending::NotText`] where text was wanted and the bytes are none.
-    fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Result<Option<Fragment>, Ending>;
+    /// Takes the next fragment, batch or end out of `bytes`: [`Ending::NotText`] where text was wanted and the bytes are
+    /// none. `full` says that no more will be read before some are taken.
+    fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Option<Event>;
 
     /// Takes what is left when the stream has come to its end; called until it has nothing more.
     ///
     /// # Errors
-    /// As for `next`.
+    /// [`Ending::NotText`] where text was wanted and the bytes are none.
     fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending>;
 }
 
@@ -153,21 +151,34 @@ impl Framed {
         }
     }
 
-    fn take_fragment(&mut self) -> Option<Result<Fragment, Ending>> {
+    fn take_event(&mut self) -> Option<Event> {
         match &self.read_state {
             ReadState::Open => {
                 let full = self.read.is_full();
-                self.splitter.next(self.read.bytes(), full).transpose()
+                self.splitter.next(self.read.bytes(), full)
             }
-            ReadState::AtEnd => self.splitter.finish(self.read.bytes()).transpose(),
+            ReadState::AtEnd => match self.splitter.finish(self.read.bytes()) {
+                Ok(rest) => rest.map(Event::Fragment),
+                Err(ending) => Some(Event::End(ending)),
+            },
             ReadState::Failed(ending) => {
                 // A line that was cut is no whole line.
                 Some(match self.splitter.finish(self.read.bytes()) {
-                    Ok(Some(rest)) => Ok(Fragment { fin: false, ..rest }),
-                    Ok(None) | Err(_) => Err(ending.clone()),
+                    Ok(Some(rest)) => Event::Fragment(Fragment { fin: false, ..rest }),
+                    Ok(None) | Err(_) => Event::End(ending.clone()),
                 })
             }
-            ReadState::Ended(ending) => Some(Err(ending.clone())),
+            ReadState::Ended(ending) => Some(Event::End(ending.clone())),
+        }
+    }
+
+    /// What is written behind a message.
+    fn tail(&self, kind: Kind) -> &'static [u8] {
+        // A binary message is written exactly as it is, unless lines of bytes were asked for.
+        let is_line = kind == Kind::Text || self.framing.kind == Kind::Binary;
+        match self.framing.cut {
+            Cut::Lines if is_line => b"\n",
+            _ => b"",
         }
     }
 
@@ -191,13 +202,11 @@ impl Framed {
 
 impl MessageStream for Framed {
     fn take(&mut self) -> Option<Event> {
-        Some(match self.take_fragment()? {
-            Ok(fragment) => Event::Fragment(fragment),
-            Err(ending) => {
-                self.read_state = ReadState::Ended(ending.clone());
-                Event::End(ending)
-            }
-        })
+        let event = self.take_event()?;
+        if let Event::End(ending) = &event {
+            self.read_state = ReadState::Ended(ending.clone());
+        }
+        Some(event)
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -226,11 +235,20 @@ impl MessageStream for Framed {
         }
         self.unflushed = true;
         self.outbox.push(fragment.payload);
-        // A binary message is written exactly as it is, unless lines of bytes were asked for.
-        let is_line = fragment.kind == Kind::Text || self.framing.kind == Kind::Binary;
-        if fragment.fin && is_line && self.framing.cut == Cut::Lines {
-            self.outbox.copy(b"\n");
+        if fragment.fin {
+            self.outbox.copy(self.tail(fragment.kind));
         }
+        Ok(())
+    }
+
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        if let Some(ending) = &self.write_end {
+            return Err(ending.clone());
+        }
+        self.unflushed = true;
+        let tail = self.tail(batch.kind);
+        let write = |room: &mut [u8]| batch.write(room, |_| Head::NONE, tail);
+        self.outbox.put(Batch::ROOM, write);
         Ok(())
     }
 

@@ -29,6 +29,10 @@ async fn read(framing: Framing, pieces: Vec<Vec<u8>>) -> (Vec<(Kind, Vec<u8>)>, 
     let ending = loop {
         match poll_fn(|cx| stream.poll_next(cx)).await {
             Event::End(ending) => break ending,
+            Event::Batch(batch) => {
+                assert_eq!(begun, None, "a batch within a message");
+                messages.extend(batch.messages().map(|bytes| (batch.kind, bytes.to_vec())));
+            }
             Event::Fragment(fragment) => {
                 let (kind, mut bytes) = begun.take().unwrap_or((fragment.kind, Vec::new()));
                 bytes.extend_from_slice(&fragment.payload);
@@ -170,6 +174,66 @@ async fn text_is_written_as_lines_and_binary_as_it_is() {
         kind: Kind::Binary,
     };
     assert_eq!(written(binary_lines, fragments).await, b"ab\n\nraw\nend\n");
+}
+
+#[tokio::test]
+async fn many_short_lines_are_a_batch_and_are_written_as_they_came() {
+    let lines: String = (0..100_000)
+        .map(|number| format!("line {number}\n"))
+        .collect();
+    let (mut source, mut near) = framed(Framing::LINES);
+    let (mut sink, mut far) = framed(Framing::LINES);
+    let bytes = lines.clone();
+    let writer = tokio::spawn(async move { near.write_all(bytes.as_bytes()).await });
+    let reader = tokio::spawn(async move {
+        let mut bytes = String::new();
+        far.read_to_string(&mut bytes).await.map(|_| bytes)
+    });
+    let (mut batches, mut messages) = (0, 0);
+    loop {
+        match poll_fn(|cx| source.poll_next(cx)).await {
+            Event::End(ending) => {
+                assert_eq!(ending, Ending::Eof);
+                break;
+            }
+            Event::Batch(batch) => {
+                (batches, messages) = (batches + 1, messages + batch.count());
+                poll_fn(|cx| sink.poll_ready(cx)).await.unwrap();
+                sink.start_send_batch(batch).unwrap();
+            }
+            Event::Fragment(fragment) => {
+                messages += usize::from(fragment.fin);
+                poll_fn(|cx| sink.poll_ready(cx)).await.unwrap();
+                sink.start_send(fragment).unwrap();
+            }
+        }
+    }
+    poll_fn(|cx| sink.poll_close(cx, &Ending::Eof))
+        .await
+        .unwrap();
+    writer.await.unwrap().unwrap();
+    assert!(reader.await.unwrap().unwrap() == lines);
+    assert_eq!(messages, 100_000);
+    assert!(batches > 0);
+}
+
+#[test]
+fn good_lines_before_a_bad_one_are_delivered() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for before in 0..4 {
+        let mut bytes = "good\n".repeat(before).into_bytes();
+        bytes.extend_from_slice(b"ba\xFFd\nafter\n");
+        let (messages, ending) = runtime.block_on(read(Framing::LINES, vec![bytes]));
+        assert_eq!(messages, vec![(Kind::Text, b"good".to_vec()); before]);
+        assert_eq!(
+            ending,
+            Ending::NotText {
+                offset: 5 * before as u64 + 2
+            }
+        );
+    }
 }
 
 #[tokio::test]

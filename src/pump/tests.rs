@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ending::{Cause, Close, Loss, Violation};
-use crate::message::{Fragment, Kind};
+use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Pipe, pipe};
 
 /// What kind of peer a script plays.
@@ -60,6 +60,9 @@ impl MessageStream for Scripted {
     }
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
         self.pipe.start_send(fragment)
+    }
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        self.pipe.start_send_batch(batch)
     }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_flush(cx)
@@ -127,12 +130,12 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
             }
             Step::Written(text) => match poll_fn(|cx| far.poll_next(cx)).await {
                 Event::Fragment(fragment) => assert_eq!(fragment.payload, text.as_bytes()),
-                end @ Event::End(_) => panic!("{end:?} instead of {text}"),
+                other => panic!("{other:?} instead of {text}"),
             },
             Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::Told => match poll_fn(|cx| far.poll_next(cx)).await {
                 Event::End(ending) => *told.lock().unwrap() = Some(ending),
-                fragment @ Event::Fragment(_) => panic!("{fragment:?} instead of the end"),
+                other => panic!("{other:?} instead of the end"),
             },
             Step::End(ending) => {
                 // A queue takes its end at once.
@@ -146,6 +149,10 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
         match poll_fn(|cx| far.poll_next(cx)).await {
             Event::Fragment(fragment) => {
                 extra.push(String::from_utf8_lossy(&fragment.payload).into_owned());
+            }
+            Event::Batch(batch) => {
+                let texts = batch.messages().map(String::from_utf8_lossy);
+                extra.extend(texts.map(std::borrow::Cow::into_owned));
             }
             Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => {
                 return extra;
@@ -607,11 +614,49 @@ proptest! {
     }
 }
 
+fn batch(messages: &[Fragment]) -> Batch {
+    let (mut bytes, mut spans) = (bytes::BytesMut::new(), Vec::new());
+    for message in messages {
+        let begin = u32::try_from(bytes.len()).unwrap();
+        bytes.extend_from_slice(&message.payload);
+        spans.push((begin, u32::try_from(bytes.len()).unwrap()));
+    }
+    Batch::new(messages[0].kind, bytes, spans)
+}
+
+/// No more than was asked for is copied, though more came at once.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_cut_where_enough_was_copied() {
+    let (left_near, mut left_far) = pipe();
+    let (right_near, right_far) = pipe();
+    let all: Vec<_> = ["a", "b", "c", "d"].map(Fragment::text).into();
+    left_far.start_send(all[0].clone()).unwrap();
+    left_far.start_send_batch(batch(&all[1..])).unwrap();
+    let right = tokio::spawn(exchange(right_far, Vec::new(), Bytes));
+    let left = tokio::spawn(exchange(left_far, Vec::new(), Bytes));
+    let options = Options {
+        left_to_right: Copied::Messages(3),
+        ..Options::default()
+    };
+    let (left_near, right_near) = (
+        Scripted::new(left_near, Bytes),
+        Scripted::new(right_near, Bytes),
+    );
+    let outcome = pump(left_near, right_near, &options, std::future::pending()).await;
+    left.await.unwrap();
+    assert_eq!(right.await.unwrap(), all[..3]);
+    let counts = Counts {
+        messages: 3,
+        bytes: 3,
+    };
+    assert_eq!(outcome.left_to_right, counts);
+}
+
 /// Sends all of it and then ends, while it takes what comes up to the end.
 async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<Fragment> {
     let mut waiting: std::collections::VecDeque<_> = fragments.into();
     let mut got = Vec::new();
-    let (mut has_ended, mut is_told) = (false, false);
+    let (mut has_ended, mut is_told, mut is_whole) = (false, false, true);
     let end = if shape == Socket {
         close(1000)
     } else {
@@ -619,8 +664,22 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
     };
     poll_fn(|cx| {
         while !waiting.is_empty() && far.poll_ready(cx).is_ready() {
-            let fragment = waiting.pop_front().unwrap();
-            if far.start_send(fragment).is_err() {
+            let mut fragments: Vec<_> = waiting.drain(..1).collect();
+            // Whole messages of one kind go as a batch, where no fragment before them waits for its last.
+            while is_whole
+                && fragments[0].fin
+                && waiting
+                    .front()
+                    .is_some_and(|next| next.fin && next.kind == fragments[0].kind)
+            {
+                fragments.extend(waiting.pop_front());
+            }
+            is_whole = fragments[0].fin;
+            let sent = match &fragments[..] {
+                [one] => far.start_send(one.clone()),
+                many => far.start_send_batch(batch(many)),
+            };
+            if sent.is_err() {
                 waiting.clear();
             }
         }
@@ -630,6 +689,7 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
         while !is_told {
             match far.poll_next(cx) {
                 Poll::Ready(Event::Fragment(fragment)) => got.push(fragment),
+                Poll::Ready(Event::Batch(batch)) => got.extend(batch.fragments()),
                 Poll::Ready(Event::End(_)) => is_told = true,
                 Poll::Pending => return Poll::Pending,
             }

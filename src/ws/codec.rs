@@ -6,13 +6,11 @@ use bytes::{Buf, BytesMut};
 
 use super::mask::{self, Key};
 use crate::ending::{Close, Violation};
-use crate::message::{Fragment, Kind};
+use crate::message::{Batch, Fragment, Head, Kind, SHORT};
 use crate::utf8::Utf8;
 
 /// Bytes of a frame up to which its payload is handed out whole, so that short messages stay in one piece.
 const WHOLE: u64 = 16 * 1024;
-/// Bytes of a payload up to which it is moved to those before it.
-const MOVED: u64 = 4096;
 /// The longest header: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER: usize = 14;
 /// The longest payload of a control frame (RFC 6455 5.5).
@@ -76,6 +74,8 @@ impl OpCode {
 pub enum Item {
     /// A piece of a message.
     Fragment(Fragment),
+    /// Many messages.
+    Batch(Batch),
     /// A ping, to be answered with the same payload (RFC 6455 5.5.2).
     Ping(BytesMut),
     /// A pong.
@@ -104,6 +104,14 @@ pub struct Decoder {
     frame: Option<Frame>,
     failed: Option<Violation>,
     messages: u64,
+}
+
+/// Where the payload of a frame is that has come whole and is a whole short message.
+struct Short {
+    kind: Kind,
+    key: Key,
+    begin: usize,
+    len: usize,
 }
 
 /// The data frame that is being read.
@@ -158,7 +166,10 @@ impl Decoder {
         let result = if self.merges {
             self.next_merged(buf)
         } else {
-            self.next_piece(buf, full)
+            match self.next_batch(buf) {
+                Ok(None) => self.next_piece(buf, full),
+                batch => batch,
+            }
         };
         result.inspect_err(|violation| self.failed = Some(*violation))
     }
@@ -172,6 +183,91 @@ impl Decoder {
             fin: false,
             payload: buf.split_to(held),
         })
+    }
+
+    /// Takes all short messages of one kind that stand at the front, each whole and in one frame, as most are.
+    fn next_batch(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, Violation> {
+        if self.message.is_some() {
+            return Ok(None);
+        }
+        let (bytes, is_masked) = (&mut buf[..], self.is_masked());
+        let (mut at, mut spans, mut kind) = (0, Vec::new(), None);
+        while at < Batch::LENGTH
+            && spans.len() < Batch::MOST
+            && let Some(short) = Decoder::short(bytes, at, is_masked)
+            && *kind.get_or_insert(short.kind) == short.kind
+        {
+            let Short { begin, len, .. } = short;
+            let end = begin + len;
+            let is_ascii = mask::unmask_short(&mut bytes[begin..end], short.key);
+            if short.kind == Kind::Text && !is_ascii && !is_text(&bytes[begin..end]) {
+                // What was right before a breach goes out first.
+                self.failed = Some(violation(1007, "not-utf8"));
+                break;
+            }
+            // A batch is much shorter than 4 GiB.
+            #[allow(clippy::cast_possible_truncation)]
+            spans.push((begin as u32, end as u32));
+            at = end;
+        }
+        let (Some(kind), [(begin, end), rest @ ..]) = (kind, &spans[..]) else {
+            return self.failed.map_or(Ok(None), Err);
+        };
+        self.messages += spans.len() as u64;
+        if rest.is_empty() {
+            let (begin, len) = (*begin as usize, (end - begin) as usize);
+            buf.advance(begin);
+            let (payload, fin) = (buf.split_to(len), true);
+            return Ok(Some(Item::Fragment(Fragment { kind, fin, payload })));
+        }
+        Ok(Some(Item::Batch(Batch::new(kind, buf.split_to(at), spans))))
+    }
+
+    /// Finds a whole short message at `at`. Whatever else is there is judged elsewhere: this takes only what is right.
+    #[inline(always)]
+    fn short(bytes: &[u8], at: usize, is_masked: bool) -> Option<Short> {
+        let &[first, second, ref rest @ ..] = &bytes[at..] else {
+            return None;
+        };
+        let kind = match first {
+            0x81 => Kind::Text,
+            0x82 => Kind::Binary,
+            _ => return None,
+        };
+        if (second & 0x80 != 0) != is_masked {
+            return None;
+        }
+        let (len, rest) = match second & 0x7F {
+            127 => return None,
+            126 => {
+                let (len, rest) = rest.split_first_chunk::<2>()?;
+                let len = usize::from(u16::from_be_bytes(*len));
+                if !(126..=SHORT).contains(&len) {
+                    return None;
+                }
+                (len, rest)
+            }
+            short => (usize::from(short), rest),
+        };
+        let (key, rest) = match is_masked {
+            true => {
+                let (key, rest) = rest.split_first_chunk::<4>()?;
+                (*key, rest)
+            }
+            false => ([0; 4], rest),
+        };
+        let begin = bytes.len() - rest.len();
+        (len <= rest.len()).then_some(Short {
+            kind,
+            key,
+            begin,
+            len,
+        })
+    }
+
+    /// Whether the peer masks (RFC 6455 5.1).
+    fn is_masked(&self) -> bool {
+        self.role == Role::Server
     }
 
     fn next_piece(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
@@ -223,9 +319,31 @@ impl Decoder {
         let bytes = &mut buf[..];
         // What is from `begin` to `kept` goes out, what is from `at` on has not been looked at.
         let (mut begin, mut kept, mut at) = (0, 0, 0);
+        let (is_masked, mut messages) = (self.is_masked(), 0);
         let mut kind = self.message.unwrap_or(Kind::Binary);
         let mut control_at = None;
         let judged = loop {
+            // Most frames are short messages that have come whole.
+            if self.message.is_none() {
+                while let Some(short) = Decoder::short(bytes, at, is_masked) {
+                    // The first is left where it lies.
+                    let to = if kept == begin { short.begin } else { kept };
+                    let end = to + short.len;
+                    let is_ascii = mask::unmask_moved(bytes, short.begin, to, short.len, short.key);
+                    if short.kind == Kind::Text && !is_ascii && !is_text(&bytes[to..end]) {
+                        self.failed = Some(violation(1007, "not-utf8"));
+                        break;
+                    }
+                    if kept == begin {
+                        begin = to;
+                    }
+                    (kind, at, kept) = (short.kind, short.begin + short.len, end);
+                    messages += 1;
+                }
+            }
+            if let Some(violation) = self.failed {
+                break Err(violation);
+            }
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
                 None => match self.judge(&bytes[at..]) {
@@ -234,7 +352,9 @@ impl Decoder {
                         break Ok(());
                     }
                     // A long payload is not worth moving: it begins a piece of its own.
-                    Ok(Some((header, _))) if header.len > MOVED && kept > begin => break Ok(()),
+                    Ok(Some((header, _))) if header.len > SHORT as u64 && kept > begin => {
+                        break Ok(());
+                    }
                     Ok(Some((header, header_len))) => {
                         at += header_len;
                         if kept == begin {
@@ -272,6 +392,7 @@ impl Decoder {
                 break Err(violation);
             }
         };
+        self.messages += messages;
         buf.advance(begin);
         let payload = buf.split_to(kept - begin);
         buf.advance(at - kept);
@@ -328,7 +449,7 @@ impl Decoder {
         if opcode.is_control() && short_len > 125 {
             return Err(violation(1002, "long-control"));
         }
-        if is_masked != (self.role == Role::Server) {
+        if is_masked != self.is_masked() {
             return Err(violation(1002, "mask"));
         }
         match (opcode, self.message) {
@@ -369,6 +490,10 @@ impl Decoder {
         };
         Ok(Some((header, bytes.len() - rest.len())))
     }
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
 }
 
 fn check_text(utf8: &mut Utf8, bytes: &[u8]) -> Result<(), Violation> {
@@ -449,6 +574,41 @@ pub fn encode_header(
         at += 4;
     }
     at
+}
+
+/// Writes each message of a batch as one frame into `room`, [`Batch::ROOM`] bytes long; returns how many bytes they are.
+pub fn encode_batch(batch: &Batch, role: Role, room: &mut [u8]) -> usize {
+    let lead = 0x80 | OpCode::Data(batch.kind).bits();
+    if role == Role::Server {
+        return batch.write(room, |len| short_head(lead, len, None), b"");
+    }
+    let (mut keys, mut used) = ([[0; 4]; mask::BLOCK], mask::BLOCK);
+    let head = |len| {
+        if used == mask::BLOCK {
+            (keys, used) = (mask::fresh_keys(), 0);
+        }
+        used += 1;
+        short_head(lead, len, Some(keys[used - 1]))
+    };
+    batch.write(room, head, b"")
+}
+
+/// Makes the header of a short message's frame.
+#[inline(always)]
+fn short_head(lead: u8, len: usize, key: Option<Key>) -> Head {
+    let mask_bit = if key.is_some() { 0x80 } else { 0 };
+    let [.., high, low] = len.to_be_bytes();
+    let [a, b, c, d] = key.unwrap_or_default();
+    let key_len = if key.is_some() { 4 } else { 0 };
+    let mask = key.map_or(0, mask::wide);
+    if len <= 125 {
+        let bytes = [lead, mask_bit | low, a, b, c, d, 0, 0];
+        let len = 2 + key_len;
+        return Head { bytes, len, mask };
+    }
+    let bytes = [lead, mask_bit | 126, high, low, a, b, c, d];
+    let len = 4 + key_len;
+    Head { bytes, len, mask }
 }
 
 /// Makes the body of a Close frame, at most 125 bytes.

@@ -8,7 +8,10 @@ use rand::RngExt;
 pub type Key = [u8; 4];
 
 /// Keys that are drawn at once.
-const BLOCK: usize = 256;
+pub const BLOCK: usize = 256;
+
+/// The bits that no ASCII has, in each of eight bytes.
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 
 thread_local! {
     static KEYS: RefCell<Vec<Key>> = const { RefCell::new(Vec::new()) };
@@ -18,26 +21,79 @@ thread_local! {
 pub fn fresh_key() -> Key {
     KEYS.with_borrow_mut(|keys| {
         if keys.is_empty() {
-            let mut block = [[0; 4]; BLOCK];
-            rand::rng().fill(block.as_flattened_mut());
-            keys.extend_from_slice(&block);
+            keys.extend(fresh_keys());
         }
         keys.pop().unwrap_or_else(|| rand::rng().random())
     })
 }
 
+/// Draws a block of fresh keys, each to be used once.
+pub fn fresh_keys() -> [Key; BLOCK] {
+    let mut block = [[0; 4]; BLOCK];
+    rand::rng().fill(block.as_flattened_mut());
+    block
+}
+
+/// A key for eight bytes at once, the first of them lowest.
+#[inline]
+pub fn wide(key: Key) -> u64 {
+    let half = u64::from(u32::from_le_bytes(key));
+    half << 32 | half
+}
+
+/// Unmasks a short payload in place; returns whether all of it is ASCII then.
+#[inline(always)]
+pub fn unmask_short(payload: &mut [u8], key: Key) -> bool {
+    let wide = wide(key);
+    let mut seen = 0;
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for word in words {
+        let plain = u64::from_le_bytes(*word) ^ wide;
+        *word = plain.to_le_bytes();
+        seen |= plain;
+    }
+    for (byte, mask) in rest.iter_mut().zip(wide.to_le_bytes()) {
+        *byte ^= mask;
+        seen |= u64::from(*byte);
+    }
+    seen & NOT_ASCII == 0
+}
+
+/// Moves a short payload from `from` to `to`, which is not behind it, and unmasks it; returns whether all of it is ASCII then.
+#[inline(always)]
+pub fn unmask_moved(bytes: &mut [u8], from: usize, to: usize, len: usize, key: Key) -> bool {
+    if from - to < len {
+        bytes.copy_within(from..from + len, to);
+        return unmask_short(&mut bytes[to..to + len], key);
+    }
+    let wide = wide(key);
+    let mut seen = 0;
+    let (before, behind) = bytes.split_at_mut(from);
+    let (sources, rest) = behind[..len].as_chunks::<8>();
+    let (targets, rest_target) = before[to..to + len].as_chunks_mut::<8>();
+    for (source, target) in sources.iter().zip(targets) {
+        let plain = u64::from_le_bytes(*source) ^ wide;
+        *target = plain.to_le_bytes();
+        seen |= plain;
+    }
+    for ((target, source), mask) in rest_target.iter_mut().zip(rest).zip(wide.to_le_bytes()) {
+        *target = source ^ mask;
+        seen |= u64::from(*target);
+    }
+    seen & NOT_ASCII == 0
+}
+
 /// Masks or unmasks `bytes` in place and turns the key by their length, ready for the bytes that follow.
 #[inline]
 pub fn apply(bytes: &mut [u8], key: &mut Key) {
-    let half = u64::from(u32::from_ne_bytes(*key));
-    let wide = half << 32 | half;
+    let wide = wide(*key);
     let turn = bytes.len() % 4;
     // Words of eight bytes: the compiler makes wider ones of them where the processor has them.
     let (words, rest) = bytes.as_chunks_mut::<8>();
     for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+        *word = (u64::from_le_bytes(*word) ^ wide).to_le_bytes();
     }
-    for (byte, mask) in rest.iter_mut().zip(wide.to_ne_bytes()) {
+    for (byte, mask) in rest.iter_mut().zip(wide.to_le_bytes()) {
         *byte ^= mask;
     }
     key.rotate_left(turn);
@@ -59,6 +115,16 @@ mod tests {
             apply(head, &mut turned);
             apply(tail, &mut turned);
             prop_assert_eq!(masked, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_short_payload_is_unmasked_and_judged(key: Key, bytes: Vec<u8>, is_ascii: bool) {
+            let bytes: Vec<u8> = bytes.iter().map(|byte| if is_ascii { byte % 128 } else { *byte }).collect();
+            let mut payload: Vec<u8> = bytes.iter().zip(0..).map(|(byte, i): (_, usize)| byte ^ key[i % 4]).collect();
+            prop_assert_eq!(unmask_short(&mut payload, key), bytes.is_ascii());
+            prop_assert_eq!(payload, bytes);
         }
     }
 

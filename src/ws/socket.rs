@@ -13,7 +13,7 @@ use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Loss};
-use crate::message::Fragment;
+use crate::message::{Batch, Fragment};
 use crate::peer::{ByteStream, Event, MessageStream};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
@@ -104,18 +104,20 @@ impl Socket {
         }
     }
 
-    fn take_fragment(&mut self) -> Option<Result<Fragment, Ending>> {
+    fn take_event(&mut self) -> Option<Event> {
         loop {
             let full = self.read.is_full();
             match self.decoder.next(self.read.bytes(), full) {
-                Err(violation) => return Some(Err(Ending::Broken(violation))),
-                Ok(Some(Item::Fragment(fragment))) => return Some(Ok(fragment)),
-                Ok(Some(Item::Close(close))) => return Some(Err(Ending::Close(close))),
+                Err(violation) => return Some(Event::End(Ending::Broken(violation))),
+                Ok(Some(Item::Fragment(fragment))) => return Some(Event::Fragment(fragment)),
+                Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
+                Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
                 Ok(Some(Item::Pong)) => {}
                 Ok(None) => {
                     let lost = self.lost.clone()?;
-                    return Some(self.decoder.take_rest(self.read.bytes()).ok_or(lost));
+                    let rest = self.decoder.take_rest(self.read.bytes());
+                    return Some(rest.map_or(Event::End(lost), Event::Fragment));
                 }
             }
         }
@@ -256,9 +258,9 @@ impl Socket {
 impl MessageStream for Socket {
     fn take(&mut self) -> Option<Event> {
         if self.ended.is_none() {
-            match self.take_fragment()? {
-                Ok(fragment) => return Some(Event::Fragment(fragment)),
-                Err(ending) => self.ended = Some(ending),
+            match self.take_event()? {
+                Event::End(ending) => self.ended = Some(ending),
+                event => return Some(event),
             }
         }
         self.ended.clone().map(Event::End)
@@ -314,6 +316,18 @@ impl MessageStream for Socket {
         self.outbox.copy(&head[..head_len]);
         self.outbox.push(payload);
         self.is_within_message = !fin;
+        self.unflushed = true;
+        Ok(())
+    }
+
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        if let Some(cut) = &self.cut {
+            return Err(cut.clone());
+        }
+        self.put_pong();
+        let role = self.role;
+        let write = |room: &mut [u8]| codec::encode_batch(&batch, role, room);
+        self.outbox.put(Batch::ROOM, write);
         self.unflushed = true;
         Ok(())
     }

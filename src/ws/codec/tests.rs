@@ -68,6 +68,8 @@ fn decode(role: Role, merges: bool, pieces: &[&[u8]]) -> (Vec<Item>, Option<Viol
         buf.extend_from_slice(piece);
         loop {
             match decoder.next(&mut buf, false) {
+                // A batch is worth as much as that many fragments.
+                Ok(Some(Item::Batch(batch))) => items.extend(batch.fragments().map(Item::Fragment)),
                 Ok(Some(item)) => items.push(item),
                 Ok(None) => break,
                 Err(violation) => return (items, Some(violation)),
@@ -230,6 +232,22 @@ fn text_fails_at_the_first_wrong_byte_within_a_frame() {
 }
 
 #[test]
+fn a_short_text_that_is_none_is_a_breach_wherever_it_stands() {
+    let bad = [0x81, 2, b'a', 0xFF];
+    for (before, expected) in [
+        (&[][..], &b""[..]),
+        (&[0x81, 1, b'x', 0x82, 1, 0xFF], b"x\xFF"),
+    ] {
+        for merges in [false, true] {
+            let (items, violation) = decode(Role::Client, merges, &[&[before, &bad].concat()]);
+            let payload: Vec<u8> = items.iter().flat_map(payload_of).copied().collect();
+            assert_eq!(payload, expected);
+            assert_eq!(violation.map(|it| it.code), Some(1007));
+        }
+    }
+}
+
+#[test]
 fn what_came_rightly_before_a_breach_is_handed_out_first() {
     let bytes = [&[0x82, 1, 7][..], &[0x82, 1, 8], &[0xFF, 0]].concat();
     for merges in [false, true] {
@@ -239,6 +257,31 @@ fn what_came_rightly_before_a_breach_is_handed_out_first() {
             (payload, violation.map(|it| it.code)),
             (vec![7, 8], Some(1002))
         );
+    }
+}
+
+#[test]
+fn a_batch_ends_before_what_is_no_short_message_of_its_kind() {
+    let short = [0x81, 1, b'a', 0x81, 2, b'b', b'c'];
+    for (next, expected) in [
+        (&[0x82, 1, b'x'][..], Some(0)),
+        (&[0x01, 1, b'x'], Some(0)),
+        (&[0x89, 0], Some(0)),
+        (&[0x81, 5, b'x'], Some(0)),
+        (&[0x81, 0x81, 0, 0, 0, 0, b'x'], Some(1002)),
+        (&[0x81, 1, 0xFF], Some(1007)),
+        (&[0x81, 126, 0, 5], Some(1002)),
+    ] {
+        let mut decoder = Decoder::new(Role::Client);
+        let mut buf = BytesMut::from(&[&short[..], next].concat()[..]);
+        let Ok(Some(Item::Batch(batch))) = decoder.next(&mut buf, false) else {
+            panic!("no batch before {next:?}");
+        };
+        assert_eq!(batch.messages().collect::<Vec<_>>(), [&b"a"[..], b"bc"]);
+        let code = decoder
+            .next(&mut buf, false)
+            .map_or_else(|it| it.code, |_| 0);
+        assert_eq!(Some(code), expected, "{next:?}");
     }
 }
 
@@ -395,6 +438,53 @@ proptest! {
         }).collect();
         let all: Vec<u8> = expected.iter().flat_map(|(_, payload)| payload.clone()).collect();
         prop_assert_eq!(merged, all);
+    }
+
+    #[test]
+    fn short_messages_come_as_batches_and_leave_as_frames(
+        lens in prop::collection::vec(prop_oneof![0usize..40, 120usize..130, 0usize..SHORT + 1], 2..60),
+        is_text: bool,
+        is_server: bool,
+    ) {
+        let role = if is_server { Role::Server } else { Role::Client };
+        let kind = if is_text { Kind::Text } else { Kind::Binary };
+        let made: Vec<_> = lens.iter().zip(0u8..).map(|(len, number)| Made {
+            kind,
+            pieces: vec![vec![b'A' + number; *len]],
+            pings: false,
+        }).collect();
+        let mut buf = BytesMut::from(&encode(role, &made)[..]);
+        let mut decoder = Decoder::new(role);
+        let (mut got, mut wire, mut room) = (Vec::new(), Vec::new(), vec![0; Batch::ROOM]);
+        let back = if is_server { Role::Client } else { Role::Server };
+        while let Ok(Some(item)) = decoder.next(&mut buf, false) {
+            let batch = match item {
+                Item::Batch(batch) => batch,
+                // The last of many, beyond a batch's length.
+                Item::Fragment(fragment) => Batch::new(
+                    kind,
+                    fragment.payload.clone(),
+                    vec![(0, u32::try_from(fragment.payload.len()).unwrap())],
+                ),
+                other => panic!("{other:?}"),
+            };
+            got.extend(batch.messages().map(<[u8]>::to_vec));
+            let len = encode_batch(&batch, back, &mut room);
+            wire.extend_from_slice(&room[..len]);
+        }
+        let expected: Vec<_> = made.iter().map(|it| it.pieces.concat()).collect();
+        prop_assert_eq!(&got, &expected);
+        // What was a client's is now a client's again, under other keys.
+        let (items, violation) = decode(role, false, &[&wire]);
+        prop_assert_eq!(violation, None);
+        let again: Vec<_> = items.iter().map(|item| payload_of(item).to_vec()).collect();
+        prop_assert_eq!(again, expected);
+        let transport = Bytes { incoming: io::Cursor::new(wire), written: Vec::new() };
+        let their_role = if is_server { TheirRole::Server } else { TheirRole::Client };
+        let mut socket = WebSocket::from_raw_socket(transport, their_role, None);
+        for message in &got {
+            prop_assert_eq!(&socket.read().unwrap().into_data()[..], &message[..]);
+        }
     }
 
     #[test]
