@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -101,10 +102,11 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
     let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
+    let mut stop = pin!(stopped(shared.stop.clone()));
     let stop = loop {
         tokio::select! {
             biased;
-            stop = stopped(shared.stop.clone()) => break stop,
+            stop = &mut stop => break stop,
             Some(news) = told.recv() => match news {
                 News::Begun if plan.bridge.once => is_open = false,
                 News::Begun => {}
@@ -167,13 +169,20 @@ impl House {
             let why = "the bridge serves one caller".to_owned();
             return offer.refuse(Cause::Busy, why).await;
         }
-        // The loop outlives its tasks; at the end of the process nobody listens.
-        let _ = self.news.send(News::Begun);
+        self.tell(News::Begun);
         let served = Box::pin(session::serve(offer, &self.shared)).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
-        let _ = self.news.send(News::Ended(served));
+        self.tell(News::Ended(served));
+    }
+
+    /// Tells the accept loop what may end it or hold it up; other news would only wake it.
+    fn tell(&self, news: News) {
+        if self.once || self.shared.right.is_spent() {
+            // The loop outlives its tasks; at the end of the process nobody listens.
+            let _ = self.news.send(news);
+        }
     }
 
     /// Shakes hands with a caller, until it is done, gives way to newer ones, or the bridge stops.

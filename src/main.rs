@@ -28,10 +28,12 @@ fn main() -> ExitCode {
     }));
     let result = args.plan(&matches).and_then(|plan| {
         let runtime = runtime(&plan)?;
-        let status = runtime.block_on(async { bridge::run(&plan, signals()?).await });
+        // On a worker, beside the sessions: between the main thread and a worker each caller would cost switches of threads.
+        let bridge = runtime.spawn(async move { bridge::run(&plan, signals()?).await });
+        let status = runtime.block_on(bridge);
         // A thread may be blocked in a read of stdin for ever.
         runtime.shutdown_background();
-        status
+        status.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
     });
     match result {
         Ok(status) => ExitCode::from(status),
