@@ -1,6 +1,7 @@
 //! `tcp:` and `tcp-l:`: TCP connections, dialled by racing the addresses of a name, and listeners.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -13,7 +14,6 @@ use clap::Args;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
@@ -142,32 +142,53 @@ pub async fn connect(host: &str, port: u16, options: &DialOptions) -> Result<Tcp
 
 async fn race(host: &str, port: u16) -> Result<TcpStream> {
     let mut waiting = interleave(resolve(host, port).await?);
-    let mut running = JoinSet::new();
+    let mut running = Vec::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
     loop {
         if let Some(addr) = waiting.pop_front() {
-            running.spawn(async move { (addr, TcpStream::connect(addr).await) });
+            running.push((addr, Box::pin(TcpStream::connect(addr))));
         }
         let next = if waiting.is_empty() {
-            running.join_next().await
+            first(&mut running).await
         } else {
-            match timeout(STAGGER, running.join_next()).await {
+            match timeout(STAGGER, first(&mut running)).await {
                 Ok(next) => next,
                 Err(_) => continue,
             }
         };
         match next {
-            Some(Ok((_, Ok(stream)))) => {
+            Some((_, Ok(stream))) => {
                 // What can not be set on a connection shows at its first read.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Some(Ok((addr, Err(error)))) => failures.push((addr, error)),
-            Some(Err(_)) => {}
+            Some((addr, Err(error))) => failures.push((addr, error)),
             None if waiting.is_empty() => return Err(all_failed(&failures)),
             None => {}
         }
     }
+}
+
+/// Waits for the first of some attempts, in this task: tasks of their own would cost more than connecting does. Cancel-safe.
+async fn first<F>(running: &mut Vec<(SocketAddr, Pin<Box<F>>)>) -> Option<(SocketAddr, F::Output)>
+where
+    F: Future,
+{
+    poll_fn(|cx| {
+        for index in 0..running.len() {
+            let (addr, attempt) = &mut running[index];
+            if let Poll::Ready(done) = attempt.as_mut().poll(cx) {
+                let addr = *addr;
+                drop(running.swap_remove(index));
+                return Poll::Ready(Some((addr, done)));
+            }
+        }
+        match running.is_empty() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn all_failed(failures: &[(SocketAddr, io::Error)]) -> anyhow::Error {
@@ -314,7 +335,7 @@ impl Listeners {
     /// # Errors
     /// Those of `accept(2)`.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, addr) = std::future::poll_fn(|cx| {
+        let (stream, addr) = poll_fn(|cx| {
             for socket in &self.sockets {
                 if let Poll::Ready(accepted) = socket.poll_accept(cx) {
                     return Poll::Ready(accepted);
