@@ -177,7 +177,7 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
 
 /// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
 async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
-    let caller = offer.caller().clone();
+    let caller = Arc::clone(offer.caller());
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {

@@ -80,7 +80,7 @@ pub trait Handshake: Send {
 /// A caller that waits for an answer.
 pub trait Offer: Send {
     /// Who it is.
-    fn caller(&self) -> &Caller;
+    fn caller(&self) -> &Arc<Caller>;
 
     /// Whether it is to be accepted before the other side is opened.
     fn is_accepted_first(&self) -> bool {

@@ -402,7 +402,7 @@ impl Accept for TcpAccept {
             let handshake: Box<dyn Handshake> = Box::new(TcpOffer {
                 stream: Connection::new(stream),
                 framing: self.framing,
-                caller: Caller::new(addr.to_string()),
+                caller: Arc::new(Caller::new(addr.to_string())),
             });
             Ok(handshake)
         })
@@ -416,7 +416,7 @@ impl Accept for TcpAccept {
 struct TcpOffer {
     stream: Connection,
     framing: Framing,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 impl Handshake for TcpOffer {
@@ -426,7 +426,7 @@ impl Handshake for TcpOffer {
 }
 
 impl Offer for TcpOffer {
-    fn caller(&self) -> &Caller {
+    fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 

@@ -309,7 +309,7 @@ impl Accept for UnixAccept {
             let handshake: Box<dyn Handshake> = Box::new(UnixOffer {
                 stream: Connection { stream },
                 framing: self.framing,
-                caller: Caller::new(from),
+                caller: Arc::new(Caller::new(from)),
             });
             Ok(handshake)
         })
@@ -327,7 +327,7 @@ impl Accept for UnixAccept {
 struct UnixOffer {
     stream: Connection,
     framing: Framing,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 impl Handshake for UnixOffer {
@@ -337,7 +337,7 @@ impl Handshake for UnixOffer {
 }
 
 impl Offer for UnixOffer {
-    fn caller(&self) -> &Caller {
+    fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 

@@ -1,6 +1,7 @@
 //! `ws-l:` and `ws://`: WebSocket servers and clients.
 
 use std::io;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -246,7 +247,7 @@ impl Handshake for WsHandshake {
                 from,
                 shared,
             } = *self;
-            let upgrade =
+            let mut upgrade =
                 match Upgrade::read(Box::new(stream), &shared.service, shared.deadline).await {
                     Ok(upgrade) => upgrade,
                     Err(error) => {
@@ -258,11 +259,11 @@ impl Handshake for WsHandshake {
                         return Err(error.context(from));
                     }
                 };
-            let caller = Caller {
+            let caller = Arc::new(Caller {
                 from,
-                uri: Some(upgrade.request.uri.clone()),
-                headers: upgrade.request.headers.clone(),
-            };
+                uri: Some(take(&mut upgrade.uri)),
+                headers: take(&mut upgrade.headers),
+            });
             let offer: Box<dyn Offer> = Box::new(WsOffer {
                 upgrade,
                 caller,
@@ -275,12 +276,12 @@ impl Handshake for WsHandshake {
 
 struct WsOffer {
     upgrade: Upgrade,
-    caller: Caller,
+    caller: Arc<Caller>,
     shared: Arc<Shared>,
 }
 
 impl Offer for WsOffer {
-    fn caller(&self) -> &Caller {
+    fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 

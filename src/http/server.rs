@@ -1,5 +1,6 @@
 //! The server's side of the opening handshake: a request is read and judged, then waits for its answer.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -9,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -104,9 +105,12 @@ type Driver = Pin<Box<dyn Future<Output = hyper::Result<(Box<dyn ByteStream>, By
 
 /// A request to upgrade that was judged right and waits for its answer.
 pub struct Upgrade {
-    /// Its head.
-    pub request: Parts,
-    protocol: Option<String>,
+    /// The URI that it asks for.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// What it is answered with, where it is accepted.
+    consent: Consent,
     answer: Answer,
     driver: Driver,
 }
@@ -121,13 +125,16 @@ impl Upgrade {
         service: &Service,
         deadline: Duration,
     ) -> Result<Upgrade> {
-        let (requests, mut seen) = mpsc::channel(1);
+        let (asked, request) = oneshot::channel();
+        // One request is read: what answers it ends HTTP on this connection.
+        let asked = Cell::new(Some(asked));
         let handler = service_fn(move |request: Request<Incoming>| {
-            let requests = requests.clone();
-            Box::pin(async move {
-                let (answer, answered) = oneshot::channel();
+            let (answer, answered) = oneshot::channel::<Response<Full<Bytes>>>();
+            if let Some(asked) = asked.take() {
                 // Where nobody listens any more the connection is being dropped.
-                let _ = requests.send((request.into_parts().0, answer)).await;
+                let _ = asked.send((request.into_parts().0, answer));
+            }
+            Box::pin(async move {
                 let gone = || Refusal::new(503, "the bridge is stopping").response();
                 Ok::<_, Infallible>(answered.await.unwrap_or_else(|_| gone()))
             })
@@ -156,24 +163,23 @@ impl Upgrade {
         });
         let received = tokio::select! {
             biased;
-            received = seen.recv() => received,
+            received = request => received,
             ended = &mut driver => {
                 ended.context("reading the request")?;
                 bail!("the caller went away before it asked for anything");
             }
         };
-        let (request, answer) = received.ok_or_else(|| anyhow!("the connection ended"))?;
-        let judged = judge(&request, service);
-        let upgrade = Upgrade {
-            request,
-            protocol: judged.as_ref().ok().cloned().flatten(),
-            answer,
-            driver,
-        };
-        match judged {
-            Ok(_) => Ok(upgrade),
+        let (request, answer) = received.context("the connection ended")?;
+        match judge(&request, service) {
+            Ok(consent) => Ok(Upgrade {
+                uri: request.uri,
+                headers: request.headers,
+                consent,
+                answer,
+                driver,
+            }),
             Err(refusal) => {
-                upgrade.refuse(&refusal).await;
+                refuse(answer, driver, &refusal).await;
                 Err(refusal.into())
             }
         }
@@ -189,13 +195,11 @@ impl Upgrade {
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        let key = self.request.headers.get(header::SEC_WEBSOCKET_KEY);
-        let accept = derive_accept_key(key.map_or(&b""[..], HeaderValue::as_bytes));
         headers.insert(
             header::SEC_WEBSOCKET_ACCEPT,
-            HeaderValue::from_str(&accept)?,
+            HeaderValue::from_str(&self.consent.proof)?,
         );
-        if let Some(protocol) = &self.protocol {
+        if let Some(protocol) = &self.consent.protocol {
             headers.insert(
                 header::SEC_WEBSOCKET_PROTOCOL,
                 HeaderValue::from_str(protocol)?,
@@ -209,17 +213,21 @@ impl Upgrade {
 
     /// Answers no.
     pub async fn refuse(self, refusal: &Refusal) {
-        let _ = self.answer.send(refusal.response());
-        // A caller that does not take its answer goes without it.
-        if let Ok(Ok((io, _))) = timeout(10 * FINISH, self.driver).await {
-            finish(io).await;
-        }
+        refuse(self.answer, self.driver, refusal).await;
     }
 
     /// Waits until the caller has gone. Cancel-safe.
     pub async fn gone(&mut self) {
         // Before it is answered the driver ends only with the connection.
         let _ = (&mut self.driver).await;
+    }
+}
+
+async fn refuse(answer: Answer, driver: Driver, refusal: &Refusal) {
+    let _ = answer.send(refusal.response());
+    // A caller that does not take its answer goes without it.
+    if let Ok(Ok((io, _))) = timeout(10 * FINISH, driver).await {
+        finish(io).await;
     }
 }
 
@@ -234,8 +242,16 @@ async fn finish(mut io: Box<dyn ByteStream>) {
     .await;
 }
 
-/// Judges a request; returns the subprotocol to answer with. The first that fails wins (RFC 6455 4.2).
-fn judge(request: &Parts, service: &Service) -> Result<Option<String>, Refusal> {
+/// What a request that was judged right is to be answered with.
+struct Consent {
+    /// Proof that its key was read.
+    proof: String,
+    /// The subprotocol.
+    protocol: Option<String>,
+}
+
+/// Judges a request. The first that fails wins (RFC 6455 4.2).
+fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
     service.policy.judge(request)?;
     let path = request.uri.path();
     if service.path.as_deref().is_some_and(|wanted| wanted != path) {
@@ -273,7 +289,8 @@ fn judge(request: &Parts, service: &Service) -> Result<Option<String>, Refusal> 
         ));
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
-    if !keys.next().is_some_and(|key| is_key(key.as_bytes())) || keys.next().is_some() {
+    let key = keys.next().map_or(&b""[..], HeaderValue::as_bytes);
+    if !is_key(key) || keys.next().is_some() {
         return Err(Refusal::new(
             400,
             "Sec-WebSocket-Key must be 16 bytes in base64",
@@ -286,7 +303,10 @@ fn judge(request: &Parts, service: &Service) -> Result<Option<String>, Refusal> 
     {
         return Err(Refusal::new(400, "an upgrade has no body"));
     }
-    Ok(choose_protocol(request, &service.protocols))
+    Ok(Consent {
+        proof: derive_accept_key(key),
+        protocol: choose_protocol(request, &service.protocols),
+    })
 }
 
 /// Whether it is the base64 of 16 bytes (RFC 6455 4.1).
@@ -348,7 +368,7 @@ mod tests {
         assert_eq!(
             judged
                 .as_ref()
-                .map(Option::as_deref)
+                .map(|consent| consent.protocol.as_deref())
                 .map_err(|refusal| refusal.status),
             expected
                 .as_ref()
