@@ -1,5 +1,6 @@
 //! `tcp:` and `tcp-l:`: TCP connections, dialled by racing the addresses of a name, and listeners.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -71,6 +72,8 @@ pub struct DialOptions {
 const STAGGER: Duration = Duration::from_millis(250);
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
+/// Whether an accepted connection has the TCP_NODELAY of its listener.
+const IS_NODELAY_INHERITED: bool = cfg!(target_os = "linux");
 /// How long a reset waits while nothing of what is queued before it gets through.
 const RESET_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the send queue is looked at: it has no event.
@@ -344,7 +347,9 @@ impl Listeners {
             Poll::Pending
         })
         .await?;
-        let _ = stream.set_nodelay(true);
+        if !IS_NODELAY_INHERITED {
+            let _ = stream.set_nodelay(true);
+        }
         Ok((
             stream,
             SocketAddr::new(addr.ip().to_canonical(), addr.port()),
@@ -381,6 +386,8 @@ fn is_missing_family(error: &io::Error) -> bool {
 fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // What can not be set shows as nothing worse than delay.
+    let _ = socket.set_tcp_nodelay(true);
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -459,6 +466,8 @@ impl Offer for TcpOffer {
 pub struct Connection {
     stream: TcpStream,
     end: End,
+    /// Whether its send queue was seen empty since something was last put into it.
+    is_drained: Cell<bool>,
 }
 
 enum End {
@@ -479,6 +488,7 @@ impl Connection {
         Connection {
             stream,
             end: End::Open,
+            is_drained: Cell::new(false),
         }
     }
 
@@ -532,12 +542,18 @@ impl ByteStream for Connection {
             return Poll::Ready(Ok(()));
         }
         let result = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        self.is_drained.set(false);
         self.end = End::Clean;
         Poll::Ready(result)
     }
 
     fn queued(&self) -> usize {
-        sendqueue::len(&self.stream).unwrap_or(0)
+        if self.is_drained.get() {
+            return 0;
+        }
+        let queued = sendqueue::len(&self.stream).unwrap_or(0);
+        self.is_drained.set(queued == 0);
+        queued
     }
 }
 
@@ -557,6 +573,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.is_drained.set(false);
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -565,6 +582,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.is_drained.set(false);
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -616,6 +634,14 @@ mod tests {
         let error = connect("127.0.0.1", port, &options).await.unwrap_err();
         assert_eq!(error.to_string(), "connection refused (127.0.0.1)");
         assert_eq!(Cause::of(&error), Some(Cause::Refused));
+    }
+
+    #[tokio::test]
+    async fn what_is_accepted_does_not_delay() {
+        let listeners = Listeners::bind(Some("127.0.0.1"), 0).await.unwrap();
+        let _caller = TcpStream::connect(listeners.addrs()[0]).await.unwrap();
+        let (stream, _) = listeners.accept().await.unwrap();
+        assert!(stream.nodelay().unwrap());
     }
 
     #[tokio::test]
