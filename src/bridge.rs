@@ -12,9 +12,8 @@ use anyhow::Result;
 use clap::Args;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -26,6 +25,9 @@ use crate::session::{self, Right, Served, Shared, stopped};
 const CONNECTIONS: usize = 4096;
 /// Descriptors that are kept for other things than sessions.
 const SPARE_DESCRIPTORS: u64 = 64;
+/// While callers come, a timer of the accept loop is the next of all that expire, for a timer that becomes the next wakes a
+/// thread out of the poller: without it each connection did so twice. It is sooner than what a connection waits for.
+const PULSE: Duration = Duration::from_millis(500);
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -102,6 +104,8 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
     let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
+    let mut pulse = pin!(sleep(PULSE));
+    let (mut is_pulsing, mut has_accepted) = (false, false);
     let mut stop = pin!(stopped(shared.stop.clone()));
     let stop = loop {
         tokio::select! {
@@ -120,6 +124,11 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
             accepted = accept.accept(), if is_open => match accepted {
                 Ok(handshake) => {
                     pause = Duration::ZERO;
+                    has_accepted = true;
+                    if !is_pulsing {
+                        pulse.as_mut().reset(Instant::now() + PULSE);
+                        is_pulsing = true;
+                    }
                     tasks.spawn(house.clone().receive(handshake));
                 }
                 Err(error) => {
@@ -131,6 +140,11 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                     accept_failed(&error, &mut *accept, &mut reserve, pause).await;
                 }
             },
+            () = &mut pulse, if is_pulsing => {
+                is_pulsing = has_accepted;
+                has_accepted = false;
+                pulse.as_mut().reset(Instant::now() + PULSE);
+            }
         }
     };
     drop(accept);
@@ -187,10 +201,11 @@ impl House {
 
     /// Shakes hands with a caller, until it is done, gives way to newer ones, or the bridge stops.
     async fn shake(&self, handshake: Box<dyn Handshake>) -> Option<Box<dyn Offer>> {
-        let place = self.handshakes.enter();
+        let mut place = self.handshakes.enter();
         tokio::select! {
             biased;
-            () = place.given_up.cancelled() => {
+            // An error is an entry that is gone, and that only `place` itself removes.
+            Ok(()) = &mut place.given_up => {
                 debug!("an unfinished handshake gave way to a newer one");
                 None
             }
@@ -208,13 +223,13 @@ impl House {
 struct HalfOpen {
     limit: usize,
     next: AtomicU64,
-    waiting: Mutex<BTreeMap<u64, CancellationToken>>,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
 struct Place<'a> {
     half_open: &'a HalfOpen,
     id: u64,
-    given_up: CancellationToken,
+    given_up: oneshot::Receiver<()>,
 }
 
 impl HalfOpen {
@@ -228,10 +243,10 @@ impl HalfOpen {
 
     fn enter(&self) -> Place<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let given_up = CancellationToken::new();
+        let (give_up, given_up) = oneshot::channel();
         // Nothing panics while it is held; a poisoned map is a whole one.
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(id, given_up.clone());
+        waiting.insert(id, give_up);
         let is_over = waiting.len() > self.limit;
         drop(waiting);
         if is_over {
@@ -249,7 +264,8 @@ impl HalfOpen {
     fn give_up_oldest(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, oldest)) = waiting.pop_first() {
-            oldest.cancel();
+            // Where it has finished meanwhile it is none.
+            let _ = oldest.send(());
         }
     }
 }
@@ -409,13 +425,14 @@ mod tests {
     #[test]
     fn the_oldest_handshake_gives_way() {
         let half_open = HalfOpen::new(2);
-        let (first, second) = (half_open.enter(), half_open.enter());
-        assert!(!first.given_up.is_cancelled());
-        let third = half_open.enter();
-        assert!(first.given_up.is_cancelled());
-        assert!(!second.given_up.is_cancelled() && !third.given_up.is_cancelled());
+        let is_given_up = |place: &mut Place<'_>| place.given_up.try_recv().is_ok();
+        let (mut first, mut second) = (half_open.enter(), half_open.enter());
+        assert!(!is_given_up(&mut first));
+        let mut third = half_open.enter();
+        assert!(is_given_up(&mut first));
+        assert!(!is_given_up(&mut second) && !is_given_up(&mut third));
         drop(second);
-        let fourth = half_open.enter();
-        assert!(!third.given_up.is_cancelled() && !fourth.given_up.is_cancelled());
+        let mut fourth = half_open.enter();
+        assert!(!is_given_up(&mut third) && !is_given_up(&mut fourth));
     }
 }
