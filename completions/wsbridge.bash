@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --unidirectional --unidirectional-reverse --one-message --once --max-connections --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --header --connect-timeout --text --binary --framing --mode --help --version"
+            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --unidirectional --unidirectional-reverse --one-message --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --header --connect-timeout --text --binary --framing --mode --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -66,6 +66,10 @@ _wsbridge() {
                     return 0
                     ;;
                 --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

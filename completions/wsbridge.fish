@@ -7,6 +7,7 @@ complete -c wsbridge -l close-timeout -d 'Wait this long for the answer to our C
 complete -c wsbridge -l idle -d 'End a session in which nothing has moved for this time' -r
 complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal' -r
 complete -c wsbridge -l max-connections -d 'Serve this many callers at a time (4096, or what the limit of open files allows)' -r
+complete -c wsbridge -l threads -d 'Run sessions on this many threads (one for each processor)' -r
 complete -c wsbridge -l max-handshakes -d 'Keep this many unfinished handshakes; the oldest gives way' -r
 complete -c wsbridge -l handshake-timeout -d 'Give up on an opening handshake after this time' -r
 complete -c wsbridge -l protocol -d 'Offer these subprotocols, or as a server choose among them; best first' -r

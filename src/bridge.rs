@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,21 +14,19 @@ use clap::Args;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::session::{self, Right, Served, Shared, stopped};
+use crate::workers::{Share, Workers};
 
 /// Sessions at a time, where the limit of descriptors allows.
 const CONNECTIONS: usize = 4096;
 /// Descriptors that are kept for other things than sessions.
 const SPARE_DESCRIPTORS: u64 = 64;
-/// While callers come, a timer of the accept loop is the next of all that expire, for a timer that becomes the next wakes a
-/// thread out of the poller: without it each connection did so twice. It is sooner than what a connection waits for.
-const PULSE: Duration = Duration::from_millis(500);
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -44,6 +43,9 @@ pub struct Options {
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
+    /// Run sessions on this many threads (one for each processor)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZero<usize>>,
     /// Keep this many unfinished handshakes; the oldest gives way
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_handshakes: u32,
@@ -100,12 +102,11 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
         shared: shared.clone(),
         news,
     });
+    let workers = Workers::start(threads(&plan.bridge))?;
     let tasks = TaskTracker::new();
     let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
-    let mut pulse = pin!(sleep(PULSE));
-    let (mut is_pulsing, mut has_accepted) = (false, false);
     let mut stop = pin!(stopped(shared.stop.clone()));
     let stop = loop {
         tokio::select! {
@@ -124,12 +125,9 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
             accepted = accept.accept(), if is_open => match accepted {
                 Ok(handshake) => {
                     pause = Duration::ZERO;
-                    has_accepted = true;
-                    if !is_pulsing {
-                        pulse.as_mut().reset(Instant::now() + PULSE);
-                        is_pulsing = true;
-                    }
-                    tasks.spawn(house.clone().receive(handshake));
+                    let share = workers.share();
+                    let runtime = share.runtime();
+                    tasks.spawn_on(house.clone().receive(handshake, share), &runtime);
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
@@ -140,11 +138,6 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                     accept_failed(&error, &mut *accept, &mut reserve, pause).await;
                 }
             },
-            () = &mut pulse, if is_pulsing => {
-                is_pulsing = has_accepted;
-                has_accepted = false;
-                pulse.as_mut().reset(Instant::now() + PULSE);
-            }
         }
     };
     drop(accept);
@@ -167,8 +160,8 @@ struct House {
 }
 
 impl House {
-    /// Takes a caller through its handshake and serves it.
-    async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>) {
+    /// Takes a caller through its handshake and serves it, on its share of a thread.
+    async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, _share: Share) {
         // Each phase in a box of its own, gone when it is over: what an idle session costs is its pump.
         let Some(offer) = Box::pin(self.shake(handshake)).await else {
             return;
@@ -318,6 +311,12 @@ async fn accept_failed(
         );
     }
     sleep(pause).await;
+}
+
+/// How many threads sessions run on.
+fn threads(options: &Options) -> NonZero<usize> {
+    let available = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    options.threads.unwrap_or_else(available)
 }
 
 /// Descriptors that sessions and handshakes may take.

@@ -25,7 +25,8 @@
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws                         protocols, over any ByteStream; they never dial
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
-//!           > buffer message ending caller address utf8 sendqueue      depend on nothing of ours
+//!           > buffer
+//!             > message ending caller address utf8 sendqueue workers     depend on nothing of ours
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
@@ -88,4 +89,5 @@ pub mod scheme;
 pub mod sendqueue;
 pub mod session;
 pub mod utf8;
+pub mod workers;
 pub mod ws;

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::{ExitCode, exit};
 
-use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::Subscriber;
@@ -11,10 +10,10 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use wsbridge::bridge::{self, Plan};
+use wsbridge::bridge;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::ending::Stop;
-use wsbridge::endpoint::Endpoint;
+use wsbridge::workers;
 
 fn main() -> ExitCode {
     let (args, matches) = match cli::parse(std::env::args_os()) {
@@ -27,13 +26,11 @@ fn main() -> ExitCode {
         tracing::error!("a session failed by a bug: {panic}");
     }));
     let result = args.plan(&matches).and_then(|plan| {
-        let runtime = runtime(&plan)?;
-        // On a worker, beside the sessions: between the main thread and a worker each caller would cost switches of threads.
-        let bridge = runtime.spawn(async move { bridge::run(&plan, signals()?).await });
-        let status = runtime.block_on(bridge);
+        let runtime = workers::runtime()?;
+        let status = runtime.block_on(async { bridge::run(&plan, signals()?).await });
         // A thread may be blocked in a read of stdin for ever.
         runtime.shutdown_background();
-        status.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+        status
     });
     match result {
         Ok(status) => ExitCode::from(status),
@@ -42,15 +39,6 @@ fn main() -> ExitCode {
             ExitCode::from(cli::exit_status(&error))
         }
     }
-}
-
-/// One thread for one session; all processors when something listens.
-fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
-    let mut builder = match (&plan.left, &plan.right) {
-        (Endpoint::Dial(_), Endpoint::Dial(_)) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    builder.enable_all().build()
 }
 
 /// Watches for SIGINT and SIGTERM: the first asks for a graceful stop, the second ends at once.

@@ -15,6 +15,7 @@ use clap::Args;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
@@ -337,7 +338,7 @@ impl Listeners {
     ///
     /// # Errors
     /// Those of `accept(2)`.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
         let (stream, addr) = poll_fn(|cx| {
             for socket in &self.sockets {
                 if let Poll::Ready(accepted) = socket.poll_accept(cx) {
@@ -351,7 +352,10 @@ impl Listeners {
             let _ = stream.set_nodelay(true);
         }
         Ok((
-            stream,
+            Accepted {
+                stream: Some(stream),
+                runtime: Handle::current().id(),
+            },
             SocketAddr::new(addr.ip().to_canonical(), addr.port()),
         ))
     }
@@ -406,8 +410,8 @@ impl Accept for TcpAccept {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
         Box::pin(async {
             let (stream, addr) = self.sockets.accept().await?;
-            let handshake: Box<dyn Handshake> = Box::new(TcpOffer {
-                stream: Connection::new(stream),
+            let handshake: Box<dyn Handshake> = Box::new(TcpHandshake {
+                stream,
                 framing: self.framing,
                 caller: Arc::new(Caller::new(addr.to_string())),
             });
@@ -420,16 +424,29 @@ impl Accept for TcpAccept {
     }
 }
 
-struct TcpOffer {
-    stream: Connection,
+struct TcpHandshake {
+    stream: Accepted,
     framing: Framing,
     caller: Arc<Caller>,
 }
 
-impl Handshake for TcpOffer {
+impl Handshake for TcpHandshake {
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
-        Box::pin(async { Ok(Some(self as Box<dyn Offer>)) })
+        Box::pin(async {
+            let offer: Box<dyn Offer> = Box::new(TcpOffer {
+                stream: self.stream.open()?,
+                framing: self.framing,
+                caller: self.caller,
+            });
+            Ok(Some(offer))
+        })
     }
+}
+
+struct TcpOffer {
+    stream: Connection,
+    framing: Framing,
+    caller: Arc<Caller>,
 }
 
 impl Offer for TcpOffer {
@@ -460,6 +477,42 @@ impl Offer for TcpOffer {
         // To drop it is a reset: the only no that TCP has.
         Box::pin(async {})
     }
+}
+
+/// An accepted connection, still of the runtime that accepted it. Dropping it resets it.
+pub struct Accepted {
+    /// Until it is opened.
+    stream: Option<TcpStream>,
+    runtime: runtime::Id,
+}
+
+impl Accepted {
+    /// Makes it a connection of the current runtime: its events are to wake the thread that it is used on.
+    ///
+    /// # Errors
+    /// The system's, where it has no memory left.
+    pub fn open(mut self) -> io::Result<Connection> {
+        let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
+        if self.runtime == Handle::current().id() {
+            return Ok(Connection::new(stream));
+        }
+        let stream = TcpStream::from_std(stream.into_std()?)?;
+        Ok(Connection::new(stream))
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.stream {
+            reset(stream);
+        }
+    }
+}
+
+/// Lets the end of a connection be a reset.
+fn reset(stream: &TcpStream) {
+    // Where it fails the connection is gone already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// A TCP connection. Unless it was ended cleanly, dropping it resets it: its peer never takes a cut for an end.
@@ -529,8 +582,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if !matches!(self.end, End::Clean) {
-            // Where it fails the connection is gone already.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            reset(&self.stream);
         }
     }
 }
@@ -641,7 +693,7 @@ mod tests {
         let listeners = Listeners::bind(Some("127.0.0.1"), 0).await.unwrap();
         let _caller = TcpStream::connect(listeners.addrs()[0]).await.unwrap();
         let (stream, _) = listeners.accept().await.unwrap();
-        assert!(stream.nodelay().unwrap());
+        assert!(stream.open().unwrap().stream.nodelay().unwrap());
     }
 
     #[tokio::test]

@@ -306,8 +306,8 @@ impl Accept for UnixAccept {
             let from = who.map_or("unix".to_owned(), |(pid, uid)| {
                 format!("unix pid {pid} uid {uid}")
             });
-            let handshake: Box<dyn Handshake> = Box::new(UnixOffer {
-                stream: Connection { stream },
+            let handshake: Box<dyn Handshake> = Box::new(UnixHandshake {
+                stream: stream.into_std()?,
                 framing: self.framing,
                 caller: Arc::new(Caller::new(from)),
             });
@@ -324,16 +324,31 @@ impl Accept for UnixAccept {
     }
 }
 
-struct UnixOffer {
-    stream: Connection,
+struct UnixHandshake {
+    /// It belongs to the runtime of the thread that shakes hands.
+    stream: StdStream,
     framing: Framing,
     caller: Arc<Caller>,
 }
 
-impl Handshake for UnixOffer {
+impl Handshake for UnixHandshake {
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
-        Box::pin(async { Ok(Some(self as Box<dyn Offer>)) })
+        Box::pin(async {
+            let stream = UnixStream::from_std(self.stream)?;
+            let offer: Box<dyn Offer> = Box::new(UnixOffer {
+                stream: Connection { stream },
+                framing: self.framing,
+                caller: self.caller,
+            });
+            Ok(Some(offer))
+        })
     }
+}
+
+struct UnixOffer {
+    stream: Connection,
+    framing: Framing,
+    caller: Arc<Caller>,
 }
 
 impl Offer for UnixOffer {

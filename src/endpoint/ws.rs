@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::tcp::{self, Connection, DialOptions, Listeners};
+use super::tcp::{self, Accepted, Connection, DialOptions, Listeners};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
@@ -218,7 +218,7 @@ impl Accept for WsAccept {
         Box::pin(async {
             let (stream, addr) = self.sockets.accept().await?;
             let handshake: Box<dyn Handshake> = Box::new(WsHandshake {
-                stream: Connection::new(stream),
+                stream,
                 from: addr.to_string(),
                 shared: self.shared.clone(),
             });
@@ -234,7 +234,7 @@ impl Accept for WsAccept {
 }
 
 struct WsHandshake {
-    stream: Connection,
+    stream: Accepted,
     from: String,
     shared: Arc<Shared>,
 }
@@ -248,7 +248,9 @@ impl Handshake for WsHandshake {
                 shared,
             } = *self;
             let mut upgrade =
-                match Upgrade::read(Box::new(stream), &shared.service, shared.deadline).await {
+                match Upgrade::read(Box::new(stream.open()?), &shared.service, shared.deadline)
+                    .await
+                {
                     Ok(upgrade) => upgrade,
                     Err(error) => {
                         // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.

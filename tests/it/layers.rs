@@ -15,14 +15,15 @@ const LAYERS: &[&[&str]] = &[
     &["http", "ws"],
     &["pump"],
     &["framing", "peer"],
+    &["buffer"],
     &[
-        "buffer",
         "message",
         "ending",
         "caller",
         "address",
         "utf8",
         "sendqueue",
+        "workers",
     ],
 ];
 
