@@ -57,7 +57,8 @@
 //! `wsbridge ws-l:8080 tcp:localhost:6379`, from a browser to Redis and back:
 //!
 //! 1. [`cli`] reads the words; [`scheme`] finds both rows, and each row's `build` checks its [`address::Address`] and options.
-//! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts and spawns a task per caller.
+//! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts, and gives each caller a task on the thread that has
+//!    the fewest of them ([`workers`]); it stays there.
 //! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin. The caller is
 //!    now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
 //!    503 or 504.
@@ -65,7 +66,9 @@
 //!    side to merge messages. [`pump`] polls both directions in that one task.
 //! 5. [`buffer::ReadBuffer`] borrows 256 KiB and reads all that the kernel has. [`ws::codec::Decoder`] judges each header, then
 //!    unmasks the payloads and moves them together where they lie. One [`message::Fragment`] goes to the TCP side, whose
-//!    [`buffer::Outbox`] writes it in one call. The payload is a `BytesMut`, owned alone: a client masks it in place.
+//!    [`buffer::Outbox`] writes it in one call. The payload is a `BytesMut`, owned alone: a client masks it in place. Where
+//!    boundaries matter, to lines or another WebSocket, the short messages of a read go as one [`message::Batch`] instead:
+//!    the buffer and where each of them lies in it.
 //! 6. Back: one read of TCP is one fragment is one frame; header and payload leave in one `writev`. The flush comes when the
 //!    source has run dry, so that many small messages share a write and a single one leaves at once.
 //! 7. Redis closes: `Ending::Eof`, by the table in [`ending`] a Close 1000. The other direction goes on until the browser's

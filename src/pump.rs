@@ -10,11 +10,10 @@ use tokio::time::{Instant, Sleep};
 use crate::ending::{Deadline, Ending, Stop};
 use crate::peer::{Event, MessageStream};
 
-/// Bytes that one poll moves before it lets other sessions run: a millisecond of work. Less makes a single flood wander
-/// between the threads of the runtime, which costs it a third of its time.
-const BYTES_A_POLL: usize = 1024 * 1024;
+/// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work.
+const BYTES_A_POLL: usize = 256 * 1024;
 /// Fragments that one poll moves before it lets other sessions run.
-const FRAGMENTS_A_POLL: usize = 16 * 1024;
+const FRAGMENTS_A_POLL: usize = 4 * 1024;
 /// How long a peer that takes nothing more is listened to, so that it can say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 

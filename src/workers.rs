@@ -12,8 +12,8 @@ use std::thread;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Tasks that run before events and tasks from elsewhere are looked for: each may take a millisecond.
-const INTERVAL: u32 = 4;
+/// Tasks that run before events and tasks from elsewhere are looked for: each may take a tenth of a millisecond.
+const INTERVAL: u32 = 16;
 
 /// Makes the runtime of a thread.
 ///
