@@ -132,17 +132,17 @@ impl Bulk {
             from.be_patient(self.stall(lab))?;
             to.be_patient(self.stall(lab))?;
             let (sent, received) = (scene.source, scene.sink);
-            let content = lab.content(kind, sent);
+            let content = lab.content(kind, sent, len);
             let source = Source::new(
-                content,
+                &content,
                 sent,
                 kind,
                 len_of(kind, sent, len),
                 self.is_gathered,
             );
-            let content = lab.content(kind, received);
+            let content = lab.content(kind, received, len);
             let sink = Sink::new(
-                content,
+                &content,
                 received,
                 len_of(kind, received, len),
                 self.is_exact,

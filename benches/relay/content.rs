@@ -5,8 +5,6 @@ use crate::frame::{self, Role};
 
 /// The pattern's length: over 1 MiB, a multiple of 64 KiB, and no power of two, so that a lost or doubled buffer shifts it.
 const LENGTH: usize = 17 * 64 * 1024;
-/// Bytes of a line with its newline.
-pub const LINE: usize = 64;
 
 /// A pattern that is repeated without end.
 pub struct Content {
@@ -37,14 +35,15 @@ impl Content {
         }
     }
 
-    /// Lines of 63 printable characters, with or without their newlines.
-    pub fn lines(newline: bool) -> Content {
+    /// Lines of printable characters, each of `len` bytes with its newline, which may be left out. `len` is a power of two
+    /// up to 64 KiB.
+    pub fn lines(len: usize, newline: bool) -> Content {
         let mut bytes = Content::noise().bytes;
         for byte in &mut bytes {
             *byte = b' ' + *byte % 95;
         }
-        for line in bytes.chunks_exact_mut(LINE) {
-            line[LINE - 1] = b'\n';
+        for line in bytes.chunks_exact_mut(len) {
+            line[len - 1] = b'\n';
         }
         if !newline {
             bytes.retain(|byte| *byte != b'\n');

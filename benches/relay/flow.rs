@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::content::{Content, Kind, LINE};
+use crate::content::{Content, Kind};
 use crate::digest::Digest;
 use crate::frame::{self, Parser};
 use crate::link::{Link, Speech};
@@ -29,9 +29,8 @@ pub struct Limit {
 /// Bytes of a message where `speech` is spoken: a line has its newline outside of frames only.
 pub fn len_of(kind: Kind, speech: Speech, len: u64) -> u64 {
     match (kind, speech) {
-        (Kind::Lines, Speech::Frames(_)) => LINE as u64 - 1,
-        (Kind::Lines, Speech::Plain) => LINE as u64,
-        (Kind::Noise, _) => len,
+        (Kind::Lines, Speech::Frames(_)) => len - 1,
+        (Kind::Lines, Speech::Plain) | (Kind::Noise, _) => len,
     }
 }
 

@@ -13,9 +13,6 @@ use crate::link::Speech;
 /// The place of all measurements.
 pub struct Lab {
     noise: Arc<Content>,
-    lines: Arc<Content>,
-    /// The lines without their newlines: as messages.
-    texts: Arc<Content>,
     /// For configuration files.
     pub dir: TempDir,
     /// How long one run sends.
@@ -28,20 +25,23 @@ impl Lab {
     pub fn new(time: Duration, stall: Duration) -> Result<Lab> {
         Ok(Lab {
             noise: Arc::new(Content::noise()),
-            lines: Arc::new(Content::lines(true)),
-            texts: Arc::new(Content::lines(false)),
             dir: TempDir::new()?,
             time,
             stall,
         })
     }
 
-    /// What flows where `speech` is spoken.
-    pub fn content(&self, kind: Kind, speech: Speech) -> &Arc<Content> {
-        match (kind, speech) {
-            (Kind::Noise, _) => &self.noise,
-            (Kind::Lines, Speech::Plain) => &self.lines,
-            (Kind::Lines, Speech::Frames(_)) => &self.texts,
+    /// Any bytes.
+    pub fn noise(&self) -> &Arc<Content> {
+        &self.noise
+    }
+
+    /// What flows where `speech` is spoken, in messages of `len` bytes: a line has its newline outside of frames only.
+    pub fn content(&self, kind: Kind, speech: Speech, len: u64) -> Arc<Content> {
+        let line = usize::try_from(len).unwrap_or(usize::MAX);
+        match kind {
+            Kind::Noise => Arc::clone(&self.noise),
+            Kind::Lines => Arc::new(Content::lines(line, speech == Speech::Plain)),
         }
     }
 }

@@ -20,6 +20,7 @@ mod contestant;
 mod digest;
 mod flow;
 mod frame;
+mod generator;
 mod handshake;
 mod idle;
 mod lab;
@@ -90,6 +91,10 @@ fn measure(args: &[String]) -> Result<bool> {
     open_all_files();
     let start = Instant::now();
     let lab = Lab::new(options.time, options.stall)?;
+    if options.is_alone {
+        generator::print(&lab)?;
+        return Ok(true);
+    }
     println!("{} on {}", report::head(), report::processor());
     let mut rows: Vec<Row> = Vec::new();
     for mode in &modes {

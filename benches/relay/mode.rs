@@ -78,7 +78,7 @@ const BULK: Bulk = Bulk {
     is_stalled: false,
 };
 
-/// Text messages between two WebSockets or a WebSocket and lines.
+/// Text messages between two WebSockets or a WebSocket and lines. The pipes are as a shell makes them: 64 KiB.
 const LINES: Bulk = Bulk {
     kind: Kind::Lines,
     route: Route::Pipe,
@@ -180,7 +180,7 @@ fn streams() -> Vec<Mode> {
 }
 
 fn messages() -> Vec<Mode> {
-    let between = |kind| Bulk {
+    let between = move |kind| Bulk {
         kind,
         route: Route::Between,
         ..LINES
@@ -189,12 +189,17 @@ fn messages() -> Vec<Mode> {
         is_forward: false,
         ..LINES
     };
-    vec![
-        Mode::bulk("ws-ws/binary", between(Kind::Noise)),
-        Mode::bulk("ws-ws/text", between(Kind::Lines)),
-        Mode::bulk("ws-lines", from_ws),
-        Mode::bulk("lines-ws", LINES),
-    ]
+    let lengths = [("16B", 16), ("64B", 64)];
+    let modes = lengths.into_iter().flat_map(|(size, len)| {
+        let mode = |name: &str, bulk| Mode::bulk(format!("{name}/{size}"), Bulk { len, ..bulk });
+        [
+            mode("ws-ws/binary", between(Kind::Noise)),
+            mode("ws-ws/text", between(Kind::Lines)),
+            mode("ws-lines", from_ws),
+            mode("lines-ws", LINES),
+        ]
+    });
+    modes.collect()
 }
 
 fn small_modes() -> Vec<Mode> {

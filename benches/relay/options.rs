@@ -14,6 +14,7 @@ usage: cargo bench --bench relay -- [OPTIONS]
   --json FILE        where the figures go (target/tmp/relay.json)
   --time SECONDS     how long one run sends (0.3; 0.15 with --quick)
   --stall SECONDS    how long a stalled reader does not read (60; 3 with --quick)
+  --generator        only what the load generator's sink takes by itself
   --list             name the modes and the contestants
 WSBRIDGE=path measures another binary; RELAY_STDERR=1 shows what contestants complain of.";
 
@@ -27,6 +28,7 @@ pub struct Options {
     pub time: Duration,
     pub stall: Duration,
     pub lists: bool,
+    pub is_alone: bool,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Options {
             time: Duration::from_secs_f64(if is_quick { 0.15 } else { 0.3 }),
             stall: Duration::from_secs(if is_quick { 3 } else { 60 }),
             lists: false,
+            is_alone: false,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -56,6 +59,7 @@ impl Options {
                 "--time" => options.time = seconds(value()?)?,
                 "--stall" => options.stall = seconds(value()?)?,
                 "--list" => options.lists = true,
+                "--generator" => options.is_alone = true,
                 "--quick" | "--bench" => {}
                 "--help" | "-h" => bail!("{USAGE}"),
                 other => bail!("unknown option {other}\n{USAGE}"),

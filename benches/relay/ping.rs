@@ -32,7 +32,7 @@ pub struct Caller {
 impl Caller {
     /// Makes a caller on an open connection.
     pub fn new(lab: &Lab, stream: TcpStream, speech: Speech, len: usize) -> Caller {
-        let content = lab.content(Kind::Noise, speech);
+        let content = lab.noise();
         let payload = &content.bytes()[..len];
         let mut wire = Vec::new();
         match speech {

@@ -65,10 +65,17 @@ pub fn run() -> Result<()> {
         Speech::Frames(Role::Client),
         Speech::Frames(Role::Server),
     ];
+    let texts = Arc::new(Content::lines(16, false));
+    let streams = [
+        (&texts, 15),
+        (&noise, 64),
+        (&noise, 1024),
+        (&noise, 3 << 20),
+    ];
     for speech in speeches {
-        for len in [64, 1024, 3 << 20] {
+        for (content, len) in streams {
             for (what, damage, is_damage) in DAMAGES {
-                let passed = passes(&noise, speech, len, *damage);
+                let passed = passes(content, speech, len, *damage);
                 ensure!(
                     passed.is_ok() != *is_damage,
                     "{what} with {speech:?} and {len} bytes: {passed:?}"
@@ -80,16 +87,21 @@ pub fn run() -> Result<()> {
 }
 
 /// Sends two patterns' worth of messages through `damage` into a sink.
-fn passes(noise: &Arc<Content>, speech: Speech, len: u64, damage: fn(&mut Vec<u8>)) -> Result<()> {
+fn passes(
+    content: &Arc<Content>,
+    speech: Speech,
+    len: u64,
+    damage: fn(&mut Vec<u8>),
+) -> Result<()> {
     let total = AtomicU64::new(0);
     let limit = Limit {
         time: Duration::from_secs(60),
         messages: (1 << 21) / len,
     };
     let mut wire = Vec::new();
-    Source::new(noise, speech, Kind::Noise, len, true).run(&mut wire, limit, &total)?;
+    Source::new(content, speech, Kind::Noise, len, true).run(&mut wire, limit, &total)?;
     damage(&mut wire);
-    let mut sink = Sink::new(noise, speech, len, speech != Speech::Plain);
+    let mut sink = Sink::new(content, speech, len, speech != Speech::Plain);
     let mut input = Trickle(&wire, 1);
     sink.run(&mut input, &total)?;
     sink.verify(&mut input, &total)
