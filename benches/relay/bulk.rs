@@ -43,6 +43,8 @@ struct Scene {
     processes: Processes,
     source: Speech,
     sink: Speech,
+    /// How the lines are cut that arrive.
+    lines: Speech,
 }
 
 /// Our ends of one bridged connection, and what flows.
@@ -69,7 +71,8 @@ impl Bulk {
     /// Measures a contestant, if it can serve this route.
     pub fn run(&self, lab: &Lab, contestant: &Contestant) -> Result<Option<Vec<Sample>>> {
         let listener = listen()?;
-        let place = Place::before(&listener, lab.dir.path(), self.connections)?;
+        let mut place = Place::before(&listener, lab.dir.path(), self.connections)?;
+        place.kind = self.kind;
         let Some(mut processes) = contestant.start(self.route, &place)? else {
             return Ok(None);
         };
@@ -85,6 +88,7 @@ impl Bulk {
             processes,
             source,
             sink,
+            lines: contestant.lines_in(self.route, sink),
         };
         let mut flows = self.flows(lab, &scene, links)?;
         let patience = contestant.patience() + self.stall(lab);
@@ -140,12 +144,12 @@ impl Bulk {
                 len_of(kind, sent, len),
                 self.is_gathered,
             );
-            let content = lab.content(kind, received, len);
+            let content = lab.content(kind, scene.lines, len);
             let sink = Sink::new(
                 &content,
                 received,
-                len_of(kind, received, len),
-                self.is_exact,
+                len_of(kind, scene.lines, len),
+                self.is_exact.then_some(kind),
             );
             Ok(Flow {
                 from,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::content::Kind;
 use crate::frame::Role;
 use crate::link::Speech;
 use crate::peer::{self, PEERS, find};
@@ -27,8 +28,10 @@ pub enum Route {
     Between,
     /// TCP, WebSocket between two of its kind, TCP.
     Chain,
-    /// stdin and stdout, WebSocket.
+    /// stdin and stdout, WebSocket; it ends when either of them does.
     Pipe,
+    /// The same, but what comes after stdin's end is waited for.
+    Ask,
 }
 
 /// Where a contestant runs.
@@ -40,6 +43,8 @@ pub struct Place<'a> {
     /// For configuration files.
     pub dir: &'a Path,
     pub connections: usize,
+    /// What flows.
+    pub kind: Kind,
 }
 
 impl Place<'_> {
@@ -55,6 +60,7 @@ impl Place<'_> {
             target: listener.local_addr()?.port(),
             dir,
             connections,
+            kind: Kind::Noise,
         })
     }
 }
@@ -68,6 +74,8 @@ pub struct Contestant {
     program: PathBuf,
     /// Whether it relays TCP and knows no WebSocket.
     pub is_plain: bool,
+    /// Whether its messages keep the newlines of the lines that they are made of.
+    keeps_newlines: bool,
     /// Connections that it can have at a time without harm to the machine.
     pub most: usize,
     launches: Launches,
@@ -105,7 +113,15 @@ impl Contestant {
             (Route::Between, _) => (client, server),
             (Route::Chain, _) | (_, true) => (Speech::Plain, Speech::Plain),
             (Route::Serve, false) => (client, Speech::Plain),
-            (Route::Connect | Route::Pipe, false) => (Speech::Plain, server),
+            (Route::Connect | Route::Pipe | Route::Ask, false) => (Speech::Plain, server),
+        }
+    }
+
+    /// How its lines are cut that arrive where `speech` is spoken.
+    pub fn lines_in(&self, route: Route, speech: Speech) -> Speech {
+        match route {
+            Route::Pipe | Route::Ask if self.keeps_newlines => Speech::Plain,
+            _ => speech,
         }
     }
 }
@@ -118,6 +134,7 @@ pub fn find_all(peers: bool, without: &[String]) -> Result<(Vec<Contestant>, Vec
             name: WSBRIDGE,
             program: std::env::var_os("WSBRIDGE").map_or(built, PathBuf::from),
             is_plain: false,
+            keeps_newlines: false,
             most: peer::MANY,
             launches: peer::wsbridge,
         },
@@ -125,6 +142,7 @@ pub fn find_all(peers: bool, without: &[String]) -> Result<(Vec<Contestant>, Vec
             name: RELAY,
             program: std::env::current_exe()?,
             is_plain: true,
+            keeps_newlines: false,
             most: peer::THREADS,
             launches: peer::relay,
         },
@@ -139,6 +157,7 @@ pub fn find_all(peers: bool, without: &[String]) -> Result<(Vec<Contestant>, Vec
                 name: peer.name,
                 program,
                 is_plain: peer.is_plain,
+                keeps_newlines: peer.keeps_newlines,
                 most: peer.most,
                 launches: peer.launches,
             });

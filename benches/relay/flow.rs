@@ -180,12 +180,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Makes a sink of messages of `len` bytes; with `exact` each must arrive as one message.
-    pub fn new(pattern: &Arc<Content>, speech: Speech, len: u64, exact: bool) -> Sink {
+    /// Makes a sink of messages of `len` bytes; with `exact` each must arrive as one message of that kind.
+    pub fn new(pattern: &Arc<Content>, speech: Speech, len: u64, exact: Option<Kind>) -> Sink {
         Sink {
             pattern: Arc::clone(pattern),
             len,
-            parser: (speech != Speech::Plain).then(|| Parser::new(exact.then_some(len))),
+            parser: (speech != Speech::Plain).then(|| Parser::new(exact.map(|kind| (kind, len)))),
             digest: Digest::new(),
             buf: vec![0; BUFFER],
         }

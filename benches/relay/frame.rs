@@ -69,11 +69,9 @@ pub fn put(wire: &mut Vec<u8>, kind: Kind, role: Role, payload: &[u8]) {
     wire.extend(masked(payload, role));
 }
 
-/// A Close 1000.
+/// A Close without a body, which RFC 6455 5.5.1 allows: there are peers that take the body for payload.
 pub fn close(role: Role) -> Vec<u8> {
-    let mut wire = header(CLOSE, role, 2);
-    wire.extend(masked(&1000_u16.to_be_bytes(), role));
-    wire
+    header(CLOSE, role, 0)
 }
 
 /// Reads frames: headers are parsed, payloads go into a digest.
@@ -86,8 +84,8 @@ pub struct Parser {
     is_final: bool,
     /// Bytes of the message so far.
     message: u64,
-    /// Each message's length, where it must be kept.
-    exact: Option<u64>,
+    /// Each message's kind and length, where they must be kept.
+    exact: Option<(Kind, u64)>,
     /// Payloads of short frames, next to each other.
     gathered: Box<[u8; GATHERED]>,
     pub messages: u64,
@@ -96,8 +94,8 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Makes a parser; with `exact` each message must have that many bytes.
-    pub fn new(exact: Option<u64>) -> Parser {
+    /// Makes a parser; with `exact` each message must be of that kind and have that many bytes.
+    pub fn new(exact: Option<(Kind, u64)>) -> Parser {
         Parser {
             header: [0; 14],
             have: 0,
@@ -141,9 +139,10 @@ impl Parser {
     fn feed_short<'a>(&mut self, mut bytes: &'a [u8], digest: &mut Digest) -> &'a [u8] {
         let mut used = 0;
         while let Some((payload, key, rest)) = short(bytes) {
+            let (code, len) = (bytes[0] & 0x0F, payload.len() as u64);
             if self
                 .exact
-                .is_some_and(|exact| exact != payload.len() as u64)
+                .is_some_and(|(kind, exact)| code != opcode(kind) || len != exact)
             {
                 break;
             }
@@ -201,7 +200,14 @@ impl Parser {
         self.key[..mask].copy_from_slice(&self.header[2 + long..2 + long + mask]);
         (self.opcode, self.is_final) = (self.header[0] & 0x0F, self.header[0] & 0x80 != 0);
         match self.opcode {
-            0..=2 => self.message += self.left,
+            0..=2 => {
+                let kind = self.exact.map(|(kind, _)| opcode(kind));
+                if self.opcode > 0 && kind.is_some_and(|kind| kind != self.opcode) {
+                    self.error
+                        .get_or_insert("the messages' kind was altered".to_owned());
+                }
+                self.message += self.left;
+            }
             CLOSE => self.is_closed = true,
             9 | 10 => {}
             other => self.error = Some(format!("a frame of opcode {other}")),
@@ -213,7 +219,7 @@ impl Parser {
             return;
         }
         self.messages += 1;
-        if self.exact.is_some_and(|exact| exact != self.message) {
+        if self.exact.is_some_and(|(_, exact)| exact != self.message) {
             let message = self.message;
             self.error.get_or_insert(format!(
                 "message {} has {message} bytes, its boundaries are lost",

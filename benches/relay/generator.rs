@@ -40,7 +40,7 @@ pub fn print(lab: &Lab) -> Result<()> {
             messages: 1,
         };
         source.run(&mut wire, once, &total)?;
-        let mut sink = Sink::new(&content, speech, len, speech != Speech::Plain);
+        let mut sink = Sink::new(&content, speech, len, Some(kind));
         let messages = total.into_inner() * (lab.time.as_secs_f64() * 1e3) as u64;
         let total = AtomicU64::new(messages);
         let mut input = Cycle { wire: &wire, at: 0 };

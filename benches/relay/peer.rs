@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::content::Kind;
 use crate::contestant::{Launches, Place, Route};
 use crate::process::Launch;
 
@@ -12,6 +13,7 @@ pub struct Peer {
     pub name: &'static str,
     pub program: &'static str,
     pub is_plain: bool,
+    pub keeps_newlines: bool,
     pub most: usize,
     /// Whether what was found is it.
     pub check: fn(&Path) -> bool,
@@ -32,6 +34,7 @@ pub const PEERS: &[Peer] = &[
         name: "nginx",
         program: "nginx",
         is_plain: true,
+        keeps_newlines: false,
         most: MANY,
         check: has_stream,
         install: "apt install nginx-light libnginx-mod-stream",
@@ -41,6 +44,7 @@ pub const PEERS: &[Peer] = &[
         name: "haproxy",
         program: "haproxy",
         is_plain: true,
+        keeps_newlines: false,
         most: MANY,
         check: |_| true,
         install: "apt install haproxy",
@@ -50,6 +54,7 @@ pub const PEERS: &[Peer] = &[
         name: "socat",
         program: "socat",
         is_plain: true,
+        keeps_newlines: false,
         most: PROCESSES,
         check: |_| true,
         install: "apt install socat",
@@ -59,33 +64,37 @@ pub const PEERS: &[Peer] = &[
         name: "websocat4",
         program: "websocat4",
         is_plain: false,
+        keeps_newlines: false,
         most: MANY,
         check: |path| version(path).contains("websocat 4"),
-        install: "cargo install websocat --version 4.0.0-alpha3 --root DIR; as websocat4 on PATH",
-        launches: websocat,
+        install: "cargo install websocat --version 4.0.0-alpha3 --locked --root DIR; DIR/bin/websocat as websocat4 on PATH",
+        launches: websocat4,
     },
     Peer {
         name: "websocat4",
         program: "websocat",
         is_plain: false,
+        keeps_newlines: false,
         most: MANY,
         check: |path| version(path).contains("websocat 4"),
         install: "",
-        launches: websocat,
+        launches: websocat4,
     },
     Peer {
         name: "websocat1",
         program: "websocat",
         is_plain: false,
+        keeps_newlines: true,
         most: MANY,
         check: |path| version(path).contains("websocat 1"),
         install: "cargo install websocat",
-        launches: websocat,
+        launches: websocat1,
     },
     Peer {
         name: "websockify",
         program: "websockify",
         is_plain: false,
+        keeps_newlines: false,
         most: PROCESSES,
         check: |_| true,
         install: "pip install websockify",
@@ -95,6 +104,7 @@ pub const PEERS: &[Peer] = &[
         name: "websocketd",
         program: "websocketd",
         is_plain: false,
+        keeps_newlines: false,
         most: PROCESSES,
         // A program for each connection; the one that leads to TCP is socat.
         check: |_| find("socat").is_some(),
@@ -105,9 +115,11 @@ pub const PEERS: &[Peer] = &[
         name: "wstunnel",
         program: "wstunnel",
         is_plain: false,
+        keeps_newlines: false,
         most: MANY,
         check: |path| version(path).starts_with("wstunnel"),
-        install: "cargo install wstunnel",
+        // It is not on crates.io, or no longer.
+        install: "cargo install --git https://github.com/erebe/wstunnel wstunnel-cli",
         launches: wstunnel,
     },
 ];
@@ -171,26 +183,38 @@ fn two_addresses(program: &Path, route: Route, place: &Place<'_>, options: &[&st
                 &format!("ws://127.0.0.1:{middle}/"),
             ),
         ],
-        Route::Pipe => vec![launch(program, None, &[&url])],
+        Route::Pipe | Route::Ask => vec![launch(program, None, &[options, &[&url]].concat())],
     }
 }
 
 /// Starts wsbridge.
 pub fn wsbridge(program: &Path, route: Route, place: &Place<'_>) -> Option<Vec<Launch>> {
     let connections = (place.connections + 64).to_string();
-    // A reader that never reads answers no ping either.
-    let options = ["--ping", "0", "--max-connections", &connections];
-    let mut launches = two_addresses(program, route, place, &options);
-    if route == Route::Pipe {
-        launches[0]
-            .args
-            .splice(0..0, ["--linger".to_owned(), "0".to_owned()]);
-    }
-    Some(launches)
+    let options: &[&str] = match route {
+        Route::Pipe | Route::Ask => &["--linger", "0"],
+        // A reader that never reads answers no ping either.
+        _ => &["--ping", "0", "--max-connections", &connections],
+    };
+    Some(two_addresses(program, route, place, options))
 }
 
-fn websocat(program: &Path, route: Route, place: &Place<'_>) -> Option<Vec<Launch>> {
-    Some(two_addresses(program, route, place, &["-b"]))
+fn websocat4(program: &Path, route: Route, place: &Place<'_>) -> Option<Vec<Launch>> {
+    let options: &[&str] = match route {
+        Route::Pipe => &["-E"],
+        Route::Ask => &[],
+        _ => &["-b"],
+    };
+    Some(two_addresses(program, route, place, options))
+}
+
+fn websocat1(program: &Path, route: Route, place: &Place<'_>) -> Option<Vec<Launch>> {
+    let options: &[&str] = match (route, place.kind) {
+        (Route::Pipe, _) => &["-E"],
+        (Route::Ask, _) => &[],
+        (_, Kind::Lines) => &["-t"],
+        (_, Kind::Noise) => &["-b"],
+    };
+    Some(two_addresses(program, route, place, options))
 }
 
 /// Starts the plain relay.
@@ -208,7 +232,7 @@ pub fn relay(program: &Path, route: Route, place: &Place<'_>) -> Option<Vec<Laun
     Some(match route {
         Route::Serve | Route::Connect | Route::Between => vec![start(port, target)],
         Route::Chain => vec![start(middle, target), start(port, middle)],
-        Route::Pipe => vec![launch(program, None, &["--pipe", &target.to_string()])],
+        Route::Pipe | Route::Ask => vec![launch(program, None, &["--pipe", &target.to_string()])],
     })
 }
 

@@ -83,7 +83,8 @@ pub fn run() -> Result<()> {
             }
         }
     }
-    boundaries(&noise).context("boundaries")
+    other_messages(&noise, 128, Kind::Noise).context("boundaries")?;
+    other_messages(&noise, 64, Kind::Lines).context("kinds")
 }
 
 /// Sends two patterns' worth of messages through `damage` into a sink.
@@ -101,18 +102,18 @@ fn passes(
     let mut wire = Vec::new();
     Source::new(content, speech, Kind::Noise, len, true).run(&mut wire, limit, &total)?;
     damage(&mut wire);
-    let mut sink = Sink::new(content, speech, len, speech != Speech::Plain);
+    let mut sink = Sink::new(content, speech, len, Some(Kind::Noise));
     let mut input = Trickle(&wire, 1);
     sink.run(&mut input, &total)?;
     sink.verify(&mut input, &total)
 }
 
-/// Messages that were cut in two, nothing else.
-fn boundaries(noise: &Arc<Content>) -> Result<()> {
+/// Binary messages of 64 bytes where others are expected, nothing else.
+fn other_messages(noise: &Arc<Content>, len: u64, kind: Kind) -> Result<()> {
     let speech = Speech::Frames(Role::Server);
-    let total = AtomicU64::new(noise.bytes().len() as u64 / 128);
+    let total = AtomicU64::new(noise.bytes().len() as u64 / len);
     let (wire, _) = noise.frames(64, Role::Server, Kind::Noise);
-    let mut sink = Sink::new(noise, speech, 128, true);
+    let mut sink = Sink::new(noise, speech, len, Some(kind));
     let mut input = &wire[..];
     sink.run(&mut input, &total)?;
     ensure!(

@@ -24,15 +24,23 @@ const LINE: &[u8] = b"one line\n";
 pub fn run(lab: &Lab, contestant: &Contestant) -> Result<Option<Vec<Sample>>> {
     let listener = listen()?;
     let place = Place::before(&listener, lab.dir.path(), 1)?;
-    let Some(launches) = contestant.launches(Route::Pipe, &place) else {
+    let Some(launches) = contestant.launches(Route::Ask, &place) else {
         return Ok(None);
     };
-    let (_, speech) = contestant.speeches(Route::Pipe);
+    let (_, speech) = contestant.speeches(Route::Ask);
+    let text = match contestant.lines_in(Route::Ask, speech) {
+        Speech::Plain => LINE,
+        Speech::Frames(_) => &LINE[..LINE.len() - 1],
+    };
     let mut times = Vec::new();
     let mut used = Usage::default();
     for start in 0..=STARTS {
-        let accept = || Link::accept(&listener, speech);
-        let (time, usage) = once(&launches[0], speech, accept, start == 0)?;
+        let serve = || {
+            let mut stream = Link::accept(&listener, speech)?;
+            answer(&mut stream, speech, text)?;
+            Ok(stream)
+        };
+        let (time, usage) = once(&launches[0], speech, serve, start == 0)?;
         match start {
             0 => used = usage,
             _ => times.push(time),
@@ -47,7 +55,7 @@ pub fn run(lab: &Lab, contestant: &Contestant) -> Result<Option<Vec<Sample>>> {
 fn once(
     launch: &Launch,
     speech: Speech,
-    accept: impl FnOnce() -> Result<TcpStream>,
+    serve: impl FnOnce() -> Result<TcpStream>,
     is_watched: bool,
 ) -> Result<(Duration, Usage)> {
     let mut command = Command::new(&launch.program);
@@ -67,8 +75,7 @@ fn once(
     processes.watched(Duration::from_secs(10), || {
         stdin.write_all(LINE)?;
         drop(stdin);
-        let mut stream = accept()?;
-        answer(&mut stream, speech)?;
+        let mut stream = serve()?;
         if is_watched {
             usage = usage_of(pid);
         }
@@ -90,9 +97,8 @@ fn once(
     Ok((time, usage))
 }
 
-/// Reads the line, sends it back, and reads to the client's end.
-fn answer(stream: &mut TcpStream, speech: Speech) -> Result<()> {
-    let text = &LINE[..LINE.len() - 1];
+/// Reads the line, which is `text` in a message, sends it back, and reads to the client's end.
+fn answer(stream: &mut TcpStream, speech: Speech, text: &[u8]) -> Result<()> {
     let (mut parser, mut digest) = (Parser::new(None), Digest::new());
     let mut buf = [0; 1024];
     let mut is_answered = false;
