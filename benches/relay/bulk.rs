@@ -91,7 +91,8 @@ impl Bulk {
             lines: contestant.lines_in(self.route, sink),
         };
         let mut flows = self.flows(lab, &scene, links)?;
-        let patience = contestant.patience() + self.stall(lab);
+        // Some take long for what the buffers between hold of short messages.
+        let patience = contestant.patience() * (1 + u32::from(self.is_exact)) + self.stall(lab);
         let measured = scene.processes.watched(patience, || {
             let measured = self.flow(lab, &scene, &mut flows)?;
             verify(&scene, &mut flows)?;

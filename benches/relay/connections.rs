@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::contestant::{Contestant, Place, Route};
 use crate::lab::{Lab, Sample, join};
 use crate::link::{Link, Speech, listen};
-use crate::ping::{Caller, echo};
+use crate::ping::{Caller, Message, echo};
 
 const CALLERS: usize = 4;
 /// More than callers: a bridge may be late to end its second side.
@@ -64,12 +64,13 @@ fn serve(listener: &TcpListener, speech: Speech, is_over: &AtomicBool) {
 
 fn call(lab: &Lab, port: u16, speech: Speech) -> Result<u64> {
     let (start, mut count) = (Instant::now(), 0);
+    let mut message = Message::new(lab, speech, LEN);
     // Longer than others: what ended is counted in whole clock ticks.
     let time = lab.time.max(Duration::from_millis(300));
     while start.elapsed() < time && count < MOST / CALLERS as u64 {
         let stream = Link::call(port, speech)?;
-        let mut caller = Caller::new(lab, stream, speech, LEN);
-        caller.round_trip()?;
+        let mut caller = Caller::new(stream, speech);
+        caller.round_trip(&mut message)?;
         caller.close()?;
         count += 1;
     }

@@ -5,8 +5,9 @@ use anyhow::Result;
 use crate::bulk::Bulk;
 use crate::content::Kind;
 use crate::contestant::{Contestant, Route};
+use crate::goal::{self, Goal};
 use crate::lab::{Lab, Sample};
-use crate::{connections, idle, ping, startup};
+use crate::{connections, idle, parallel, ping, startup};
 
 /// One mode.
 pub struct Mode {
@@ -19,44 +20,14 @@ pub struct Mode {
     pub is_alone: bool,
 }
 
-/// What wsbridge wants to reach in a figure; ratios are to the relay of the same round.
-pub struct Goal {
-    /// Which figure of the mode.
-    pub part: &'static str,
-    /// The throughput's ratio is at least this, a cost's at most.
-    pub ratio: Option<f64>,
-    /// The ratio of processor time is at most this.
-    pub cpu: Option<f64>,
-    /// The figure itself is at most this.
-    pub most: Option<f64>,
-}
-
 enum Run {
     Bulk(Bulk),
+    Parallel(Bulk),
     Ping(usize),
     Connections,
     Idle(usize),
     StartUp,
 }
-
-const fn goal(part: &'static str, ratio: f64, cpu: Option<f64>) -> Goal {
-    Goal {
-        part,
-        ratio: Some(ratio),
-        cpu,
-        most: None,
-    }
-}
-
-const AS_FAST: &[Goal] = &[goal("", 1.0, Some(1.10))];
-const SHORT: &[Goal] = &[goal("", 0.85, Some(1.7))];
-const PROMPT: &[Goal] = &[goal("p50", 1.05, Some(1.15)), goal("p99", 1.15, None)];
-const SMALL: &[Goal] = &[Goal {
-    part: "",
-    ratio: None,
-    cpu: None,
-    most: Some(4.0),
-}];
 
 const SIZES: [(&str, u64); 5] = [
     ("64B", 64),
@@ -88,24 +59,25 @@ const LINES: Bulk = Bulk {
 };
 
 impl Mode {
-    fn new(name: impl Into<String>, run: Run) -> Mode {
+    fn new(name: impl Into<String>, goals: &'static [Goal], run: Run) -> Mode {
         Mode {
             name: name.into(),
             run,
-            goals: &[],
+            goals,
             rounds: usize::MAX,
             is_alone: false,
         }
     }
 
-    fn bulk(name: impl Into<String>, bulk: Bulk) -> Mode {
-        Mode::new(name, Run::Bulk(bulk))
+    fn bulk(name: impl Into<String>, goals: &'static [Goal], bulk: Bulk) -> Mode {
+        Mode::new(name, goals, Run::Bulk(bulk))
     }
 
     /// Measures a contestant once; nothing if it can not serve this mode.
     pub fn run(&self, lab: &Lab, contestant: &Contestant) -> Result<Option<Vec<Sample>>> {
         match self.run {
             Run::Bulk(bulk) => bulk.run(lab, contestant),
+            Run::Parallel(bulk) => parallel::run(lab, contestant, bulk),
             Run::Ping(len) => ping::run(lab, contestant, len),
             Run::Connections => connections::run(lab, contestant),
             Run::Idle(count) => idle::run(lab, contestant, count),
@@ -130,36 +102,24 @@ pub fn all() -> Vec<Mode> {
 
 fn sizes(name: &str, route: Route, is_forward: bool) -> impl Iterator<Item = Mode> {
     let is_to_tcp = name.starts_with("to-tcp");
-    SIZES.iter().map(move |(size, len)| Mode {
-        goals: match (is_to_tcp, len) {
-            (true, 64) => SHORT,
+    SIZES.iter().map(move |(size, len)| {
+        let goals = match (is_to_tcp, len) {
+            (true, 64) => goal::SHORT,
             (false, 64) => &[],
-            _ => AS_FAST,
-        },
-        ..Mode::bulk(
-            format!("{name}/{size}"),
-            Bulk {
-                route,
-                is_forward,
-                len: *len,
-                is_gathered: is_to_tcp,
-                ..BULK
-            },
-        )
+            _ => goal::AS_FAST,
+        };
+        let bulk = Bulk {
+            route,
+            is_forward,
+            len: *len,
+            is_gathered: is_to_tcp,
+            ..BULK
+        };
+        Mode::bulk(format!("{name}/{size}"), goals, bulk)
     })
 }
 
 fn streams() -> Vec<Mode> {
-    let parallel = |connections| {
-        let name = format!("parallel/{connections}");
-        Mode::bulk(
-            name,
-            Bulk {
-                connections,
-                ..BULK
-            },
-        )
-    };
     let frame = Bulk {
         len: 1 << 30,
         messages: Some(1),
@@ -171,11 +131,9 @@ fn streams() -> Vec<Mode> {
         ..BULK
     };
     vec![
-        Mode::bulk("frame/1GiB", frame),
-        Mode::bulk("chain/64KiB", chain),
-        parallel(1),
-        parallel(4),
-        parallel(16),
+        Mode::bulk("frame/1GiB", &[], frame),
+        Mode::bulk("chain/64KiB", goal::CHAIN, chain),
+        Mode::new("parallel", goal::PARALLEL, Run::Parallel(BULK)),
     ]
 }
 
@@ -189,52 +147,55 @@ fn messages() -> Vec<Mode> {
         is_forward: false,
         ..LINES
     };
-    let lengths = [("16B", 16), ("64B", 64)];
-    let modes = lengths.into_iter().flat_map(|(size, len)| {
-        let mode = |name: &str, bulk| Mode::bulk(format!("{name}/{size}"), Bulk { len, ..bulk });
-        [
-            mode("ws-ws/binary", between(Kind::Noise)),
-            mode("ws-ws/text", between(Kind::Lines)),
-            mode("ws-lines", from_ws),
-            mode("lines-ws", LINES),
-        ]
-    });
+    let lengths = [
+        ("16B", 16, goal::EXACT, goal::LINES_OUT, goal::LINES_IN),
+        // Copying alone has no such figures here.
+        ("64B", 64, &[], &[], &[]),
+    ];
+    let modes = lengths
+        .into_iter()
+        .flat_map(|(size, len, exact, out, into)| {
+            let mode = |name: &str, goals, bulk| {
+                Mode::bulk(format!("{name}/{size}"), goals, Bulk { len, ..bulk })
+            };
+            [
+                mode("ws-ws/binary", exact, between(Kind::Noise)),
+                mode("ws-ws/text", exact, between(Kind::Lines)),
+                mode("ws-lines", out, from_ws),
+                mode("lines-ws", into, LINES),
+            ]
+        });
     modes.collect()
 }
 
 fn small_modes() -> Vec<Mode> {
-    let ping = |name: &str, len| Mode {
-        goals: PROMPT,
-        ..Mode::new(name, Run::Ping(len))
-    };
     let idle = |count, goals| Mode {
-        goals,
         rounds: 2,
-        ..Mode::new(format!("idle/{count}"), Run::Idle(count))
+        ..Mode::new(format!("idle/{count}"), goals, Run::Idle(count))
     };
     vec![
-        ping("ping/64B", 64),
-        ping("ping/16KiB", 16 << 10),
-        Mode::new("connections", Run::Connections),
-        Mode::new("start-up", Run::StartUp),
+        Mode::new("ping/64B", goal::PROMPT, Run::Ping(64)),
+        Mode::new("ping/16KiB", goal::PROMPT, Run::Ping(16 << 10)),
+        Mode::new("connections", goal::CONNECTIONS, Run::Connections),
+        Mode::new("start-up", goal::START_UP, Run::StartUp),
         idle(1000, &[]),
-        idle(5000, SMALL),
+        idle(5000, goal::IDLE),
     ]
 }
 
 fn stalls() -> Vec<Mode> {
-    let stall = |name: &str, is_forward| Mode {
-        rounds: 1,
-        is_alone: true,
-        ..Mode::bulk(
-            name,
-            Bulk {
-                is_forward,
-                connections: 16,
-                is_stalled: true,
-                ..BULK
-            },
-        )
+    let stall = |name, is_forward| {
+        let bulk = Bulk {
+            is_forward,
+            connections: 16,
+            is_stalled: true,
+            ..BULK
+        };
+        Mode {
+            rounds: 1,
+            is_alone: true,
+            ..Mode::bulk(name, goal::STALL, bulk)
+        }
     };
     vec![stall("stall/to-tcp", true), stall("stall/from-tcp", false)]
 }

@@ -18,20 +18,19 @@ use crate::process::{Processes, Usage};
 /// Round trips that are not counted.
 const WARM_UP: usize = 200;
 
-/// A caller that sends one message again and again and verifies its echo.
-pub struct Caller {
-    stream: TcpStream,
-    /// The message on the wire.
+/// A message whose echo is verified.
+pub struct Message {
+    /// As it is on the wire.
     wire: Vec<u8>,
-    parser: Option<Parser>,
-    len: u64,
+    len: usize,
     digest: u64,
+    /// Where its echo is read to.
     buf: Vec<u8>,
 }
 
-impl Caller {
-    /// Makes a caller on an open connection.
-    pub fn new(lab: &Lab, stream: TcpStream, speech: Speech, len: usize) -> Caller {
+impl Message {
+    /// Makes a message of `len` bytes, as it is where `speech` is spoken.
+    pub fn new(lab: &Lab, speech: Speech, len: usize) -> Message {
         let content = lab.noise();
         let payload = &content.bytes()[..len];
         let mut wire = Vec::new();
@@ -39,34 +38,53 @@ impl Caller {
             Speech::Plain => wire.extend_from_slice(payload),
             Speech::Frames(role) => frame::put(&mut wire, Kind::Noise, role, payload),
         }
-        Caller {
-            stream,
+        Message {
             wire,
-            parser: (speech != Speech::Plain).then(|| Parser::new(None)),
-            len: len as u64,
+            len,
             digest: content.digest(len as u64),
             buf: vec![0; (2 * len).min(64 * 1024)],
         }
     }
 
+    /// Bytes of its payload.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// A caller that sends messages one at a time and verifies their echoes.
+pub struct Caller {
+    stream: TcpStream,
+    parser: Option<Parser>,
+}
+
+impl Caller {
+    /// Makes a caller on an open connection.
+    pub fn new(stream: TcpStream, speech: Speech) -> Caller {
+        Caller {
+            stream,
+            parser: (speech != Speech::Plain).then(|| Parser::new(None)),
+        }
+    }
+
     /// One round trip.
-    pub fn round_trip(&mut self) -> Result<()> {
-        self.stream.write_all(&self.wire)?;
-        let mut digest = Digest::new();
-        while digest.count() < self.len {
-            let count = self.read(&mut digest)?;
+    pub fn round_trip(&mut self, message: &mut Message) -> Result<()> {
+        self.stream.write_all(&message.wire)?;
+        let (mut digest, len) = (Digest::new(), message.len as u64);
+        while digest.count() < len {
+            let count = self.read(&mut message.buf, &mut digest)?;
             ensure!(count > 0, "the connection ended within a round trip");
         }
-        let is_same = digest.count() == self.len && digest.value() == self.digest;
+        let is_same = digest.count() == len && digest.value() == message.digest;
         ensure!(is_same, "the echo is not what was sent");
         Ok(())
     }
 
-    fn read(&mut self, digest: &mut Digest) -> Result<usize> {
-        let count = self.stream.read(&mut self.buf)?;
+    fn read(&mut self, buf: &mut [u8], digest: &mut Digest) -> Result<usize> {
+        let count = self.stream.read(buf)?;
         match &mut self.parser {
-            Some(parser) => parser.feed(&self.buf[..count], digest),
-            None => digest.update(&self.buf[..count], [0; 4]),
+            Some(parser) => parser.feed(&buf[..count], digest),
+            None => digest.update(&buf[..count], [0; 4]),
         }
         Ok(count)
     }
@@ -80,7 +98,12 @@ impl Caller {
         let mut digest = Digest::new();
         let is_open = |caller: &Caller| caller.parser.as_ref().is_none_or(|p| !p.is_closed);
         // Some peers end with a reset, which ends it too.
-        while is_open(&self) && self.read(&mut digest).is_ok_and(|count| count > 0) {}
+        let mut buf = [0; 1024];
+        while is_open(&self)
+            && self
+                .read(&mut buf, &mut digest)
+                .is_ok_and(|count| count > 0)
+        {}
         ensure!(digest.count() == 0, "more came than was sent");
         Ok(())
     }
@@ -113,8 +136,9 @@ pub fn run(lab: &Lab, contestant: &Contestant, len: usize) -> Result<Option<Vec<
         thread::scope(|scope| {
             let echo = scope.spawn(|| echo(&mut Link::accept(&listener, target)?, len));
             let stream = Link::call(place.port, speech)?;
-            let caller = Caller::new(lab, stream, speech, len);
-            let times = round_trips(lab, caller, &processes)?;
+            let caller = Caller::new(stream, speech);
+            let message = Message::new(lab, speech, len);
+            let times = round_trips(lab, caller, message, &processes)?;
             // Its end may be a reset: how peers end is not what is measured here.
             let _ = join(echo);
             Ok(times)
@@ -134,16 +158,17 @@ pub fn run(lab: &Lab, contestant: &Contestant, len: usize) -> Result<Option<Vec<
 fn round_trips(
     lab: &Lab,
     mut caller: Caller,
+    mut message: Message,
     processes: &Processes,
 ) -> Result<(Vec<Duration>, Usage)> {
     for _ in 0..WARM_UP {
-        caller.round_trip()?;
+        caller.round_trip(&mut message)?;
     }
     let (before, start) = (processes.usage(), Instant::now());
     let mut times = Vec::new();
     let mut last = Instant::now();
     while start.elapsed() < lab.time {
-        caller.round_trip()?;
+        caller.round_trip(&mut message)?;
         let now = Instant::now();
         times.push(now - last);
         last = now;

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::contestant::{RELAY, WSBRIDGE};
+use crate::goal::{self, Goal};
 use crate::lab::Sample;
-use crate::mode::{Goal, Mode};
+use crate::mode::Mode;
 
 /// All rounds of one contestant in one mode.
 pub struct Runs {
@@ -22,6 +23,8 @@ pub struct Row {
     failure: Option<String>,
     figures: Option<Figures>,
     verdict: Option<bool>,
+    /// Ratios to others than the relay.
+    notes: Vec<String>,
 }
 
 /// The medians of one figure.
@@ -39,27 +42,25 @@ struct Figures {
 
 /// Makes the lines of one mode.
 pub fn rows(mode: &Mode, runs: &[Runs]) -> Vec<Row> {
-    let relay = runs.iter().find(|runs| runs.contestant == RELAY);
     let parts = runs.iter().flat_map(|runs| runs.rounds.iter().flatten());
     let parts = parts.map(|samples| samples.len()).max().unwrap_or(1);
     let lines = (0..parts).flat_map(|part| runs.iter().map(move |runs| (part, runs)));
     lines
-        .filter_map(|(part, runs)| row(mode, part, runs, relay))
+        .filter_map(|(part, one)| row(mode, part, one, runs))
         .collect()
 }
 
-fn row(mode: &Mode, part: usize, runs: &Runs, relay: Option<&Runs>) -> Option<Row> {
-    let figures = figures(part, runs, relay);
+fn row(mode: &Mode, part: usize, runs: &Runs, all: &[Runs]) -> Option<Row> {
+    let figures = figures(part, runs, find(all, RELAY));
     if figures.is_none() && (runs.failure.is_none() || part > 0) {
         return None;
     }
     let name = figures.as_ref().map_or("", |(name, _)| *name);
     let figures = figures.map(|(_, figures)| figures);
-    let goal = mode.goals.iter().find(|goal| goal.part == name);
-    let is_rate = is_rate(part, runs);
-    let verdict = goal
-        .filter(|_| runs.contestant == WSBRIDGE)
-        .and_then(|goal| figures.as_ref()?.reach(goal, is_rate));
+    let goals = mode.goals.iter().filter(|goal| goal.part == name);
+    let goals = goals.filter(|_| runs.contestant == WSBRIDGE);
+    let judged = goals.filter_map(|goal| judge(goal, part, runs, all));
+    let (verdicts, notes): (Vec<_>, Vec<_>) = judged.unzip();
     Some(Row {
         mode: match name {
             "" => mode.name.clone(),
@@ -68,8 +69,32 @@ fn row(mode: &Mode, part: usize, runs: &Runs, relay: Option<&Runs>) -> Option<Ro
         contestant: runs.contestant,
         failure: runs.failure.clone(),
         figures,
-        verdict,
+        verdict: goal::all(verdicts),
+        notes: notes.into_iter().flatten().collect(),
     })
+}
+
+fn find<'a>(all: &'a [Runs], contestant: &str) -> Option<&'a Runs> {
+    all.iter().find(|runs| runs.contestant == contestant)
+}
+
+/// Whether a goal is reached, and what it was compared with other than the relay.
+fn judge(
+    goal: &Goal,
+    part: usize,
+    runs: &Runs,
+    all: &[Runs],
+) -> Option<(Option<bool>, Option<String>)> {
+    let (_, figures) = figures(part, runs, find(all, goal.over))?;
+    let relay = find(all, RELAY).and_then(|relay| self::figures(part, relay, None));
+    let relay = relay.map(|(_, relay)| relay.value);
+    let ratios = [figures.ratio, figures.cpu_ratio];
+    let verdict = goal.is_reached(figures.value, relay, is_rate(part, runs), ratios);
+    let note = figures.ratio.filter(|_| goal.over != RELAY).map(|ratio| {
+        let cpu = number(figures.cpu_ratio, 2);
+        format!("{ratio:.2} x {}, cpu {cpu}", goal.over)
+    });
+    Some((verdict, note))
 }
 
 fn is_rate(part: usize, runs: &Runs) -> bool {
@@ -77,11 +102,12 @@ fn is_rate(part: usize, runs: &Runs) -> bool {
     samples.any(|samples| samples.get(part).is_some_and(|sample| sample.is_rate))
 }
 
-fn figures(part: usize, runs: &Runs, relay: Option<&Runs>) -> Option<(&'static str, Figures)> {
+/// The medians of a part, with ratios to `base`.
+fn figures(part: usize, runs: &Runs, base: Option<&Runs>) -> Option<(&'static str, Figures)> {
     let of_round = |runs: &Runs, round: usize| runs.rounds.get(round)?.as_ref()?.get(part).cloned();
     let rounds = (0..runs.rounds.len()).filter_map(|round| {
         let sample = of_round(runs, round)?;
-        let base = relay.and_then(|relay| of_round(relay, round));
+        let base = base.and_then(|base| of_round(base, round));
         Some((sample, base))
     });
     let rounds: Vec<(Sample, Option<Sample>)> = rounds.collect();
@@ -123,29 +149,6 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(*lower, *upper))
 }
 
-impl Figures {
-    /// Whether a goal is reached, if it can be judged.
-    fn reach(&self, goal: &Goal, is_rate: bool) -> Option<bool> {
-        let ratio = goal.ratio.map(|goal| {
-            // Judged as it is printed.
-            let ratio = (self.ratio? * 100.0).round() / 100.0;
-            Some(if is_rate {
-                ratio >= goal
-            } else {
-                ratio <= goal
-            })
-        });
-        let cpu = goal
-            .cpu
-            .map(|goal| Some((self.cpu_ratio? * 100.0).round() / 100.0 <= goal));
-        let most = goal.most.map(|goal| Some(self.value <= goal));
-        let verdicts = [ratio, cpu, most].into_iter().flatten();
-        verdicts
-            .into_iter()
-            .try_fold(true, |all, one| Some(all && one?))
-    }
-}
-
 /// The table's head.
 pub fn head() -> String {
     format!(
@@ -178,6 +181,9 @@ impl Row {
                 figures.cpu_unit,
                 number((figures.peak > 0).then_some(figures.peak as f64), 0),
             );
+        }
+        for note in &self.notes {
+            let _ = write!(line, "  {note}");
         }
         if let Some(failure) = &self.failure {
             let _ = write!(line, " FAIL {failure}");
@@ -214,6 +220,10 @@ impl Row {
         }
         if let Some(verdict) = self.verdict {
             let _ = write!(json, ",\"goal_reached\":{verdict}");
+        }
+        let notes: Vec<String> = self.notes.iter().map(|note| text(note)).collect();
+        if !notes.is_empty() {
+            let _ = write!(json, ",\"beside\":[{}]", notes.join(","));
         }
         if let Some(failure) = &self.failure {
             let _ = write!(json, ",\"failure\":{}", text(failure));
