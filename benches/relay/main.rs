@@ -26,12 +26,14 @@ mod handshake;
 mod idle;
 mod lab;
 mod link;
+mod machine;
 mod mode;
 mod options;
 mod parallel;
 mod peer;
 mod ping;
 mod process;
+mod readme;
 mod relay;
 mod report;
 mod selfcheck;
@@ -97,7 +99,7 @@ fn measure(args: &[String]) -> Result<bool> {
         generator::print(&lab)?;
         return Ok(true);
     }
-    println!("{} on {}", report::head(), report::processor());
+    println!("{} on {}", report::head(), machine::processor());
     let mut rows: Vec<Row> = Vec::new();
     for mode in &modes {
         let runs = run_mode(&lab, mode, &contestants, options.rounds);
@@ -106,6 +108,9 @@ fn measure(args: &[String]) -> Result<bool> {
         rows.extend(found);
     }
     missing.iter().for_each(|line| println!("{line}"));
+    if options.is_for_readme {
+        println!("\n{}", readme::table(&rows, options.rounds));
+    }
     std::fs::write(&options.json, report::json(&rows, &missing, options.rounds))
         .with_context(|| format!("writing {}", options.json.display()))?;
     println!(

@@ -11,6 +11,7 @@ usage: cargo bench --bench relay -- [OPTIONS]
   --quick            wsbridge and the relay only, short runs: about two minutes
   --only MODE,...    only modes whose names begin so: to-tcp/server/64KiB, ping, idle ...
   --without NAME     leave out a contestant (repeatable)
+  --readme           ends with a short table in Markdown
   --json FILE        where the figures go (target/tmp/relay.json)
   --time SECONDS     how long one run sends (0.3; 0.15 with --quick)
   --stall SECONDS    how long a stalled reader does not read (60; 3 with --quick)
@@ -24,6 +25,7 @@ pub struct Options {
     pub is_quick: bool,
     pub only: Vec<String>,
     pub without: Vec<String>,
+    pub is_for_readme: bool,
     pub json: PathBuf,
     pub time: Duration,
     pub stall: Duration,
@@ -40,6 +42,7 @@ impl Options {
             is_quick,
             only: Vec::new(),
             without: Vec::new(),
+            is_for_readme: false,
             json: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("relay.json"),
             time: Duration::from_secs_f64(if is_quick { 0.15 } else { 0.3 }),
             stall: Duration::from_secs(if is_quick { 3 } else { 60 }),
@@ -58,6 +61,7 @@ impl Options {
                 "--json" => options.json = PathBuf::from(value()?),
                 "--time" => options.time = seconds(value()?)?,
                 "--stall" => options.stall = seconds(value()?)?,
+                "--readme" => options.is_for_readme = true,
                 "--list" => options.lists = true,
                 "--generator" => options.is_alone = true,
                 "--quick" | "--bench" => {}

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::contestant::{RELAY, WSBRIDGE};
 use crate::goal::{self, Goal};
 use crate::lab::Sample;
+use crate::machine;
 use crate::mode::Mode;
 
 /// All rounds of one contestant in one mode.
@@ -21,20 +22,20 @@ pub struct Row {
     pub contestant: &'static str,
     /// Why there are no figures.
     failure: Option<String>,
-    figures: Option<Figures>,
+    pub figures: Option<Figures>,
     verdict: Option<bool>,
     /// Ratios to others than the relay.
     notes: Vec<String>,
 }
 
 /// The medians of one figure.
-struct Figures {
-    unit: &'static str,
+pub struct Figures {
+    pub unit: &'static str,
     cpu_unit: &'static str,
-    value: f64,
-    ratio: Option<f64>,
+    pub value: f64,
+    pub ratio: Option<f64>,
     cpu: Option<f64>,
-    cpu_ratio: Option<f64>,
+    pub cpu_ratio: Option<f64>,
     /// KiB.
     peak: u64,
     values: Vec<f64>,
@@ -239,29 +240,17 @@ impl Row {
 
 /// All that was found, for programs.
 pub fn json(rows: &[Row], missing: &[String], rounds: usize) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let rows: Vec<String> = rows.iter().map(Row::json).collect();
     let missing: Vec<String> = missing.iter().map(|line| text(line)).collect();
     format!(
-        "{{\"cores\":{cores},\"cpu\":{},\"kernel\":{},\"rounds\":{rounds},\n\"missing\":[{}],\n\"rows\":[\n{}\n]}}\n",
-        text(&processor()),
-        text(&first_line("/proc/sys/kernel/osrelease")),
+        "{{\"cores\":{},\"cpu\":{},\"kernel\":{},\"date\":{},\"rounds\":{rounds},\n\"missing\":[{}],\n\"rows\":[\n{}\n]}}\n",
+        machine::cores(),
+        text(&machine::processor()),
+        text(&machine::kernel()),
+        text(&machine::date()),
         missing.join(","),
         rows.join(",\n")
     )
-}
-
-/// The processor's name.
-pub fn processor() -> String {
-    let table = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = table.lines().find(|line| line.starts_with("model name"));
-    let name = line.and_then(|line| line.split_once(": "));
-    name.map_or_else(String::new, |(_, name)| name.to_owned())
-}
-
-fn first_line(path: &str) -> String {
-    let file = std::fs::read_to_string(path).unwrap_or_default();
-    file.lines().next().unwrap_or_default().to_owned()
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
