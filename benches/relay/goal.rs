@@ -106,7 +106,7 @@ pub const IDLE: &[Goal] = &[
 ];
 
 /// KiB that a reader costs that does not read.
-pub const STALL: &[Goal] = &[at_most("", 1024.0)];
+pub const STALL: &[Goal] = &[at_most("to-tcp", 1024.0), at_most("from-tcp", 1024.0)];
 
 impl Goal {
     /// Whether a figure reaches it, if that can be judged. `ratio` and `cpu` are to `over`, `relay` is the relay's figure.

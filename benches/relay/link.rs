@@ -83,7 +83,7 @@ impl Link {
     /// Reads for a short while only.
     pub fn be_impatient(&self) -> io::Result<()> {
         match self {
-            Link::Tcp(stream) => stream.set_read_timeout(Some(Duration::from_millis(250))),
+            Link::Tcp(stream) => stream.set_read_timeout(Some(Duration::from_millis(150))),
             Link::Stdin(_) | Link::Stdout(_) => Ok(()),
         }
     }

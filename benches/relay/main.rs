@@ -37,6 +37,7 @@ mod readme;
 mod relay;
 mod report;
 mod selfcheck;
+mod stall;
 mod startup;
 
 use std::process::ExitCode;
@@ -45,14 +46,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use contestant::{Contestant, WSBRIDGE};
+use contestant::{Contestant, RELAY, WSBRIDGE};
 use lab::Lab;
 use mode::Mode;
 use options::Options;
 use report::{Row, Runs};
 
-/// A peer that has taken so long in one mode leaves out the other rounds of it.
+/// A peer that has taken so long in one mode, and so many times longer than the relay, leaves out the other rounds of it.
 const SLOW: Duration = Duration::from_secs(4);
+const TIMES_SLOWER: u32 = 3;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -138,6 +140,7 @@ fn run_mode(lab: &Lab, mode: &Mode, contestants: &[Contestant], rounds: usize) -
             failure: None,
         })
         .collect();
+    let relay = contestants.iter().position(|one| one.name == RELAY);
     for round in 0..rounds.min(mode.rounds) {
         let mut order: Vec<usize> = (0..contestants.len()).collect();
         if round % 2 == 1 {
@@ -145,7 +148,8 @@ fn run_mode(lab: &Lab, mode: &Mode, contestants: &[Contestant], rounds: usize) -
         }
         for at in order {
             let (one, runs) = (contestants[at], &mut runs[at]);
-            let is_slow = !one.is_ours() && spent[at] > SLOW;
+            let usual = relay.map_or(Duration::ZERO, |relay| spent[relay]);
+            let is_slow = !one.is_ours() && spent[at] > SLOW.max(TIMES_SLOWER * usual);
             if runs.failure.is_some() || is_slow {
                 continue;
             }

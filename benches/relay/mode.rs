@@ -7,7 +7,7 @@ use crate::content::Kind;
 use crate::contestant::{Contestant, Route};
 use crate::goal::{self, Goal};
 use crate::lab::{Lab, Sample};
-use crate::{connections, idle, parallel, ping, startup};
+use crate::{connections, idle, parallel, ping, stall, startup};
 
 /// One mode.
 pub struct Mode {
@@ -23,6 +23,7 @@ pub struct Mode {
 enum Run {
     Bulk(Bulk),
     Parallel(Bulk),
+    Stall(Bulk),
     Ping(usize),
     Connections,
     Idle(usize),
@@ -78,6 +79,7 @@ impl Mode {
         match self.run {
             Run::Bulk(bulk) => bulk.run(lab, contestant),
             Run::Parallel(bulk) => parallel::run(lab, contestant, bulk),
+            Run::Stall(bulk) => stall::run(lab, contestant, bulk),
             Run::Ping(len) => ping::run(lab, contestant, len),
             Run::Connections => connections::run(lab, contestant),
             Run::Idle(count) => idle::run(lab, contestant, count),
@@ -96,7 +98,7 @@ pub fn all() -> Vec<Mode> {
     modes.extend(streams());
     modes.extend(messages());
     modes.extend(small_modes());
-    modes.extend(stalls());
+    modes.push(stall());
     modes
 }
 
@@ -183,19 +185,15 @@ fn small_modes() -> Vec<Mode> {
     ]
 }
 
-fn stalls() -> Vec<Mode> {
-    let stall = |name, is_forward| {
-        let bulk = Bulk {
-            is_forward,
-            connections: 16,
-            is_stalled: true,
-            ..BULK
-        };
-        Mode {
-            rounds: 1,
-            is_alone: true,
-            ..Mode::bulk(name, goal::STALL, bulk)
-        }
+fn stall() -> Mode {
+    let bulk = Bulk {
+        connections: 16,
+        is_stalled: true,
+        ..BULK
     };
-    vec![stall("stall/to-tcp", true), stall("stall/from-tcp", false)]
+    Mode {
+        rounds: 1,
+        is_alone: true,
+        ..Mode::new("stall", goal::STALL, Run::Stall(bulk))
+    }
 }
