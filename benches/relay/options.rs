@@ -13,7 +13,7 @@ usage: cargo bench --bench relay -- [OPTIONS]
   --without NAME     leave out a contestant (repeatable)
   --readme           ends with a short table in Markdown
   --json FILE        where the figures go (target/tmp/relay.json)
-  --time SECONDS     how long one run sends (0.2; 0.15 with --quick)
+  --time SECONDS     how long one run sends (0.25; 0.15 with --quick)
   --stall SECONDS    how long a stalled reader does not read (60; 3 with --quick)
   --generator        only what the load generator's sink takes by itself
   --list             name the modes and the contestants
@@ -44,7 +44,7 @@ impl Options {
             without: Vec::new(),
             is_for_readme: false,
             json: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("relay.json"),
-            time: Duration::from_secs_f64(if is_quick { 0.15 } else { 0.2 }),
+            time: Duration::from_secs_f64(if is_quick { 0.15 } else { 0.25 }),
             stall: Duration::from_secs(if is_quick { 3 } else { 60 }),
             lists: false,
             is_alone: false,
