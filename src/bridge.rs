@@ -14,12 +14,13 @@ use clap::Args;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
+use crate::heap;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::workers::{Share, Workers};
 
@@ -27,6 +28,10 @@ use crate::workers::{Share, Workers};
 const CONNECTIONS: usize = 4096;
 /// Descriptors that are kept for other things than sessions.
 const SPARE_DESCRIPTORS: u64 = 64;
+/// How often it is seen whether sessions have left memory behind, while there are some.
+const LOOK: Duration = Duration::from_secs(1);
+/// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
+const FEW: usize = 64;
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -107,6 +112,10 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
     let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
+    // The most sessions since memory was last given back.
+    let mut most = 0;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stopped(shared.stop.clone()));
     let stop = loop {
         tokio::select! {
@@ -128,6 +137,7 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                     let share = workers.share();
                     let runtime = share.runtime();
                     tasks.spawn_on(house.clone().receive(handshake, share), &runtime);
+                    most = most.max(tasks.len());
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
@@ -137,6 +147,10 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                     }
                     accept_failed(&error, &mut *accept, &mut reserve, pause).await;
                 }
+            },
+            _ = look.tick(), if most > FEW => if tasks.len() < most / 2 {
+                most = tasks.len();
+                heap::give_back();
             },
         }
     };

@@ -26,7 +26,7 @@
 //!       > http, ws                         protocols, over any ByteStream; they never dial
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer
-//!             > message ending caller address utf8 sendqueue workers     depend on nothing of ours
+//!             > message ending caller address utf8 sendqueue workers heap     depend on nothing of ours
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
@@ -49,7 +49,7 @@
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but the one call in [`sendqueue`], which says why.
+//! * **No `unsafe`** but one call in [`sendqueue`] and one in [`heap`], which say why.
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //!
 //! # A byte's journey
@@ -84,6 +84,7 @@ pub mod docs;
 pub mod ending;
 pub mod endpoint;
 pub mod framing;
+pub mod heap;
 pub mod http;
 pub mod message;
 pub mod peer;

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput};
-use wsbridge::message::Kind;
-use wsbridge::ws::codec::{Decoder, MAX_HEADER, OpCode, Role, encode_header};
+use wsbridge::message::{Batch, Kind};
+use wsbridge::ws::codec::{Decoder, Item, MAX_HEADER, OpCode, Role, encode_batch, encode_header};
 use wsbridge::ws::mask;
 
 use crate::BLOCK;
@@ -45,6 +45,25 @@ pub(crate) fn decoder(criterion: &mut Criterion) {
                     |(decoder, wire)| drain(decoder, wire),
                     BatchSize::LargeInput,
                 );
+            });
+        }
+    }
+}
+
+/// Batches of short messages as frames: bytes of payload per second.
+pub(crate) fn encoder(criterion: &mut Criterion) {
+    for (name, role) in [("masked", Role::Client), ("plain", Role::Server)] {
+        let mut group = criterion.benchmark_group(format!("encoder/{name}"));
+        for (size, len) in [("16B", 16), ("64B", 64), ("1KiB", 1024)] {
+            let Ok(Some(Item::Batch(batch))) =
+                decoder_for(false).next(&mut wire(Kind::Text, len), true)
+            else {
+                panic!("short messages come as a batch");
+            };
+            let mut room = vec![0; Batch::ROOM];
+            group.throughput(Throughput::Bytes(batch.payload() as u64));
+            group.bench_function(size, |bencher| {
+                bencher.iter(|| black_box(encode_batch(&batch, role, &mut room)));
             });
         }
     }

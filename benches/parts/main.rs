@@ -24,6 +24,7 @@ fn brief() -> Criterion {
 criterion_group! {
     name = parts;
     config = brief();
-    targets = codec::decoder, codec::header, codec::mask, text::utf8, text::lines
+    targets = codec::decoder,
+    codec::encoder, codec::header, codec::mask, text::utf8, text::lines
 }
 criterion_main!(parts);

@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "utf8",
         "sendqueue",
         "workers",
+        "heap",
     ],
 ];
 
