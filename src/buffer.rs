@@ -170,6 +170,8 @@ pub struct Outbox {
     /// In their order; those gathered lie in the room one behind the other.
     pieces: VecDeque<Piece>,
     room: Room,
+    /// Bytes of the room behind all pieces.
+    tail: usize,
     len: usize,
 }
 
@@ -267,6 +269,10 @@ impl Outbox {
             return self.copy(&payload);
         }
         self.len += payload.len();
+        if self.tail > 0 {
+            self.pieces.push_back(Piece::Gathered(self.tail));
+            self.tail = 0;
+        }
         self.pieces.push_back(Piece::Whole(payload));
     }
 
@@ -274,15 +280,9 @@ impl Outbox {
     pub fn put(&mut self, size: usize, write: impl FnOnce(&mut [u8]) -> usize) {
         self.room.reserve(size);
         let count = write(&mut self.room.bytes[self.room.filled..]);
-        if count == 0 {
-            return;
-        }
         self.room.filled += count;
+        self.tail += count;
         self.len += count;
-        match self.pieces.back_mut() {
-            Some(Piece::Gathered(len)) => *len += count,
-            _ => self.pieces.push_back(Piece::Gathered(count)),
-        }
     }
 
     /// Writes until nothing is left.
@@ -293,6 +293,9 @@ impl Outbox {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
+        if self.len == 0 {
+            return Poll::Ready(Ok(()));
+        }
         while self.len > 0 {
             let written = ready!(self.poll_write_once(io, cx))?;
             if written == 0 {
@@ -309,8 +312,11 @@ impl Outbox {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        let mut slices = [IoSlice::new(&[]); SLICES];
         let mut gathered = &self.room.bytes[self.room.written..self.room.filled];
+        if self.pieces.is_empty() {
+            return Pin::new(io).poll_write(cx, gathered);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
             let bytes = match piece {
@@ -324,10 +330,13 @@ impl Outbox {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
-        match &slices[..count] {
-            [one] => Pin::new(io).poll_write(cx, one),
-            many => Pin::new(io).poll_write_vectored(cx, many),
+        if let Some(last) = slices.get_mut(count)
+            && self.tail > 0
+        {
+            *last = IoSlice::new(gathered);
+            count += 1;
         }
+        Pin::new(io).poll_write_vectored(cx, &slices[..count])
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -351,6 +360,8 @@ impl Outbox {
             written -= taken;
             self.pieces.pop_front();
         }
+        self.tail -= written;
+        self.room.written += written;
     }
 }
 

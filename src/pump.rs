@@ -218,6 +218,11 @@ impl<'a> End<'a> {
         }
     }
 
+    /// What its pouring may change, besides what has moved.
+    fn phase(&self) -> (bool, bool, bool) {
+        (self.said.is_some(), self.refused.is_some(), self.is_over)
+    }
+
     fn takes(&self) -> bool {
         matches!(self.told, Told::No) && self.refused.is_none()
     }
@@ -415,6 +420,7 @@ impl Pump<'_> {
         };
         let mut back = Budget { ..forth };
         loop {
+            let before = self.phases();
             let mut moved = self.left.pour(&mut self.right, cx, &mut forth);
             moved |= self.right.pour(&mut self.left, cx, &mut back);
             if moved
@@ -424,9 +430,11 @@ impl Pump<'_> {
             {
                 self.moved_at = Instant::now();
             }
+            // What was poured has been poured to the end: only where a side ended is there more to do.
+            let mut has_changed = self.phases() != before;
             let wake_at = self.decide();
-            moved |= self.left.poll_told(cx);
-            moved |= self.right.poll_told(cx);
+            has_changed |= self.left.poll_told(cx);
+            has_changed |= self.right.poll_told(cx);
             if self.left.is_done() && self.right.is_done() {
                 return Poll::Ready(());
             }
@@ -434,10 +442,14 @@ impl Pump<'_> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !moved && !self.poll_timer(wake_at, cx) {
+            if !has_changed && !self.poll_timer(wake_at, cx) {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn phases(&self) -> [(bool, bool, bool); 2] {
+        [&self.left, &self.right].map(End::phase)
     }
 
     /// Decides who is told what; returns when time alone may change that.

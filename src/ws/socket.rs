@@ -259,7 +259,11 @@ impl MessageStream for Socket {
     fn take(&mut self) -> Option<Event> {
         if self.ended.is_none() {
             match self.take_event()? {
-                Event::End(ending) => self.ended = Some(ending),
+                Event::End(ending) => {
+                    // Nothing that comes behind is looked at, and others may miss the buffer while the other side ends.
+                    self.read = ReadBuffer::default();
+                    self.ended = Some(ending);
+                }
                 event => return Some(event),
             }
         }
