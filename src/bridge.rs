@@ -83,7 +83,10 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
         cut: 0.into(),
     });
     match &plan.left {
-        Endpoint::Dial(left) => Ok(session::run(&**left, &shared).await?.exit_status()),
+        Endpoint::Dial(left) => {
+            let outcome = session::run(&**left, &shared).await?;
+            Ok(plan.session.status_of(&outcome))
+        }
         Endpoint::Listen(left) => listen(&**left, plan, shared).await,
     }
 }
@@ -97,6 +100,13 @@ enum News {
 async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u8> {
     raise_descriptor_limit();
     let mut accept = left.bind().await?;
+    if accept.is_exposed() && matches!(&shared.right, Right::Dial(right) if right.runs_programs()) {
+        let what = format!(
+            "{}: anybody who reaches it could run programs here; listen on loopback, or allow it by --allow-remote-exec",
+            plan.names[0]
+        );
+        return Err(anyhow::Error::new(Cause::Exposed).context(what));
+    }
     info!("listening on {}", accept.places().join(" and "));
     let (news, mut told) = mpsc::unbounded_channel();
     let house = Arc::new(House {
@@ -125,7 +135,7 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
                 News::Begun if plan.bridge.once => is_open = false,
                 News::Begun => {}
                 News::Ended(Served::Session(outcome)) if plan.bridge.once || shared.right.is_spent() => {
-                    return Ok(outcome.exit_status());
+                    return Ok(plan.session.status_of(&outcome));
                 }
                 News::Ended(Served::Refused(cause)) if plan.bridge.once => return Ok(cause.exit_status()),
                 // Whoever comes next is the one.

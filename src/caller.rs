@@ -13,6 +13,10 @@ pub struct Caller {
     pub uri: Option<Uri>,
     /// The headers that it sent, where it spoke HTTP.
     pub headers: HeaderMap,
+    /// The subprotocol that it is answered with, if any.
+    pub protocol: Option<String>,
+    /// Whether it is this process itself, and nobody who called it.
+    pub is_local: bool,
 }
 
 impl Caller {

@@ -26,6 +26,9 @@ pub struct Args {
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
     right: Option<String>,
+    /// The right side is this program, one for each caller
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    program: Vec<OsString>,
     /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
     #[arg(long, short, value_name = "PORT", conflicts_with_all = ["left", "right"])]
     server: Option<String>,
@@ -85,6 +88,12 @@ pub fn command() -> Command {
 /// # Errors
 /// clap's, help and version included; exit status 2 otherwise.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatches), clap::Error> {
+    // websocat's name for what is `--` everywhere else.
+    let mut is_program = false;
+    let words = words.into_iter().map(|word| match word.to_str() {
+        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
+        _ => word,
+    });
     let matches = command().try_get_matches_from(words)?;
     Ok((Args::from_arg_matches(&matches)?, matches))
 }
@@ -95,9 +104,10 @@ impl Args {
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
-        let (left, right) = self.addresses();
+        let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
-        let (left_settings, right_settings) = self.settings(matches, [of_left, of_right])?;
+        let (left_settings, mut right_settings) = self.settings(matches, [of_left, of_right])?;
+        right_settings.words = self.words().to_vec();
         Ok(Plan {
             names: [Address::shown(&left), Address::shown(&right)],
             left: scheme::build(&left, &left_settings)?,
@@ -108,9 +118,14 @@ impl Args {
     }
 
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
-    fn addresses(&self) -> (String, String) {
+    fn addresses(&self) -> Result<(String, String), clap::Error> {
         let stdio = || "-".to_owned();
-        match (&self.server, &self.left, &self.right) {
+        if let Some(program) = self.program()? {
+            let served = self.server.as_ref().map(|port| format!("ws-l:{port}"));
+            let left = served.or_else(|| self.left.clone());
+            return Ok((left.unwrap_or_else(stdio), program));
+        }
+        Ok(match (&self.server, &self.left, &self.right) {
             (Some(port), _, _) => (format!("ws-l:{port}"), stdio()),
             (None, Some(left), Some(right)) => (left.clone(), right.clone()),
             (None, Some(only), None) => {
@@ -129,6 +144,30 @@ impl Args {
                 }
             }
             (None, None, _) => (stdio(), stdio()),
+        })
+    }
+
+    /// The address of the program behind `--`, if there is one: that of RIGHT where it is `exec:`.
+    fn program(&self) -> Result<Option<String>, clap::Error> {
+        let refuse = |what: &str| Err(command().error(ErrorKind::ValueValidation, what));
+        match (&self.program[..], &self.right) {
+            ([], _) => Ok(None),
+            (_, Some(right)) if scheme::find(right).is_some_and(|it| it.names[0] == "exec") => {
+                Ok(Some(right.clone()))
+            }
+            (_, Some(_)) => refuse("RIGHT and a program behind -- are two right sides\n"),
+            ([program, ..], None) => match program.to_str() {
+                Some(program) => Ok(Some(format!("exec:{program}"))),
+                None => refuse("the name of the program is not UTF-8\n"),
+            },
+        }
+    }
+
+    /// The words that follow the program's name.
+    fn words(&self) -> &[OsString] {
+        match (&self.program[..], &self.right) {
+            (all, Some(_)) => all,
+            (all, None) => all.get(1..).unwrap_or_default(),
         }
     }
 
@@ -246,7 +285,7 @@ mod tests {
     #[track_caller]
     fn addresses(words: &[&str]) -> (String, String) {
         let words = ["wsbridge"].iter().chain(words).map(OsString::from);
-        parse(words).unwrap().0.addresses()
+        parse(words).unwrap().0.addresses().unwrap()
     }
 
     #[test]
@@ -261,6 +300,18 @@ mod tests {
             pair("ws-l:0.0.0.0:8080", "-")
         );
         assert_eq!(addresses(&["ws-l:1", "echo:"]), pair("ws-l:1", "echo:"));
+        assert_eq!(
+            addresses(&["ws-l:1", "--", "cat", "-u"]),
+            pair("ws-l:1", "exec:cat")
+        );
+        assert_eq!(
+            addresses(&["-s", "1", "--", "cat"]),
+            pair("ws-l:1", "exec:cat")
+        );
+        assert_eq!(
+            addresses(&["ws-l:1", "exec:cat", "--exec-args", "-u"]),
+            pair("ws-l:1", "exec:cat")
+        );
     }
 
     fn plan(words: &[&str]) -> Result<Plan> {

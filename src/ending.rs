@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 /// How one direction of a peer ended.
 ///
@@ -34,6 +36,8 @@ pub enum Ending {
     Enough,
     /// The other side had ended and this one was not waited for any longer.
     Abandoned,
+    /// A program ended, all of its output is read; with status 0 it is [`Ending::Eof`].
+    Exited(Exit),
     /// The bridge was told to stop.
     Stopped(Stop),
     /// One of our deadlines passed.
@@ -67,6 +71,66 @@ pub struct Violation {
     pub code: u16,
     /// A stable token for the Close frame and the log.
     pub reason: &'static str,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this status.
+    Status(u8),
+    /// By this signal.
+    Signal(u8),
+}
+
+/// Signals by number, as POSIX and Linux name them.
+const SIGNALS: &[(u8, &str)] = &[
+    (1, "HUP"),
+    (2, "INT"),
+    (3, "QUIT"),
+    (4, "ILL"),
+    (5, "TRAP"),
+    (6, "ABRT"),
+    (8, "FPE"),
+    (9, "KILL"),
+    (11, "SEGV"),
+    (13, "PIPE"),
+    (14, "ALRM"),
+    (15, "TERM"),
+    (24, "XCPU"),
+    (25, "XFSZ"),
+    (31, "SYS"),
+];
+
+impl Exit {
+    /// Reads it out of what the system says of a process that was waited for.
+    pub fn of(status: ExitStatus) -> Exit {
+        // Both are numbers of one byte; what is none of them is counted as a failure.
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Status(u8::try_from(code).unwrap_or(u8::MAX)),
+            (None, Some(signal)) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
+            (None, None) => Exit::Status(u8::MAX),
+        }
+    }
+
+    /// What a shell makes of it: the status, or 128 and the signal.
+    pub fn shell_status(self) -> u8 {
+        match self {
+            Exit::Status(status) => status,
+            Exit::Signal(signal) => signal.saturating_add(128),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Status(status) => write!(f, "exit {status}"),
+            Exit::Signal(signal) => match SIGNALS.iter().find(|row| row.0 == *signal) {
+                Some((_, name)) => write!(f, "signal {name}"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
 }
 
 /// The signal that stopped the bridge.
@@ -106,8 +170,16 @@ pub enum Cause {
     Handshake,
     /// The server answered the upgrade with this HTTP status.
     HttpStatus(u16),
-    /// The endpoint serves one session at a time and has one.
+    /// The endpoint serves one session at a time and has one, or has as many as it may.
     Busy,
+    /// There is no such program.
+    NoProgram,
+    /// The file is no program.
+    NotExecutable,
+    /// The system could not start a program.
+    NotStarted,
+    /// Callers of other machines would run programs, and nobody has said that they may.
+    Exposed,
 }
 
 /// Every exit status of the program, with what it means. It is API: numbers are added, never changed.
@@ -136,6 +208,8 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     (110, "the peer closed with an error code (1002-1015)"),
     (111, "the peer closed with an application code (3000-4999)"),
     (112, "the peer broke the protocol"),
+    (126, "the program can not be executed"),
+    (127, "there is no such program"),
     (130, "stopped by SIGINT"),
     (143, "stopped by SIGTERM"),
 ];
@@ -180,6 +254,8 @@ impl Ending {
             | Ending::Abandoned
             | Ending::Stopped(_) => false,
             Ending::Close(close) => matches!(close.code, Some(1002..=2999)),
+            // What was killed may not have said all.
+            Ending::Exited(exit) => matches!(exit, Exit::Signal(_)),
             Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
@@ -205,6 +281,10 @@ impl Ending {
             Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
             Ending::Unreachable(cause) => Close::new(1014, cause.token()),
+            Ending::Exited(Exit::Status(0)) => Close::new(1000, ""),
+            Ending::Exited(exit) => {
+                Close::new(4000 + u16::from(exit.shell_status()), exit.to_string())
+            }
             Ending::Stopped(_) => Close::new(1001, "stop"),
             Ending::Deadline(Deadline::Idle) => Close::new(1001, "idle"),
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
@@ -235,7 +315,8 @@ impl Ending {
             Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) => 63,
             Ending::Broken(_) => 112,
-            Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
+            Ending::Exited(Exit::Status(0)) => 0,
+            Ending::Exited(_) | Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
             Ending::WriteFailed(_) => 23,
             Ending::Unreachable(cause) => cause.exit_status(),
             Ending::Stopped(stop) => stop.exit_status(),
@@ -283,6 +364,10 @@ impl Cause {
             Cause::Timeout => 28,
             Cause::Handshake => 8,
             Cause::HttpStatus(_) => 22,
+            Cause::NoProgram => 127,
+            Cause::NotExecutable => 126,
+            Cause::NotStarted => 1,
+            Cause::Exposed => 2,
         }
     }
 
@@ -291,6 +376,7 @@ impl Cause {
         match self {
             Cause::Timeout => 504,
             Cause::Busy => 503,
+            Cause::NoProgram | Cause::NotExecutable | Cause::NotStarted => 500,
             _ => 502,
         }
     }
@@ -304,6 +390,10 @@ impl Cause {
             Cause::Handshake => "handshake",
             Cause::HttpStatus(_) => "http-status",
             Cause::Busy => "busy",
+            Cause::NoProgram => "no-program",
+            Cause::NotExecutable => "not-executable",
+            Cause::NotStarted => "not-started",
+            Cause::Exposed => "exposed",
         }
     }
 }
@@ -322,6 +412,10 @@ impl fmt::Display for Cause {
             Cause::Handshake => f.write_str("malformed handshake"),
             Cause::HttpStatus(status) => write!(f, "HTTP status {status}"),
             Cause::Busy => f.write_str("in use"),
+            Cause::NoProgram => f.write_str("no such program"),
+            Cause::NotExecutable => f.write_str("not executable"),
+            Cause::NotStarted => f.write_str("not started"),
+            Cause::Exposed => f.write_str("open to other machines"),
         }
     }
 }
@@ -354,6 +448,7 @@ impl fmt::Display for Ending {
             Ending::Unreachable(cause) => write!(f, "target {cause}"),
             Ending::Enough => f.write_str("enough messages"),
             Ending::Abandoned => f.write_str("not waited for"),
+            Ending::Exited(exit) => exit.fmt(f),
             Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
             Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
@@ -413,6 +508,9 @@ mod tests {
             (Ending::Unreachable(Cause::Timeout), true, 1014, 1014, 28),
             (Ending::Enough, false, 1000, 1000, 0),
             (Ending::Abandoned, false, 1000, 1000, 0),
+            (Ending::Exited(Exit::Status(0)), false, 1000, 1000, 0),
+            (Ending::Exited(Exit::Status(7)), false, 4007, 4007, 1),
+            (Ending::Exited(Exit::Signal(15)), true, 4143, 4143, 1),
             (Ending::Stopped(Stop::Interrupt), false, 1001, 1001, 130),
             (Ending::Stopped(Stop::Terminate), false, 1001, 1001, 143),
             (Ending::Deadline(Deadline::Idle), true, 1001, 1001, 28),

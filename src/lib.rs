@@ -25,7 +25,7 @@
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws                         protocols, over any ByteStream; they never dial
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
-//!           > buffer
+//!           > buffer child
 //!             > message ending caller address utf8 sendqueue workers heap     depend on nothing of ours
 //! ```
 //!
@@ -49,7 +49,7 @@
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but one call in [`sendqueue`] and one in [`heap`], which say why.
+//! * **No `unsafe`** but one call each in [`sendqueue`], [`heap`] and [`child`], which say why.
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //!
 //! # A byte's journey
@@ -79,6 +79,7 @@ pub mod address;
 pub mod bridge;
 pub mod buffer;
 pub mod caller;
+pub mod child;
 pub mod cli;
 pub mod docs;
 pub mod ending;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
-use crate::endpoint::{Endpoint, Scheme, Settings, echo, literal, null, stdio, tcp, unix, ws};
+use crate::endpoint::{
+    Endpoint, Scheme, Settings, echo, literal, null, process, stdio, tcp, unix, ws,
+};
 
 /// Every kind of endpoint, a line each.
 pub const SCHEMES: &[&Scheme] = &[
@@ -14,6 +16,8 @@ pub const SCHEMES: &[&Scheme] = &[
     &unix::DIAL,
     &unix::LISTEN,
     &stdio::SCHEME,
+    &process::EXEC,
+    &process::SHELL,
     &echo::SCHEME,
     &null::SCHEME,
     &literal::SCHEME,
@@ -31,18 +35,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "ws-u",
         "a server over another transport is not built in yet; over TCP it is ws-l:PORT",
-    ),
-    (
-        "exec",
-        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork EXEC:...' serves one for tcp:PORT",
-    ),
-    (
-        "sh-c",
-        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork SYSTEM:...' serves one for tcp:PORT",
-    ),
-    (
-        "cmd",
-        "processes are not built in yet; 'socat TCP-LISTEN:PORT,fork SYSTEM:...' serves one for tcp:PORT",
     ),
     (
         "file",

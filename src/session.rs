@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tracing::{Level, debug, error, info, warn};
 
 use crate::address::parse_duration;
 use crate::caller::Caller;
-use crate::ending::{Cause, Ending, Stop};
+use crate::ending::{Cause, Close, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{MessageStream, Peer, into_messages, pipe};
 use crate::pump::{self, Copied, Outcome, Side, pump};
@@ -46,6 +46,12 @@ pub struct Options {
     /// Accepted for websocat's sake: what it asks for is always so
     #[arg(long, short = 'E', hide_short_help = true)]
     pub exit_on_eof: bool,
+    /// Whose end the exit status tells
+    ///
+    /// session: the table of exit statuses. command: that of the program, 128 and the signal where one killed it. peer: a
+    /// Close with a code of 4001 to 4255 is the status 1 to 255.
+    #[arg(long, value_enum, value_name = "WHOSE", default_value = "session")]
+    pub exit_status: ExitStatus,
     /// Copy from left to right only
     #[arg(long, short = 'u', conflicts_with = "unidirectional_reverse")]
     pub unidirectional: bool,
@@ -57,7 +63,37 @@ pub struct Options {
     pub one_message: bool,
 }
 
+/// Whose end the exit status of a single session tells.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// The session's, by the table of exit statuses.
+    Session,
+    /// The program's.
+    Command,
+    /// The peer's: what its close code says.
+    Peer,
+}
+
 impl Options {
+    /// The exit status of a single session that went so.
+    pub fn status_of(&self, outcome: &Outcome) -> u8 {
+        let ends = [&outcome.right, &outcome.left];
+        let told = ends
+            .into_iter()
+            .find_map(|end| match (self.exit_status, end) {
+                (ExitStatus::Command, Ending::Exited(exit)) => Some(exit.shell_status()),
+                (
+                    ExitStatus::Peer,
+                    Ending::Close(Close {
+                        code: Some(code @ 4001..=4255),
+                        ..
+                    }),
+                ) => u8::try_from(code - 4000).ok(),
+                _ => None,
+            });
+        told.unwrap_or_else(|| outcome.exit_status())
+    }
+
     fn copied(&self, is_off: bool) -> Copied {
         match (is_off, self.one_message) {
             (true, _) => Copied::Nothing,
@@ -234,7 +270,10 @@ async fn ended(why: &Ending) -> Peer {
 /// # Errors
 /// Which side could not be opened, and why.
 pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
-    let caller = Caller::new("left");
+    let caller = Caller {
+        is_local: true,
+        ..Caller::new("left")
+    };
     let open = async {
         let left = left.dial(&caller).await?;
         anyhow::Ok((left, shared.right.open(&caller).await?))

@@ -3,11 +3,13 @@
 pub mod echo;
 pub mod literal;
 pub mod null;
+pub mod process;
 pub mod stdio;
 pub mod tcp;
 pub mod unix;
 pub mod ws;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -45,6 +47,11 @@ pub trait Dial: Send + Sync {
     fn is_spent(&self) -> bool {
         false
     }
+
+    /// Whether callers of other machines must be kept from it: it runs programs, and nobody has said that all may.
+    fn runs_programs(&self) -> bool {
+        false
+    }
 }
 
 /// An endpoint that waits for callers.
@@ -63,6 +70,9 @@ pub trait Accept: Send {
     /// # Errors
     /// Those of `accept(2)`; the next call may succeed.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>>;
+
+    /// Whether other machines can call.
+    fn is_exposed(&self) -> bool;
 
     /// Where it listens, as URLs or addresses to connect to.
     fn places(&self) -> Vec<String>;
@@ -137,6 +147,8 @@ impl Scheme {
 pub struct Settings {
     /// Keys with their values.
     pub pairs: Vec<(String, Option<String>)>,
+    /// The words behind `--` that follow a program's name.
+    pub words: Vec<OsString>,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

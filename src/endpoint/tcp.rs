@@ -419,6 +419,10 @@ impl Accept for TcpAccept {
         })
     }
 
+    fn is_exposed(&self) -> bool {
+        !self.sockets.is_loopback()
+    }
+
     fn places(&self) -> Vec<String> {
         self.sockets.places("tcp")
     }

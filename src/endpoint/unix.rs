@@ -315,6 +315,10 @@ impl Accept for UnixAccept {
         })
     }
 
+    fn is_exposed(&self) -> bool {
+        false
+    }
+
     fn places(&self) -> Vec<String> {
         let place = self
             .file

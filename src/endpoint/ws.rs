@@ -226,6 +226,10 @@ impl Accept for WsAccept {
         })
     }
 
+    fn is_exposed(&self) -> bool {
+        !self.sockets.is_loopback()
+    }
+
     fn places(&self) -> Vec<String> {
         let path = self.shared.service.path.as_deref().unwrap_or("");
         let places = self.sockets.places("ws").into_iter();
@@ -265,6 +269,8 @@ impl Handshake for WsHandshake {
                 from,
                 uri: Some(take(&mut upgrade.uri)),
                 headers: take(&mut upgrade.headers),
+                protocol: upgrade.protocol().map(str::to_owned),
+                is_local: false,
             });
             let offer: Box<dyn Offer> = Box::new(WsOffer {
                 upgrade,

@@ -185,6 +185,11 @@ impl Upgrade {
         }
     }
 
+    /// The subprotocol that it is answered with.
+    pub fn protocol(&self) -> Option<&str> {
+        self.consent.protocol.as_deref()
+    }
+
     /// Answers 101 and gives back the stream, with the bytes that were read behind the request.
     ///
     /// # Errors

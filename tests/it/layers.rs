@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["http", "ws"],
     &["pump"],
     &["framing", "peer"],
-    &["buffer"],
+    &["buffer", "child"],
     &[
         "message",
         "ending",

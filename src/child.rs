@@ -1,0 +1,240 @@
+//! A child process: in a session of its own, always reaped, and never outliving us. One of the places with `unsafe`.
+//!
+//! What is to be done between fork and exec (`setsid`, the signal at our death) has no safe form: the standard library takes
+//! it only as a closure that promises to call nothing but async-signal-safe functions. These two are.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, getpid, kill_process_group, setsid};
+use tokio::process::{Child as Process, Command};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::ending::Exit;
+
+/// A process that runs. Dropping it gives the process time to end by itself, then it is made to.
+pub struct Child {
+    keeper: mpsc::UnboundedSender<Terminate>,
+    exit: Watch,
+}
+
+/// A wish to its keeper.
+struct Terminate;
+
+enum Watch {
+    Waiting(oneshot::Receiver<Exit>),
+    Known(Exit),
+}
+
+impl Child {
+    /// Starts a command in a session of its own. `patience` is how long it has to end when it is dropped before its group is
+    /// sent TERM, and again before KILL. `keeps` is dropped when it has been reaped.
+    ///
+    /// # Errors
+    /// The system's, of fork or exec.
+    pub fn start(
+        mut command: Command,
+        patience: Duration,
+        keeps: impl Send + 'static,
+    ) -> io::Result<Child> {
+        isolate(&mut command);
+        let process = command.spawn()?;
+        let (keeper, wishes) = mpsc::unbounded_channel();
+        let (exited, exit) = oneshot::channel();
+        tokio::spawn(async move {
+            let exit = keep(process, wishes, exited, patience).await;
+            tracing::debug!("a program ended: {exit}");
+            drop(keeps);
+        });
+        Ok(Child {
+            keeper,
+            exit: Watch::Waiting(exit),
+        })
+    }
+
+    /// Asks it to end now: TERM to its group, and KILL when that does not help.
+    pub fn terminate(&self) {
+        // A keeper that is gone has reaped it.
+        let _ = self.keeper.send(Terminate);
+    }
+
+    /// Ready when it has ended.
+    pub fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        if let Watch::Waiting(exit) = &mut self.exit {
+            let Poll::Ready(exit) = Pin::new(exit).poll(cx) else {
+                return Poll::Pending;
+            };
+            // Without a keeper nothing is known: that is no success.
+            self.exit = Watch::Known(exit.unwrap_or(Exit::Status(u8::MAX)));
+        }
+        match self.exit {
+            Watch::Known(exit) => Poll::Ready(exit),
+            Watch::Waiting(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Lets a command run in a session and process group of its own, and die with the thread that started it.
+fn isolate(command: &mut Command) {
+    let parent = getpid();
+    let prepare = move || {
+        setsid()?;
+        #[cfg(target_os = "linux")]
+        {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = parent;
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls alone; it neither allocates nor takes a lock.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// What a process that is to end was last told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    Dropped,
+    Term,
+    Kill,
+}
+
+/// Waits for the end of a process, helps it to come, and reaps it.
+async fn keep(
+    mut process: Process,
+    mut wishes: mpsc::UnboundedReceiver<Terminate>,
+    exited: oneshot::Sender<Exit>,
+    patience: Duration,
+) -> Exit {
+    let group = process
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let signal = |signal| {
+        if let Some(group) = group {
+            // A group that is gone needs none.
+            let _ = kill_process_group(group, signal);
+        }
+    };
+    let mut told = Told::Nothing;
+    let mut until = Instant::now();
+    let mut is_wanted = true;
+    let status = loop {
+        tokio::select! {
+            status = process.wait() => break status,
+            wish = wishes.recv(), if is_wanted && told < Told::Term => {
+                is_wanted = wish.is_some();
+                until = Instant::now() + patience;
+                told = if is_wanted { Told::Term } else { told.max(Told::Dropped) };
+                if is_wanted {
+                    signal(Signal::TERM);
+                }
+            }
+            () = sleep_until(until), if matches!(told, Told::Dropped | Told::Term) => {
+                until += patience;
+                (told, is_wanted) = match told {
+                    Told::Dropped => {
+                        signal(Signal::TERM);
+                        (Told::Term, false)
+                    }
+                    _ => {
+                        signal(Signal::KILL);
+                        (Told::Kill, false)
+                    }
+                };
+            }
+        }
+    };
+    // What can not be waited for has no status.
+    let exit = status.map_or(Exit::Status(u8::MAX), Exit::of);
+    // Nobody may be left who asks.
+    let _ = exited.send(exit);
+    if told >= Told::Term {
+        // Others of the group have had the same time as the first.
+        sleep_until(until).await;
+        signal(Signal::KILL);
+    }
+    exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::process::Stdio;
+    use tokio::io::AsyncReadExt;
+
+    fn sh(line: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: Exit, shown: &str) {
+        let runtime = crate::workers::runtime().unwrap();
+        let exit = runtime.block_on(async {
+            let mut child = Child::start(sh(line), Duration::from_secs(5), ()).unwrap();
+            poll_fn(|cx| child.poll_exit(cx)).await
+        });
+        assert_eq!((exit, exit.to_string()), (expected, shown.to_owned()));
+    }
+
+    #[test]
+    fn an_end_is_a_status_or_a_signal() {
+        check("exit 0", Exit::Status(0), "exit 0");
+        check("exit 7", Exit::Status(7), "exit 7");
+        check("kill -TERM $$", Exit::Signal(15), "signal TERM");
+        check("kill -KILL $$", Exit::Signal(9), "signal KILL");
+        assert_eq!(Exit::Signal(15).shell_status(), 143);
+        assert_eq!(Exit::Status(7).shell_status(), 7);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_dropped_and_ignores_term_is_killed_and_reaped() {
+        let (reaped, is_reaped) = oneshot::channel::<()>();
+        let mut command = sh("trap '' TERM; echo up; while :; do sleep 1; done");
+        let (mut out, theirs) = io::pipe().unwrap();
+        command.stdout(theirs);
+        let child = Child::start(command, Duration::from_millis(50), reaped).unwrap();
+        let up = tokio::task::spawn_blocking(move || {
+            let mut up = [0; 3];
+            io::Read::read_exact(&mut out, &mut up).map(|()| (up, out))
+        });
+        let (up, out) = up.await.unwrap().unwrap();
+        assert_eq!(&up, b"up\n");
+        drop(child);
+        // What it keeps is dropped only when it has been reaped.
+        assert!(is_reaped.await.is_err());
+        let mut rest = Vec::new();
+        let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
+        // No grandchild holds the pipe any more.
+        out.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"");
+    }
+
+    #[tokio::test]
+    async fn it_runs_in_a_session_and_group_of_its_own() {
+        let mut command = sh("ps -o pid=,pgid=,sid= -p $$");
+        let (out, theirs) = io::pipe().unwrap();
+        command.stdout(theirs);
+        let _child = Child::start(command, Duration::from_secs(5), ()).unwrap();
+        let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
+        let mut text = String::new();
+        out.read_to_string(&mut text).await.unwrap();
+        let ids: Vec<_> = text.split_whitespace().collect();
+        assert!(
+            ids.len() == 3 && ids[0] == ids[1] && ids[1] == ids[2],
+            "{text}"
+        );
+    }
+}

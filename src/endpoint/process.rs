@@ -1,0 +1,351 @@
+//! `exec:`, `sh-c:` and `LEFT -- PROGRAM ARGS...`: a program for each caller, its input and output joined to it.
+
+mod environment;
+mod stderr;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use crate::address::{Address, parse_duration};
+use crate::caller::Caller;
+use crate::child::Child;
+use crate::ending::{Cause, Ending, Exit, errno_text};
+use crate::framing::{self, Framing};
+use crate::peer::{ByteStream, Peer};
+
+/// `exec:`
+pub const EXEC: Scheme = Scheme {
+    names: &["exec"],
+    syntax: "exec:PROGRAM | LEFT -- PROGRAM ARGS...",
+    summary: "Run a program for each caller, without a shell",
+    example: "wsbridge ws-l:8080 -- ./program --verbose",
+    is_raw: true,
+    options: &[Options::augment_args, framing::Options::augment_args],
+    build: |address, settings| {
+        let program = OsString::from(&address.place);
+        if program.is_empty() {
+            return Err(address.place_error("a program is missing").into());
+        }
+        find(&program)?;
+        let words = [program].into_iter().chain(settings.words.iter().cloned());
+        build(&EXEC, address, settings, words.collect())
+    },
+};
+
+/// `sh-c:`
+pub const SHELL: Scheme = Scheme {
+    names: &["sh-c", "cmd", "system"],
+    syntax: "sh-c:LINE",
+    summary: "Run a line of shell for each caller; nothing that a caller says becomes part of it",
+    example: "wsbridge ws-l:8080 'sh-c:tail -f log | grep error'",
+    is_raw: true,
+    options: &[Options::augment_args, framing::Options::augment_args],
+    build: |address, settings| {
+        if address.place.is_empty() {
+            return Err(address.place_error("a line of shell is missing").into());
+        }
+        let words = ["/bin/sh", "-c", &address.place].map(OsString::from);
+        build(&SHELL, address, settings, words.into())
+    },
+};
+
+/// Options of everything that runs a program.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Programs")]
+pub struct Options {
+    /// What becomes of a program's stderr (inherit with stdin, else log)
+    ///
+    /// Whatever it is, a program never waits for its stderr to be read. The log cuts lines at 8 KiB and takes 100 of them a
+    /// second from each program; how many more there were is logged too.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub stderr: Option<Stderr>,
+    /// Give a program this time to end by itself, and again after TERM
+    ///
+    /// When its caller has gone its stdin ends; after this time its process group is sent TERM, and after it again KILL.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    pub kill_after: Duration,
+    /// Run this many programs at a time; a further caller gets HTTP 503
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_children: u32,
+    /// Give programs this header of the request, as WSBRIDGE_HTTP_NAME
+    #[arg(long, value_name = "NAME", alias = "header-to-env")]
+    pub env_header: Vec<String>,
+    /// Give programs this variable too: NAME from our environment, or NAME=VALUE
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Let callers from other machines start programs
+    #[arg(long)]
+    pub allow_remote_exec: bool,
+}
+
+/// What becomes of a program's stderr.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stderr {
+    /// It is ours.
+    Inherit,
+    /// Nobody reads it.
+    Null,
+    /// Its lines are logged.
+    Log,
+    /// It goes where stdout goes.
+    Merge,
+}
+
+/// How long output is still read after the program has ended, when another process holds its stdout.
+const GRANDCHILD: Duration = Duration::from_secs(2);
+
+struct Program {
+    name: String,
+    words: Vec<OsString>,
+    options: Options,
+    framing: Framing,
+    children: Arc<Semaphore>,
+}
+
+fn build(
+    scheme: &Scheme,
+    address: &Address,
+    settings: &Settings,
+    words: Vec<OsString>,
+) -> Result<Endpoint> {
+    let options: Options = read_options(scheme, address, settings)?;
+    environment::check(&options)?;
+    Ok(Endpoint::Dial(Arc::new(Program {
+        name: Address::shown(&address.place),
+        words,
+        children: Arc::new(Semaphore::new(options.max_children as usize)),
+        options,
+        framing: read_options::<framing::Options>(scheme, address, settings)?.over(Framing::LINES),
+    })))
+}
+
+/// Finds a program as a shell would, so that a wrong name is told at the start and not to the first caller.
+fn find(program: &OsString) -> Result<PathBuf> {
+    let path = Path::new(program);
+    let is_program = |path: &PathBuf| {
+        let mode = path
+            .metadata()
+            .map(|meta| (meta.is_file(), meta.permissions().mode()));
+        mode.is_ok_and(|(is_file, mode)| is_file && mode & 0o111 != 0)
+    };
+    let candidates: Vec<PathBuf> = if program.as_encoded_bytes().contains(&b'/') {
+        vec![path.to_owned()]
+    } else {
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&dirs)
+            .map(|dir| dir.join(path))
+            .collect()
+    };
+    if let Some(found) = candidates.iter().find(|path| is_program(path)) {
+        return Ok(found.clone());
+    }
+    let shown = Address::shown(&program.to_string_lossy());
+    match candidates.iter().any(|path| path.exists()) {
+        true => Err(anyhow::Error::new(Cause::NotExecutable)
+            .context(format!("{shown}: not an executable file"))),
+        false => {
+            Err(anyhow::Error::new(Cause::NoProgram).context(format!("{shown}: no such program")))
+        }
+    }
+}
+
+impl Dial for Program {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let permit = Arc::clone(&self.children)
+                .try_acquire_owned()
+                .map_err(|_| {
+                    anyhow::Error::new(Cause::Busy).context(format!(
+                        "{} programs are running; --max-children allows more",
+                        self.options.max_children
+                    ))
+                })?;
+            let streams = self.start(caller, permit).map_err(|error| {
+                let cause = match error.kind() {
+                    io::ErrorKind::NotFound => Cause::NoProgram,
+                    io::ErrorKind::PermissionDenied => Cause::NotExecutable,
+                    io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => Cause::Busy,
+                    _ => Cause::NotStarted,
+                };
+                anyhow::Error::new(cause).context(errno_text(&error))
+            });
+            let streams = streams.with_context(|| format!("starting {}", self.name))?;
+            Ok(Peer::Bytes(Box::new(streams), self.framing))
+        })
+    }
+
+    fn runs_programs(&self) -> bool {
+        !self.options.allow_remote_exec
+    }
+}
+
+impl Program {
+    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Streams> {
+        let (their_input, input) = io::pipe()?;
+        let (output, their_output) = io::pipe()?;
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        command
+            .env_clear()
+            .envs(environment::of(caller, &self.options));
+        let own = if caller.is_local {
+            Stderr::Inherit
+        } else {
+            Stderr::Log
+        };
+        let how = self.options.stderr.unwrap_or(own);
+        let logged = match how {
+            Stderr::Inherit => None,
+            Stderr::Null => {
+                command.stderr(Stdio::null());
+                None
+            }
+            Stderr::Merge => {
+                command.stderr(their_output.try_clone()?);
+                None
+            }
+            Stderr::Log => {
+                let (errors, their_errors) = io::pipe()?;
+                command.stderr(their_errors);
+                Some(pipe::Receiver::from_owned_fd(errors.into())?)
+            }
+        };
+        command.stdin(their_input).stdout(their_output);
+        let (input, output) = (
+            pipe::Sender::from_owned_fd(input.into())?,
+            pipe::Receiver::from_owned_fd(output.into())?,
+        );
+        let child = Child::start(command, self.options.kill_after, permit)?;
+        if let Some(errors) = logged {
+            tokio::spawn(stderr::log(errors, self.name.clone()));
+        }
+        Ok(Streams {
+            input: Some(input),
+            output: Some(output),
+            child,
+            held: None,
+        })
+    }
+}
+
+/// The program's side of a session.
+struct Streams {
+    /// Until it has ended, or nobody reads it.
+    input: Option<pipe::Sender>,
+    /// Until it has ended.
+    output: Option<pipe::Receiver>,
+    child: Child,
+    /// Running while the program has ended and somebody else holds its output.
+    held: Option<Pin<Box<Sleep>>>,
+}
+
+impl ByteStream for Streams {
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.child.poll_exit(cx).map(|exit| match exit {
+            Exit::Status(0) => Ending::Eof,
+            exit => Ending::Exited(exit),
+        })
+    }
+
+    fn poll_end(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
+        self.input = None;
+        if why.is_abort() || matches!(why, Ending::Stopped(_)) {
+            self.child.terminate();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Streams {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let Some(output) = &mut this.output else {
+            return Poll::Ready(Ok(()));
+        };
+        if let Poll::Ready(read) = Pin::new(output).poll_read(cx, buf) {
+            return Poll::Ready(read);
+        }
+        if this.held.is_none() && this.child.poll_exit(cx).is_ready() {
+            this.held = Some(Box::pin(sleep(GRANDCHILD)));
+        }
+        if let Some(held) = &mut this.held
+            && held.as_mut().poll(cx).is_ready()
+        {
+            this.output = None;
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+}
+
+/// What a program does not read goes nowhere, as in a pipeline of the shell: its exit status says whether that was right.
+fn unread<T>(
+    result: Poll<io::Result<T>>,
+    input: &mut Option<pipe::Sender>,
+    all: T,
+) -> Poll<io::Result<T>> {
+    match result {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            *input = None;
+            Poll::Ready(Ok(all))
+        }
+        other => other,
+    }
+}
+
+impl AsyncWrite for Streams {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = bufs.iter().map(|buf| buf.len()).sum();
+        let Some(input) = &mut self.input else {
+            return Poll::Ready(Ok(all));
+        };
+        let written = Pin::new(input).poll_write_vectored(cx, bufs);
+        unread(written, &mut self.input, all)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.input = None;
+        Poll::Ready(Ok(()))
+    }
+}

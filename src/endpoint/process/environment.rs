@@ -1,0 +1,210 @@
+//! What a program finds in its environment: little of ours, and of the caller only what can do no harm.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+use http::header::{HOST, HeaderName, ORIGIN};
+
+use super::Options;
+use crate::caller::Caller;
+
+/// What is passed on of our own environment.
+const KEPT: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "TZ",
+    "TMPDIR",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_COLLATE",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "LC_MONETARY",
+    "LC_NUMERIC",
+    "LC_TIME",
+];
+/// Bytes of a value that a caller may set.
+const MAX_VALUE: usize = 4096;
+/// What stands before the name of a header.
+const PREFIX: &str = "WSBRIDGE_HTTP_";
+
+/// Checks the names that were asked for.
+///
+/// # Errors
+/// One that can be none.
+pub(super) fn check(options: &Options) -> Result<()> {
+    for name in &options.env_header {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            bail!(
+                "--env-header '{}': no name of a header",
+                name.escape_debug()
+            );
+        }
+    }
+    for variable in &options.env {
+        if variable.starts_with('=') || variable.is_empty() || variable.contains('\0') {
+            bail!("--env '{}': no name of a variable", variable.escape_debug());
+        }
+    }
+    Ok(())
+}
+
+/// The environment of a program that runs for `caller`.
+pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)> {
+    let own = |name: &str| std::env::var_os(name).map(|value| (name.into(), value));
+    let mut variables: Vec<(OsString, OsString)> =
+        KEPT.iter().filter_map(|name| own(name)).collect();
+    variables.extend(
+        options
+            .env
+            .iter()
+            .filter_map(|variable| match variable.split_once('=') {
+                Some((name, value)) => Some((name.into(), value.into())),
+                None => own(variable),
+            }),
+    );
+    let of_caller = said_by(caller, &options.env_header);
+    variables.extend(
+        of_caller
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into())),
+    );
+    variables
+}
+
+/// What is known of a caller, by the names that CGI (RFC 3875) and UCSPI gave it.
+fn said_by(caller: &Caller, headers: &[String]) -> Vec<(String, String)> {
+    let mut said = vec![(
+        "SERVER_SOFTWARE".to_owned(),
+        concat!("wsbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
+    )];
+    let mut say = |name: &str, value: &str| {
+        // A value that may mean more than itself is not passed on, and none is cut: half of one is another one.
+        if is_plain(value) {
+            said.push((name.to_owned(), value.to_owned()));
+        }
+    };
+    if let Ok(addr) = caller.from.parse::<SocketAddr>() {
+        let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
+        for (name, value) in [
+            ("REMOTE_ADDR", &ip),
+            ("REMOTE_PORT", &port),
+            ("TCPREMOTEIP", &ip),
+            ("TCPREMOTEPORT", &port),
+        ] {
+            say(name, value);
+        }
+        say("PROTO", if addr.is_ipv6() { "TCP6" } else { "TCP" });
+    }
+    if let Some(uri) = &caller.uri {
+        let all = uri.path_and_query().map_or("/", |all| all.as_str());
+        say("REQUEST_URI", all);
+        say("PATH_INFO", uri.path());
+        say("QUERY_STRING", uri.query().unwrap_or_default());
+    }
+    if let Some(protocol) = &caller.protocol {
+        say("WEBSOCKET_PROTOCOL", protocol);
+    }
+    let known = [
+        ("HTTP_HOST".to_owned(), HOST),
+        ("HTTP_ORIGIN".to_owned(), ORIGIN),
+    ];
+    // Checked when the options were read.
+    let asked = headers.iter().filter_map(|name| {
+        let header = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((variable(name), header))
+    });
+    for (name, header) in known.into_iter().chain(asked) {
+        let mut values = caller.headers.get_all(&header).iter();
+        // Of a header that came twice nobody can say which is meant.
+        if let (Some(value), None) = (values.next(), values.next())
+            && let Ok(value) = value.to_str()
+        {
+            say(&name, value);
+        }
+    }
+    said
+}
+
+/// The variable of a header that was asked for.
+fn variable(header: &str) -> String {
+    let letter = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    PREFIX.chars().chain(header.chars().map(letter)).collect()
+}
+
+fn is_plain(value: &str) -> bool {
+    value.len() <= MAX_VALUE
+        && OsStr::new(value)
+            .as_encoded_bytes()
+            .iter()
+            .all(|byte| (b' '..=b'~').contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_caller_sets_what_is_asked_for_and_nothing_else() {
+        let mut caller = Caller::new("192.0.2.1:4711");
+        caller.uri = Some("/a/b?c=d&e".parse().unwrap());
+        caller.protocol = Some("chat".to_owned());
+        for (name, value) in [
+            ("host", "example.com"),
+            ("origin", "http://example.com"),
+            ("proxy", "http://evil.test"),
+            ("x-user", "() { :;}; echo"),
+            ("x-long", &"x".repeat(5000)),
+            ("x-odd", "a\tb"),
+            ("x-two", "1"),
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            caller
+                .headers
+                .append(name, HeaderValue::from_str(value).unwrap());
+        }
+        caller
+            .headers
+            .append("x-two", HeaderValue::from_static("2"));
+        caller
+            .headers
+            .append("x-bytes", HeaderValue::from_bytes(b"a\xFFb").unwrap());
+        let headers =
+            ["X-User", "x-long", "x-odd", "x-two", "x-bytes", "x-none"].map(str::to_owned);
+        let said = said_by(&caller, &headers);
+        let pairs: Vec<_> = said
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs[1..],
+            [
+                ("REMOTE_ADDR", "192.0.2.1"),
+                ("REMOTE_PORT", "4711"),
+                ("TCPREMOTEIP", "192.0.2.1"),
+                ("TCPREMOTEPORT", "4711"),
+                ("PROTO", "TCP"),
+                ("REQUEST_URI", "/a/b?c=d&e"),
+                ("PATH_INFO", "/a/b"),
+                ("QUERY_STRING", "c=d&e"),
+                ("WEBSOCKET_PROTOCOL", "chat"),
+                ("HTTP_HOST", "example.com"),
+                ("HTTP_ORIGIN", "http://example.com"),
+                ("WSBRIDGE_HTTP_X_USER", "() { :;}; echo"),
+            ]
+        );
+    }
+}
