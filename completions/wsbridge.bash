@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --unidirectional --unidirectional-reverse --one-message --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --header --connect-timeout --text --binary --framing --mode --help --version"
+            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --header --connect-timeout --text --binary --framing --mode --stderr --kill-after --max-children --env-header --env --allow-remote-exec --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -63,6 +63,10 @@ _wsbridge() {
                     ;;
                 --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exit-status)
+                    COMPREPLY=($(compgen -W "session command peer" -- "${cur}"))
                     return 0
                     ;;
                 --max-connections)
@@ -118,6 +122,26 @@ _wsbridge() {
                     return 0
                     ;;
                 --mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stderr)
+                    COMPREPLY=($(compgen -W "inherit null log merge" -- "${cur}"))
+                    return 0
+                    ;;
+                --kill-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-children)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -6,6 +6,9 @@ complete -c wsbridge -l linger -d 'Wait this long for answers after an end (1s w
 complete -c wsbridge -l close-timeout -d 'Wait this long for the answer to our Close' -r
 complete -c wsbridge -l idle -d 'End a session in which nothing has moved for this time' -r
 complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal' -r
+complete -c wsbridge -l exit-status -d 'Whose end the exit status tells' -r -f -a "session\t'The session\'s, by the table of exit statuses'
+command\t'The program\'s'
+peer\t'The peer\'s: what its close code says'"
 complete -c wsbridge -l max-connections -d 'Serve this many callers at a time (4096, or what the limit of open files allows)' -r
 complete -c wsbridge -l threads -d 'Run sessions on this many threads (one for each processor)' -r
 complete -c wsbridge -l max-handshakes -d 'Keep this many unfinished handshakes; the oldest gives way' -r
@@ -19,6 +22,14 @@ complete -c wsbridge -s H -l header -d 'Send this header with the request (repea
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks or lines' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
+complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
+null\t'Nobody reads it'
+log\t'Its lines are logged'
+merge\t'It goes where stdout goes'"
+complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself, and again after TERM' -r
+complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
+complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
+complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
 complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
 complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
 complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'
@@ -30,5 +41,6 @@ complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
+complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wsbridge -s V -l version -d 'Print version'

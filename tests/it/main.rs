@@ -11,4 +11,5 @@ mod layers;
 mod limits;
 mod lines;
 mod process;
+mod programs;
 mod promises;

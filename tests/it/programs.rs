@@ -1,0 +1,486 @@
+//! Programs behind a listener and at a single session's side: what the caller sees, and what is left of them.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{Bridge, Finished, Frame, PATIENCE, Tcp, TcpEnd, Ws, run, spawn};
+
+/// A program behind a WebSocket server.
+fn program(words: &[&str]) -> Bridge {
+    Bridge::start(&[&["ws-l:0", "--"], words].concat())
+}
+
+fn sh(line: &str) -> Bridge {
+    program(&["sh", "-c", line])
+}
+
+fn close(code: u16, reason: &str) -> Frame {
+    Frame::Close(code, reason.to_owned())
+}
+
+/// What a caller sees of a line of shell that nobody says anything to.
+#[track_caller]
+fn check(line: &str, messages: &[&str], end: &Frame) {
+    let bridge = sh(line);
+    let mut caller = bridge.client();
+    let seen = caller.messages();
+    let expected: Vec<_> = messages.iter().map(|text| Frame::text(text)).collect();
+    assert_eq!((&seen.0, &seen.1), (&expected, end), "{line}");
+    caller.answer_close(1000);
+    assert_eq!(bridge.stop().status, 0, "{line}");
+}
+
+/// The processes whose environment has this marker: id, parent and state.
+fn marked(marker: &str) -> Vec<(u32, u32, char)> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter_map(|id| {
+        let environment = fs::read(format!("/proc/{id}/environ")).ok()?;
+        let has = environment
+            .windows(marker.len())
+            .any(|part| part == marker.as_bytes());
+        has.then(|| state(id))
+            .flatten()
+            .map(|(parent, state)| (id, parent, state))
+    })
+    .collect()
+}
+
+/// The parent and the state of a process.
+fn state(id: u32) -> Option<(u32, char)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let rest = &stat[stat.rfind(')')? + 2..];
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+/// The processes that a process has, dead ones included.
+fn children(of: u32) -> Vec<(u32, char)> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter_map(|id| state(id).filter(|it| it.0 == of).map(|it| (id, it.1)))
+        .collect()
+}
+
+/// Waits until something holds: there is no event for what becomes of another process.
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn every_caller_has_a_program_of_its_own() {
+    let bridge = program(&["cat"]);
+    let (mut one, mut other) = (bridge.client(), bridge.client());
+    one.text("hello").text("").text("ünï");
+    other.text("there");
+    assert_eq!(one.next(), Frame::text("hello"));
+    assert_eq!(one.next(), Frame::text(""));
+    assert_eq!(one.next(), Frame::text("ünï"));
+    assert_eq!(other.next(), Frame::text("there"));
+    // The end of its input is its end, and a good one.
+    one.close(1000, "");
+    assert_eq!(one.next(), close(1000, ""));
+    other.text("still");
+    assert_eq!(other.next(), Frame::text("still"));
+}
+
+#[test]
+fn how_a_program_ends_is_what_the_caller_is_told() {
+    check("exit 0", &[], &close(1000, ""));
+    check("echo a; echo b; exit 0", &["a", "b"], &close(1000, ""));
+    check("echo a; exit 7", &["a"], &close(4007, "exit 7"));
+    check("exit 255", &[], &close(4255, "exit 255"));
+    check("echo a; kill -TERM $$", &["a"], &close(4143, "signal TERM"));
+    check("kill -KILL $$", &[], &close(4137, "signal KILL"));
+    check("printf 'no newline'", &["no newline"], &close(1000, ""));
+    check("printf 'a\\n\\nb'", &["a", "", "b"], &close(1000, ""));
+}
+
+#[test]
+fn a_tcp_caller_gets_all_output_and_a_reset_only_where_it_may_not_be_all() {
+    for (line, end) in [
+        ("echo a; exit 0", TcpEnd::Eof),
+        ("echo a; exit 7", TcpEnd::Eof),
+        ("echo a; kill -TERM $$", TcpEnd::Reset),
+    ] {
+        let bridge = Bridge::start(&["tcp-l:127.0.0.1:0", "--", "sh", "-c", line]);
+        assert_eq!(
+            Tcp::connect(bridge.port).rest(),
+            (b"a\n".to_vec(), end),
+            "{line}"
+        );
+    }
+    // Whoever ends its direction has the answer, however late it comes.
+    let bridge = Bridge::start(&["tcp-l:127.0.0.1:0", "--", "sort"]);
+    let mut caller = Tcp::connect(bridge.port);
+    caller.send("b\na\n").fin();
+    assert_eq!(caller.rest(), (b"a\nb\n".to_vec(), TcpEnd::Eof));
+}
+
+#[test]
+fn the_output_of_a_grandchild_is_read_for_two_seconds_more() {
+    let bridge = sh("(sleep 1; echo late; sleep 600) & echo early");
+    let mut caller = bridge.client();
+    let (messages, end) = caller.messages();
+    assert_eq!(messages, [Frame::text("early"), Frame::text("late")]);
+    assert_eq!(end, close(1000, ""));
+}
+
+#[test]
+fn what_a_program_does_not_read_holds_nobody_up() {
+    // It closes its input, and goes on.
+    let bridge = sh("exec <&-; echo ready; sleep 0.5; exit 3");
+    let mut caller = bridge.client();
+    assert_eq!(caller.next(), Frame::text("ready"));
+    for _ in 0..100 {
+        caller.text(&"x".repeat(10_000));
+    }
+    assert_eq!(caller.next(), close(4003, "exit 3"));
+    // It ends while its caller is still sending.
+    let bridge = sh("read line; exit 5");
+    let mut caller = bridge.client();
+    for _ in 0..100 {
+        caller.text("more");
+    }
+    assert_eq!(caller.next(), close(4005, "exit 5"));
+}
+
+#[test]
+fn stderr_is_drained_and_logged_in_bounds() {
+    // Far more than any pipe holds, without a newline.
+    let bridge = sh("head -c 100000000 /dev/zero >&2; echo done; echo 'an \u{1b}[31mend' >&2");
+    let mut caller = bridge.client();
+    assert_eq!(
+        caller.messages(),
+        (vec![Frame::text("done")], close(1000, ""))
+    );
+    caller.answer_close(1000);
+    let log = bridge.running.line("\\u{0}\\u{0}");
+    assert!(log.len() < 80_000 && log.ends_with(" ..."), "{}", log.len());
+    assert!(bridge.running.peak_memory() < 64 << 20);
+    // Of many lines a hundred a second are logged, and how many more there were.
+    let bridge = sh("seq 1000000 >&2; echo done");
+    let mut caller = bridge.client();
+    assert_eq!(caller.next(), Frame::text("done"));
+    bridge.running.line(" more lines");
+    let logged = bridge
+        .stop()
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("wsbridge: sh: "))
+        .count();
+    assert!(logged < 10_000, "{logged} lines");
+}
+
+#[test]
+fn stderr_goes_where_it_is_asked_for() {
+    let finished = |how: &str| -> Finished {
+        run(
+            &[
+                "-",
+                "--stderr",
+                how,
+                "--",
+                "sh",
+                "-c",
+                "echo out; echo err >&2",
+            ],
+            "",
+        )
+    };
+    let merged = finished("merge");
+    assert_eq!(merged.text(), "out\nerr\n");
+    let inherited = finished("inherit");
+    assert_eq!(
+        (inherited.text(), inherited.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    let nothing = finished("null");
+    assert_eq!((nothing.text(), nothing.stderr.as_str()), ("out\n", ""));
+    let logged = finished("log");
+    assert_eq!(
+        (logged.text(), logged.stderr.as_str()),
+        ("out\n", "wsbridge: sh: err\n")
+    );
+}
+
+#[test]
+fn the_exit_status_tells_whose_end_was_asked_for() {
+    let status =
+        |words: &[&str], line: &str| run(&[words, &["--", "sh", "-c", line]].concat(), "").status;
+    assert_eq!(status(&["-"], "exit 0"), 0);
+    assert_eq!(status(&["-"], "exit 7"), 1);
+    assert_eq!(status(&["-", "--exit-status", "command"], "exit 7"), 7);
+    assert_eq!(
+        status(&["-", "--exit-status", "command"], "kill -TERM $$"),
+        143
+    );
+    // A remote program's status crosses two bridges.
+    let bridge = sh("exit 42");
+    let done = run(&["--exit-status", "peer", &bridge.url()], "");
+    assert_eq!(done.status, 42, "{}", done.stderr);
+    assert_eq!(run(&[&bridge.url()], "").status, 111);
+}
+
+#[test]
+fn a_program_that_is_none_is_told_at_the_start() {
+    for (words, status, what) in [
+        (
+            &["ws-l:0", "--", "no-such-program"][..],
+            127,
+            "no-such-program: no such program",
+        ),
+        (
+            &["ws-l:0", "exec:/etc/passwd"],
+            126,
+            "/etc/passwd: not an executable file",
+        ),
+        (&["ws-l:0", "exec:/"], 126, "/: not an executable file"),
+        (&["ws-l:0", "exec:"], 3, "a program is missing"),
+        (&["ws-l:0", "sh-c:"], 3, "a line of shell is missing"),
+        (&["ws-l:0", "echo:", "--", "cat"], 2, "two right sides"),
+        (&["ws-l:*:0", "--", "cat"], 2, "--allow-remote-exec"),
+    ] {
+        let done = run(words, "");
+        assert_eq!(done.status, status, "{words:?}: {}", done.stderr);
+        assert!(done.stderr.contains(what), "{words:?}: {}", done.stderr);
+    }
+    // It was there, and is no more.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("program");
+    fs::copy("/bin/true", &file).unwrap();
+    let bridge = program(&[file.to_str().unwrap()]);
+    fs::remove_file(&file).unwrap();
+    let head = Ws::ask(bridge.port, "/", &[]).head;
+    assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
+    Bridge::start(&["ws-l:*:0", "--allow-remote-exec", "--", "cat"]);
+}
+
+#[test]
+fn no_more_programs_run_than_are_allowed() {
+    let bridge = Bridge::start(&["ws-l:0", "--max-children", "2", "--", "cat"]);
+    let (mut first, _second) = (bridge.client(), bridge.client());
+    let head = Ws::ask(bridge.port, "/", &[]).head;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    first.close(1000, "");
+    assert_eq!(first.next(), close(1000, ""));
+    // Its place is free when it has been reaped.
+    until("a place is free", || {
+        Ws::ask(bridge.port, "/", &[])
+            .head
+            .starts_with("HTTP/1.1 101 ")
+    });
+}
+
+#[test]
+fn a_caller_sets_no_variable_that_was_not_asked_for() {
+    let bridge = Bridge::start(&[
+        "ws-l:0",
+        "--env-header",
+        "X-User",
+        "--env",
+        "EXTRA=a b",
+        "--",
+        "sh",
+        "-c",
+        "env; echo end",
+    ]);
+    let long = "y".repeat(5000);
+    let headers = [
+        ("Proxy", "http://evil.test"),
+        ("X-User", "() { :;}; echo pwned"),
+        ("X-Long", &long),
+        ("Path", "/evil"),
+        ("LD-Preload", "/evil.so"),
+        ("User-Agent", "() { :;};"),
+    ];
+    let mut caller = Ws::ask(bridge.port, "/a%20b?c=$(d)", &headers);
+    let (messages, _) = caller.messages();
+    let lines: Vec<String> = messages
+        .iter()
+        .map(|message| match message {
+            Frame::Text(text) => String::from_utf8(text.clone()).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let has = |line: &str| assert!(lines.iter().any(|it| it == line), "no {line} in {lines:?}");
+    has("REMOTE_ADDR=127.0.0.1");
+    has("REQUEST_URI=/a%20b?c=$(d)");
+    has("PATH_INFO=/a%20b");
+    has("QUERY_STRING=c=$(d)");
+    has(&format!("HTTP_HOST=127.0.0.1:{}", bridge.port));
+    has("WSBRIDGE_HTTP_X_USER=() { :;}; echo pwned");
+    has("EXTRA=a b");
+    for line in &lines {
+        let name = line.split('=').next().unwrap();
+        let is_known = [
+            "PATH",
+            "HOME",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "USER",
+            "LOGNAME",
+            "SHELL",
+            "TERM",
+            "TZ",
+            "TMPDIR",
+            "LANG",
+            "LANGUAGE",
+            "EXTRA",
+            "PROTO",
+            "SERVER_SOFTWARE",
+            "REMOTE_ADDR",
+            "REMOTE_PORT",
+            "TCPREMOTEIP",
+            "TCPREMOTEPORT",
+            "REQUEST_URI",
+            "PATH_INFO",
+            "QUERY_STRING",
+            "HTTP_HOST",
+            "end",
+        ]
+        .contains(&name);
+        assert!(
+            is_known || name.starts_with("LC_") || name == "WSBRIDGE_HTTP_X_USER",
+            "{line}"
+        );
+        assert!(!line.contains("evil") && !line.contains("yyy"), "{line}");
+    }
+}
+
+#[test]
+fn one_that_does_not_end_is_made_to_and_nothing_is_left_of_it() {
+    let marker = format!("WSBRIDGE_TEST_MARK={}", std::process::id());
+    let words = [
+        "ws-l:0",
+        "--kill-after",
+        "300ms",
+        "--env",
+        &marker,
+        "--",
+        "sh",
+        "-c",
+    ];
+    // It and its own child ignore TERM and the end of their input.
+    let line = "trap '' TERM; (trap '' TERM; while :; do sleep 0.1; done) & echo up; while :; do sleep 0.1; done";
+    let bridge = Bridge::start(&[&words[..], &[line]].concat());
+    let mut caller = bridge.client();
+    assert_eq!(caller.next(), Frame::text("up"));
+    assert!(marked(&marker).len() >= 2);
+    caller.reset();
+    until("all of them are gone", || {
+        marked(&marker).iter().all(|it| it.0 == bridge.running.id())
+    });
+    assert_eq!(children(bridge.running.id()), []);
+    // At its stop too.
+    let mut caller = bridge.client();
+    assert_eq!(caller.next(), Frame::text("up"));
+    bridge.running.signal(Signal::TERM);
+    drop(caller);
+    drop(bridge);
+    until("all of them are gone", || {
+        !marked(&marker).iter().any(|it| it.2 != 'Z' && it.1 != 1)
+    });
+}
+
+#[test]
+fn two_thousand_programs_leave_no_zombie_and_a_killed_bridge_no_orphan() {
+    let marker = format!("WSBRIDGE_TEST_MANY={}", std::process::id());
+    let bridge = Bridge::start(&[
+        "ws-l:0",
+        "--env",
+        &marker,
+        "--",
+        "sh",
+        "-c",
+        "read line; exit 3",
+    ]);
+    let port = bridge.port;
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn(move || {
+                for _ in 0..250 {
+                    let mut caller = Ws::connect(port);
+                    caller.text("go");
+                    assert_eq!(caller.next(), close(4003, "exit 3"));
+                    caller.answer_close(4003);
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    until("all are reaped", || {
+        children(bridge.running.id()).is_empty()
+    });
+    let _callers: Vec<_> = (0..10).map(|_| bridge.client()).collect();
+    until("ten of them run", || {
+        children(bridge.running.id()).len() == 10
+    });
+    bridge.running.signal(Signal::KILL);
+    let ours = bridge.running.id();
+    until("none of them runs", || {
+        !marked(&marker).iter().any(|it| it.0 != ours && it.2 != 'Z')
+    });
+}
+
+#[test]
+fn a_program_is_one_side_of_a_single_session() {
+    let done = run(&["-", "--", "tr", "a-z", "A-Z"], "hello\nworld");
+    assert_eq!(
+        (done.text(), done.status),
+        ("HELLO\nWORLD", 0),
+        "{}",
+        done.stderr
+    );
+    let done = run(&["-", "sh-c:wc -c | tr -d ' '"], "12345\n");
+    assert_eq!((done.text(), done.status), ("6\n", 0), "{}", done.stderr);
+    // A program as the client's side of a WebSocket: a bot.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let mut bot = spawn(&[
+        &url,
+        "--",
+        "sh",
+        "-c",
+        "while read line; do echo \"you said $line\"; done",
+    ]);
+    let mut server = Ws::accept(&listener);
+    server.text("hi");
+    assert_eq!(server.next(), Frame::text("you said hi"));
+    server.close(1000, "");
+    assert_eq!(server.next(), close(1000, ""));
+    drop(server);
+    assert_eq!(bot.finish().status, 0);
+}
+
+#[test]
+fn two_programs_speak_to_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("heard");
+    let line = format!("sh-c:cat > {}", Path::new(&file).display());
+    let done = run(&[&line, "--", "seq", "1000"], "");
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    let mut heard = String::new();
+    fs::File::open(&file)
+        .unwrap()
+        .read_to_string(&mut heard)
+        .unwrap();
+    let expected: String = (1..=1000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(heard, expected);
+}
