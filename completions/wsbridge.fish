@@ -41,6 +41,7 @@ complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
+complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wsbridge -s V -l version -d 'Print version'

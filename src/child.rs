@@ -1,7 +1,7 @@
 //! A child process: in a session of its own, always reaped, and never outliving us. One of the places with `unsafe`.
 //!
 //! What is to be done between fork and exec (`setsid`, the signal at our death) has no safe form: the standard library takes
-//! it only as a closure that promises to call nothing but async-signal-safe functions. These two are.
+//! it only as a closure that promises to call nothing but async-signal-safe functions. System calls are.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpid, kill_process_group, setsid};
+use rustix::process::{Pid, Signal, getpid, ioctl_tiocsctty, kill_process_group, setsid};
 use tokio::process::{Child as Process, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -31,17 +31,18 @@ enum Watch {
 }
 
 impl Child {
-    /// Starts a command in a session of its own. `patience` is how long it has to end when it is dropped before its group is
+    /// Starts a command in a session of its own; with `has_terminal` its stdin is the terminal of that session. `patience` is how long it has to end when it is dropped before its group is
     /// sent TERM, and again before KILL. `keeps` is dropped when it has been reaped.
     ///
     /// # Errors
     /// The system's, of fork or exec.
     pub fn start(
         mut command: Command,
+        has_terminal: bool,
         patience: Duration,
         keeps: impl Send + 'static,
     ) -> io::Result<Child> {
-        isolate(&mut command);
+        isolate(&mut command, has_terminal);
         let process = command.spawn()?;
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
@@ -79,10 +80,13 @@ impl Child {
 }
 
 /// Lets a command run in a session and process group of its own, and die with the thread that started it.
-fn isolate(command: &mut Command) {
+fn isolate(command: &mut Command, has_terminal: bool) {
     let parent = getpid();
     let prepare = move || {
         setsid()?;
+        if has_terminal {
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
         #[cfg(target_os = "linux")]
         {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -183,7 +187,7 @@ mod tests {
     fn check(line: &str, expected: Exit, shown: &str) {
         let runtime = crate::workers::runtime().unwrap();
         let exit = runtime.block_on(async {
-            let mut child = Child::start(sh(line), Duration::from_secs(5), ()).unwrap();
+            let mut child = Child::start(sh(line), false, Duration::from_secs(5), ()).unwrap();
             poll_fn(|cx| child.poll_exit(cx)).await
         });
         assert_eq!((exit, exit.to_string()), (expected, shown.to_owned()));
@@ -205,7 +209,7 @@ mod tests {
         let mut command = sh("trap '' TERM; echo up; while :; do sleep 1; done");
         let (mut out, theirs) = io::pipe().unwrap();
         command.stdout(theirs);
-        let child = Child::start(command, Duration::from_millis(50), reaped).unwrap();
+        let child = Child::start(command, false, Duration::from_millis(50), reaped).unwrap();
         let up = tokio::task::spawn_blocking(move || {
             let mut up = [0; 3];
             io::Read::read_exact(&mut out, &mut up).map(|()| (up, out))
@@ -227,7 +231,7 @@ mod tests {
         let mut command = sh("ps -o pid=,pgid=,sid= -p $$");
         let (out, theirs) = io::pipe().unwrap();
         command.stdout(theirs);
-        let _child = Child::start(command, Duration::from_secs(5), ()).unwrap();
+        let _child = Child::start(command, false, Duration::from_secs(5), ()).unwrap();
         let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod environment;
 mod stderr;
+mod terminal;
 
 use std::ffi::OsString;
 use std::io;
@@ -10,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::process::Command;
@@ -26,8 +28,9 @@ use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::child::Child;
 use crate::ending::{Cause, Ending, Exit, errno_text};
-use crate::framing::{self, Framing};
+use crate::framing::{self, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
+use terminal::{Resizable, Wishes};
 
 /// `exec:`
 pub const EXEC: Scheme = Scheme {
@@ -70,6 +73,12 @@ pub const SHELL: Scheme = Scheme {
 #[group(skip)]
 #[command(next_help_heading = "Programs")]
 pub struct Options {
+    /// Give each program a terminal of its own
+    ///
+    /// Bytes go both ways as they are, in binary messages. Its size is in the query, ?cols=120&rows=40; with &resize=1 too a
+    /// text message such as {"cols":120,"rows":40} resizes it, and only binary ones are input.
+    #[arg(long)]
+    pub pty: bool,
     /// What becomes of a program's stderr (inherit with stdin, else log)
     ///
     /// Whatever it is, a program never waits for its stderr to be read. The log cuts lines at 8 KiB and takes 100 of them a
@@ -111,6 +120,9 @@ pub enum Stderr {
 /// How long output is still read after the program has ended, when another process holds its stdout.
 const GRANDCHILD: Duration = Duration::from_secs(2);
 
+/// What a terminal takes for the end of input (VEOF of termios(3)).
+const END_OF_INPUT: &[u8] = b"\x04";
+
 struct Program {
     name: String,
     words: Vec<OsString>,
@@ -127,12 +139,17 @@ fn build(
 ) -> Result<Endpoint> {
     let options: Options = read_options(scheme, address, settings)?;
     environment::check(&options)?;
+    let own = if options.pty {
+        Framing::BYTES
+    } else {
+        Framing::LINES
+    };
     Ok(Endpoint::Dial(Arc::new(Program {
         name: Address::shown(&address.place),
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
+        framing: read_options::<framing::Options>(scheme, address, settings)?.over(own),
         options,
-        framing: read_options::<framing::Options>(scheme, address, settings)?.over(Framing::LINES),
     })))
 }
 
@@ -177,7 +194,11 @@ impl Dial for Program {
                         self.options.max_children
                     ))
                 })?;
-            let streams = self.start(caller, permit).map_err(|error| {
+            let started = match self.options.pty {
+                true => self.start_in_terminal(caller, permit),
+                false => self.start(caller, permit),
+            };
+            let streams = started.map_err(|error| {
                 let cause = match error.kind() {
                     io::ErrorKind::NotFound => Cause::NoProgram,
                     io::ErrorKind::PermissionDenied => Cause::NotExecutable,
@@ -186,8 +207,7 @@ impl Dial for Program {
                 };
                 anyhow::Error::new(cause).context(errno_text(&error))
             });
-            let streams = streams.with_context(|| format!("starting {}", self.name))?;
-            Ok(Peer::Bytes(Box::new(streams), self.framing))
+            streams.with_context(|| format!("starting {}", self.name))
         })
     }
 
@@ -197,52 +217,101 @@ impl Dial for Program {
 }
 
 impl Program {
-    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Streams> {
-        let (their_input, input) = io::pipe()?;
-        let (output, their_output) = io::pipe()?;
+    fn command(&self, caller: &Caller) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]);
+        let variables = environment::of(caller, &self.options);
+        command.env_clear().envs(variables);
         command
-            .env_clear()
-            .envs(environment::of(caller, &self.options));
+    }
+
+    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+        let (their_input, input) = io::pipe()?;
+        let (output, their_output) = io::pipe()?;
+        let mut command = self.command(caller);
         let own = if caller.is_local {
             Stderr::Inherit
         } else {
             Stderr::Log
         };
         let how = self.options.stderr.unwrap_or(own);
-        let logged = match how {
-            Stderr::Inherit => None,
-            Stderr::Null => {
-                command.stderr(Stdio::null());
-                None
-            }
-            Stderr::Merge => {
-                command.stderr(their_output.try_clone()?);
-                None
-            }
-            Stderr::Log => {
-                let (errors, their_errors) = io::pipe()?;
-                command.stderr(their_errors);
-                Some(pipe::Receiver::from_owned_fd(errors.into())?)
-            }
-        };
+        let logged = redirect(&mut command, how, their_output.try_clone()?.into())?;
         command.stdin(their_input).stdout(their_output);
         let (input, output) = (
             pipe::Sender::from_owned_fd(input.into())?,
             pipe::Receiver::from_owned_fd(output.into())?,
         );
-        let child = Child::start(command, self.options.kill_after, permit)?;
+        let child = Child::start(command, false, self.options.kill_after, permit)?;
+        let streams = self.streams(input, output, child, logged, false);
+        Ok(Peer::Bytes(streams, self.framing))
+    }
+
+    fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+        let wishes = Wishes::of(caller);
+        let (ours, theirs) = terminal::open(wishes)?;
+        let mut command = self.command(caller);
+        if std::env::var_os("TERM").is_none() {
+            command.env("TERM", "xterm-256color");
+        }
+        let how = self.options.stderr.unwrap_or(Stderr::Merge);
+        let logged = redirect(&mut command, how, theirs.try_clone()?.into())?;
+        command.stdin(theirs.try_clone()?).stdout(theirs);
+        let again = ours.try_clone()?;
+        let (input, output) = (
+            pipe::Sender::from_owned_fd_unchecked(ours.try_clone()?)?,
+            pipe::Receiver::from_owned_fd_unchecked(ours)?,
+        );
+        let child = Child::start(command, true, self.options.kill_after, permit)?;
+        let streams = self.streams(input, output, child, logged, true);
+        if !wishes.resizes {
+            return Ok(Peer::Bytes(streams, self.framing));
+        }
+        let framed = Framed::new(streams, self.framing);
+        Ok(Peer::Messages(Box::new(Resizable::new(framed, again))))
+    }
+
+    fn streams(
+        &self,
+        input: pipe::Sender,
+        output: pipe::Receiver,
+        child: Child,
+        logged: Option<pipe::Receiver>,
+        is_terminal: bool,
+    ) -> Box<Streams> {
         if let Some(errors) = logged {
             tokio::spawn(stderr::log(errors, self.name.clone()));
         }
-        Ok(Streams {
+        Box::new(Streams {
             input: Some(input),
             output: Some(output),
             child,
             held: None,
+            is_terminal,
         })
     }
+}
+
+/// Leads stderr where it is to go; what is to be logged comes out of the pipe that is returned.
+fn redirect(
+    command: &mut Command,
+    how: Stderr,
+    stdout: Stdio,
+) -> io::Result<Option<pipe::Receiver>> {
+    match how {
+        Stderr::Inherit => {}
+        Stderr::Null => {
+            command.stderr(Stdio::null());
+        }
+        Stderr::Merge => {
+            command.stderr(stdout);
+        }
+        Stderr::Log => {
+            let (errors, their_errors) = io::pipe()?;
+            command.stderr(their_errors);
+            return Ok(Some(pipe::Receiver::from_owned_fd(errors.into())?));
+        }
+    }
+    Ok(None)
 }
 
 /// The program's side of a session.
@@ -254,6 +323,7 @@ struct Streams {
     child: Child,
     /// Running while the program has ended and somebody else holds its output.
     held: Option<Pin<Box<Sleep>>>,
+    is_terminal: bool,
 }
 
 impl ByteStream for Streams {
@@ -264,9 +334,14 @@ impl ByteStream for Streams {
         })
     }
 
-    fn poll_end(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
+    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
+        let hangs_up = why.is_abort() || matches!(why, Ending::Stopped(_));
+        if let (Some(input), true) = (&mut self.input, self.is_terminal && !hangs_up) {
+            // A terminal has no end of input but this character; it hangs up when the session is over.
+            let _ = ready!(Pin::new(input).poll_write(cx, END_OF_INPUT));
+        }
         self.input = None;
-        if why.is_abort() || matches!(why, Ending::Stopped(_)) {
+        if hangs_up {
             self.child.terminate();
         }
         Poll::Ready(Ok(()))
@@ -284,7 +359,11 @@ impl AsyncRead for Streams {
             return Poll::Ready(Ok(()));
         };
         if let Poll::Ready(read) = Pin::new(output).poll_read(cx, buf) {
-            return Poll::Ready(read);
+            return Poll::Ready(match read {
+                // Nobody has the terminal any more.
+                Err(error) if this.is_terminal && is_io_error(&error) => Ok(()),
+                read => read,
+            });
         }
         if this.held.is_none() && this.child.poll_exit(cx).is_ready() {
             this.held = Some(Box::pin(sleep(GRANDCHILD)));
@@ -299,6 +378,11 @@ impl AsyncRead for Streams {
     }
 }
 
+/// What a terminal without a program says.
+fn is_io_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
 /// What a program does not read goes nowhere, as in a pipeline of the shell: its exit status says whether that was right.
 fn unread<T>(
     result: Poll<io::Result<T>>,
@@ -306,7 +390,9 @@ fn unread<T>(
     all: T,
 ) -> Poll<io::Result<T>> {
     match result {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Poll::Ready(Err(error))
+            if error.kind() == io::ErrorKind::BrokenPipe || is_io_error(&error) =>
+        {
             *input = None;
             Poll::Ready(Ok(all))
         }

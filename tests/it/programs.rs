@@ -484,3 +484,70 @@ fn two_programs_speak_to_each_other() {
     let expected: String = (1..=1000).map(|number| format!("{number}\n")).collect();
     assert_eq!(heard, expected);
 }
+
+/// All that a terminal shows up to `part`.
+#[track_caller]
+fn shown(ws: &mut Ws, part: &str) -> String {
+    let mut all = Vec::new();
+    loop {
+        match ws.next() {
+            Frame::Binary(bytes) => all.extend_from_slice(&bytes),
+            other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&all)),
+        }
+        let text = String::from_utf8_lossy(&all);
+        if text.contains(part) {
+            return text.into_owned();
+        }
+    }
+}
+
+#[test]
+fn a_program_in_a_terminal_has_its_size_and_its_own_session() {
+    let bridge = Bridge::start(&["ws-l:0", "--pty", "--", "bash", "--norc", "-i"]);
+    let mut page = Ws::ask(bridge.port, "/?cols=100&rows=30&resize=1", &[]);
+    page.binary(b"PS1=; stty size; tty; echo 4$((1+1))\n");
+    let text = shown(&mut page, "42\r\n");
+    assert!(
+        text.contains("30 100\r\n") && text.contains("/dev/pts/"),
+        "{text}"
+    );
+    assert!(!text.contains("no job control"), "{text}");
+    // A text message resizes it; what is none is no input either.
+    page.text("{\"cols\":132,\"rows\":50}")
+        .text("{\"cols\":1")
+        .text("echo bad");
+    page.binary(b"stty size; echo 4$((1+1))\n");
+    let text = shown(&mut page, "42\r\n");
+    assert!(
+        text.contains("50 132\r\n") && !text.contains("bad"),
+        "{text}"
+    );
+    page.binary(b"exit 3\n");
+    let end = page.messages().1;
+    assert_eq!(end, close(4003, "exit 3"));
+    // Without asking for it text is input as well, and an end of input ends the shell.
+    let mut plain = bridge.client();
+    plain.text("PS1=; stty size; echo 4$((1+1))\n");
+    assert!(shown(&mut plain, "42\r\n").contains("24 80\r\n"));
+    plain.close(1000, "");
+    assert_eq!(plain.messages().1, close(1000, ""));
+    until("both shells are reaped", || {
+        children(bridge.running.id()).is_empty()
+    });
+}
+
+#[test]
+fn a_terminal_whose_caller_has_gone_hangs_up() {
+    let bridge = Bridge::start(&[
+        "ws-l:0",
+        "--pty",
+        "--",
+        "sh",
+        "-c",
+        "echo up; exec sleep 600",
+    ]);
+    let mut page = bridge.client();
+    shown(&mut page, "up");
+    page.reset();
+    until("it is reaped", || children(bridge.running.id()).is_empty());
+}
