@@ -45,9 +45,10 @@ pub const EXEC: Scheme = Scheme {
         if program.is_empty() {
             return Err(address.place_error("a program is missing").into());
         }
-        find(&program)?;
+        // Found once: a search at each start would try to execute it in every folder of PATH.
+        let file = find(&program)?;
         let words = [program].into_iter().chain(settings.words.iter().cloned());
-        build(&EXEC, address, settings, words.collect())
+        build(&EXEC, address, settings, file, words.collect())
     },
 };
 
@@ -64,7 +65,7 @@ pub const SHELL: Scheme = Scheme {
             return Err(address.place_error("a line of shell is missing").into());
         }
         let words = ["/bin/sh", "-c", &address.place].map(OsString::from);
-        build(&SHELL, address, settings, words.into())
+        build(&SHELL, address, settings, "/bin/sh".into(), words.into())
     },
 };
 
@@ -125,6 +126,8 @@ const END_OF_INPUT: &[u8] = b"\x04";
 
 struct Program {
     name: String,
+    file: PathBuf,
+    /// The first is what it was called.
     words: Vec<OsString>,
     options: Options,
     framing: Framing,
@@ -135,6 +138,7 @@ fn build(
     scheme: &Scheme,
     address: &Address,
     settings: &Settings,
+    file: PathBuf,
     words: Vec<OsString>,
 ) -> Result<Endpoint> {
     let options: Options = read_options(scheme, address, settings)?;
@@ -146,6 +150,7 @@ fn build(
     };
     Ok(Endpoint::Dial(Arc::new(Program {
         name: Address::shown(&address.place),
+        file,
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
         framing: read_options::<framing::Options>(scheme, address, settings)?.over(own),
@@ -218,8 +223,8 @@ impl Dial for Program {
 
 impl Program {
     fn command(&self, caller: &Caller) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]);
+        let mut command = Command::new(&self.file);
+        command.arg0(&self.words[0]).args(&self.words[1..]);
         let variables = environment::of(caller, &self.options);
         command.env_clear().envs(variables);
         command
