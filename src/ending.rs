@@ -24,6 +24,11 @@ pub enum Ending {
         /// How many bytes of the stream came before the first that is wrong.
         offset: u64,
     },
+    /// It was sent a message that is longer than it can take whole: a datagram, a message that is collected.
+    TooLong {
+        /// The bytes that it takes at most.
+        limit: usize,
+    },
     /// Nobody reads our output any more (`EPIPE` on stdout).
     ReaderGone,
     /// A local read failed, with the system's reason.
@@ -62,6 +67,8 @@ pub enum Loss {
     NoClose,
     /// Nothing came for too long, not even the answer to our ping.
     Silent,
+    /// Nobody takes datagrams there.
+    Refused,
 }
 
 /// A breach of the protocol by the peer, with the close code that says so and a short stable reason.
@@ -259,6 +266,7 @@ impl Ending {
             Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
+            | Ending::TooLong { .. }
             | Ending::ReadFailed(_)
             | Ending::WriteFailed(_)
             | Ending::Unreachable(_)
@@ -276,8 +284,11 @@ impl Ending {
             Ending::Lost(Loss::Reset) => Close::new(1011, "reset"),
             Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
             Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
+            Ending::Lost(Loss::Refused) => Close::new(1011, "refused"),
             Ending::Broken(_) => Close::new(1011, "protocol"),
             Ending::NotText { .. } => Close::new(1011, "not-utf8"),
+            // The one across is the one that sent it.
+            Ending::TooLong { limit } => Close::new(1009, format!("over {limit} bytes")),
             Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
             Ending::Unreachable(cause) => Close::new(1014, cause.token()),
@@ -313,7 +324,7 @@ impl Ending {
                 Some(_) => 110,
             },
             Ending::Lost(_) => 56,
-            Ending::Broken(Violation { code: 1009, .. }) => 63,
+            Ending::Broken(Violation { code: 1009, .. }) | Ending::TooLong { .. } => 63,
             Ending::Broken(_) => 112,
             Ending::Exited(Exit::Status(0)) => 0,
             Ending::Exited(_) | Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
@@ -436,11 +447,17 @@ impl fmt::Display for Ending {
                 f.write_str("connection lost without Close, data may be incomplete")
             }
             Ending::Lost(Loss::Silent) => f.write_str("connection silent, no pong"),
+            Ending::Lost(Loss::Refused) => {
+                f.write_str("connection refused, nobody takes datagrams")
+            }
             Ending::Broken(violation) => {
                 write!(f, "protocol error {} {}", violation.code, violation.reason)
             }
             Ending::NotText { offset } => {
                 write!(f, "not UTF-8 at byte {offset}; -b sends bytes as they are")
+            }
+            Ending::TooLong { limit } => {
+                write!(f, "message over the limit of {limit} bytes")
             }
             Ending::ReaderGone => f.write_str("reader gone"),
             Ending::ReadFailed(reason) => write!(f, "read failed: {reason}"),
@@ -500,7 +517,9 @@ mod tests {
             (broken(1002), true, 1011, 1002, 112),
             (broken(1007), true, 1011, 1007, 112),
             (broken(1009), true, 1011, 1009, 63),
+            (Ending::Lost(Loss::Refused), true, 1011, 1011, 56),
             (Ending::NotText { offset: 3 }, true, 1011, 1011, 1),
+            (Ending::TooLong { limit: 3 }, true, 1009, 1009, 63),
             (Ending::ReaderGone, false, 1000, 1000, 0),
             (Ending::ReadFailed("x".into()), true, 1011, 1011, 1),
             (Ending::WriteFailed("x".into()), true, 1011, 1011, 23),

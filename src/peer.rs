@@ -136,6 +136,12 @@ pub trait MessageStream: Send + Unpin {
         false
     }
 
+    /// Whether it never says that it is finished, so that after the end of the other side answers are only waited for as long
+    /// as some come: datagrams.
+    fn has_no_end(&self) -> bool {
+        false
+    }
+
     /// Whether it makes no difference to what is sent here where a message begins and ends.
     fn ignores_boundaries(&self) -> bool {
         false

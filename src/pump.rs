@@ -642,7 +642,7 @@ fn consequence(
 }
 
 /// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
-/// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input.
+/// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input or has no end.
 fn abandon(
     end: &mut End<'_>,
     other: &mut End<'_>,
@@ -669,7 +669,7 @@ fn abandon(
             other.say(Ending::Deadline(Deadline::Linger));
             return Some(now);
         }
-    } else if other.stream.is_local() && !options.keeps_open {
+    } else if (other.stream.is_local() || other.stream.has_no_end()) && !options.keeps_open {
         let quiet = quiet_since + options.linger;
         if now < quiet {
             return Some(quiet);

@@ -18,6 +18,8 @@ enum Shape {
     Socket,
     /// Standard input and output.
     Local,
+    /// Never ends.
+    Datagrams,
 }
 
 /// The pump's end of a scripted peer.
@@ -78,6 +80,9 @@ impl MessageStream for Scripted {
     }
     fn is_local(&self) -> bool {
         self.shape == Shape::Local
+    }
+    fn has_no_end(&self) -> bool {
+        self.shape == Shape::Datagrams
     }
 }
 
@@ -228,7 +233,7 @@ fn close(code: u16) -> Ending {
     Ending::Close(Close::new(code, ""))
 }
 
-use Shape::{Bytes, Local, Socket};
+use Shape::{Bytes, Datagrams, Local, Socket};
 
 #[tokio::test(start_paused = true)]
 async fn a_question_and_its_answer() {
@@ -310,6 +315,37 @@ async fn the_end_of_stdin_waits_for_quiet() {
         (played.took.as_millis(), played.outcome.exit_status()),
         (2800, 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_end_is_left_when_no_more_answers_come() {
+    let right = || (Datagrams, "W ask|T|D900|R one|D900|R two|D60000");
+    for (shape, linger, took) in [(Local, 1, 2800), (Bytes, 2, 3800)] {
+        let options = Options {
+            linger: Duration::from_secs(linger),
+            ..Options::default()
+        };
+        let played = scripts((shape, "R ask|E|W one|W two"), right(), &options).await;
+        assert_eq!(played.left_extra, [""; 0], "{shape:?}");
+        assert_eq!(
+            (played.took.as_millis(), played.outcome.exit_status()),
+            (took, 0),
+            "{shape:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sent_too_long_a_message_is_told_so() {
+    let played = play_both(
+        (Socket, steps("R long|T")),
+        (Bytes, vec![Step::End(Ending::TooLong { limit: 3 })]),
+        &Options::default(),
+        None,
+    )
+    .await;
+    assert_eq!(played.left_told, Some(Ending::TooLong { limit: 3 }));
+    assert_eq!(played.outcome.exit_status(), 63);
 }
 
 #[tokio::test(start_paused = true)]
@@ -491,7 +527,7 @@ fn endings(shape: Shape) -> Vec<Ending> {
                 endings.push(Ending::Broken(Violation { code, reason: "x" }));
             }
         }
-        Bytes | Local => {
+        Bytes | Local | Datagrams => {
             endings.push(Ending::Eof);
             endings.push(Ending::NotText { offset: 7 });
             endings.push(Ending::Unreachable(Cause::Refused));
