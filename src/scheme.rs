@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, echo, literal, null, process, stdio, tcp, unix, ws,
+    Endpoint, Scheme, Settings, echo, literal, null, process, stdio, tcp, udp, unix, ws,
 };
 
 /// Every kind of endpoint, a line each.
@@ -15,6 +15,8 @@ pub const SCHEMES: &[&Scheme] = &[
     &tcp::LISTEN,
     &unix::DIAL,
     &unix::LISTEN,
+    &udp::DIAL,
+    &udp::LISTEN,
     &stdio::SCHEME,
     &process::EXEC,
     &process::SHELL,
@@ -26,8 +28,6 @@ pub const SCHEMES: &[&Scheme] = &[
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("tls", "TLS is not built in yet"),
-    ("udp", "datagrams are not built in yet"),
-    ("udp-l", "datagrams are not built in yet"),
     (
         "ws-c",
         "a client over another transport is not built in yet; over TCP it is ws://HOST:PORT",

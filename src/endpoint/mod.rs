@@ -1,11 +1,13 @@
 //! What an endpoint is: the traits and types that every kind of endpoint fulfils. The list of kinds is `scheme.rs`.
 
+pub mod datagram;
 pub mod echo;
 pub mod literal;
 pub mod null;
 pub mod process;
 pub mod stdio;
 pub mod tcp;
+pub mod udp;
 pub mod unix;
 pub mod ws;
 

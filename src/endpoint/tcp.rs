@@ -280,34 +280,10 @@ impl Listeners {
     /// # Errors
     /// The system's reason, with a [`Cause`].
     pub async fn bind(host: Option<&str>, port: u16) -> Result<Listeners> {
-        let addrs = match host {
-            None => vec![
-                SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
-                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
-            ],
-            Some("*") => vec![
-                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
-                SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
-            ],
-            Some(host) => resolve(host, port).await?,
-        };
-        // A free port of one family may be taken in the other: then another one is tried.
-        let mut tries = if port == 0 { 16 } else { 1 };
-        loop {
-            tries -= 1;
-            match bind_all(&addrs) {
-                Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => {
-                    return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
-                }
-                Ok(sockets) => {
-                    return Ok(Listeners {
-                        sockets,
-                        is_any: host == Some("*"),
-                    });
-                }
-            }
-        }
+        Ok(Listeners {
+            sockets: bind_each(host, port, bind_one, TcpListener::local_addr).await?,
+            is_any: host == Some("*"),
+        })
     }
 
     /// Whether only this machine can call.
@@ -361,16 +337,55 @@ impl Listeners {
     }
 }
 
+/// Binds a socket for each address of a host: loopback without one, all interfaces with `*`; port 0 is a free one.
+///
+/// # Errors
+/// The system's reason, with a [`Cause`].
+pub(super) async fn bind_each<S>(
+    host: Option<&str>,
+    port: u16,
+    bind: fn(SocketAddr) -> io::Result<S>,
+    addr_of: fn(&S) -> io::Result<SocketAddr>,
+) -> Result<Vec<S>> {
+    let addrs = match host {
+        None => vec![
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+            SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+        ],
+        Some("*") => vec![
+            SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+            SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+        ],
+        Some(host) => resolve(host, port).await?,
+    };
+    // A free port of one family may be taken in the other: then another one is tried.
+    let mut tries = if port == 0 { 16 } else { 1 };
+    loop {
+        tries -= 1;
+        match bind_all(&addrs, bind, addr_of) {
+            Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
+            }
+            Ok(sockets) => return Ok(sockets),
+        }
+    }
+}
+
 /// Binds all addresses to one port; of several some may be missing on this machine, such as those of IPv6.
-fn bind_all(addrs: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
-    let mut sockets: Vec<TcpListener> = Vec::new();
+fn bind_all<S>(
+    addrs: &[SocketAddr],
+    bind: fn(SocketAddr) -> io::Result<S>,
+    addr_of: fn(&S) -> io::Result<SocketAddr>,
+) -> io::Result<Vec<S>> {
+    let mut sockets: Vec<S> = Vec::new();
     let mut missing = None;
     for addr in addrs {
         let mut addr = *addr;
         if let Some(first) = sockets.first() {
-            addr.set_port(first.local_addr()?.port());
+            addr.set_port(addr_of(first)?.port());
         }
-        match bind_one(addr) {
+        match bind(addr) {
             Ok(socket) => sockets.push(socket),
             Err(error) if addrs.len() > 1 && is_missing_family(&error) => missing = Some(error),
             Err(error) => return Err(error),

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod datagrams;
 mod endings;
 mod generated;
 mod http;
