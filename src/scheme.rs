@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, echo, literal, null, process, stdio, tcp, udp, unix, ws,
+    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, process, stdio, tcp, udp,
+    unix, ws,
 };
 
 /// Every kind of endpoint, a line each.
@@ -23,6 +24,12 @@ pub const SCHEMES: &[&Scheme] = &[
     &echo::SCHEME,
     &null::SCHEME,
     &literal::SCHEME,
+    &literal::BASE64,
+    &file::SCHEME,
+    &fd::SCHEME,
+    &device::RANDOM,
+    &device::ZERO,
+    &device::CLOGGED,
 ];
 
 /// Words of other tools and the way that serves the same here.
@@ -35,10 +42,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "ws-u",
         "a server over another transport is not built in yet; over TCP it is ws-l:PORT",
-    ),
-    (
-        "file",
-        "use '-' with redirections: wsbridge - RIGHT <IN >OUT",
     ),
     ("hub", "rooms that many callers share are not built in yet"),
     ("chat", "rooms that many callers share are not built in yet"),
@@ -57,23 +60,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("http", "a WebSocket is written ws://"),
     ("https", "a WebSocket is written ws://"),
-    (
-        "open-fd",
-        "use '-' with a redirection: wsbridge - RIGHT 0<&3 1>&3",
-    ),
-    (
-        "readfile",
-        "use '-' with a redirection: wsbridge - RIGHT <FILE",
-    ),
-    (
-        "writefile",
-        "use '-' with a redirection: wsbridge - RIGHT >FILE",
-    ),
-    (
-        "appendfile",
-        "use '-' with a redirection: wsbridge - RIGHT >>FILE",
-    ),
-    ("clogged", "use 'null:' to take everything and say nothing"),
 ];
 
 /// Finds the scheme of an address by its first word, without regard to case.
@@ -179,6 +165,21 @@ mod tests {
             "inetd:",
             "mirror:",
             "literal:x",
+            "literal-base64:AP8=",
+            "readfile:/a",
+            "writefile:/a",
+            "appendfile:/a",
+            "open-fd:3",
+            "random:",
+            "zero:",
+            "clogged:",
+            "udp-listen:1",
+            "listen-udp:1",
+            "l-udp:1",
+            "udp-connect:h:1",
+            "connect-udp:h:1",
+            "c-udp:h:1",
+            "udp-c:h:1",
         ] {
             assert!(build(text, &Settings::default()).is_ok(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! `literal:TEXT`: says one text, takes everything, and ends.
+//! `literal:TEXT` and `literal-base64:DATA`: says one message, takes everything, and ends.
 
 use std::io;
 use std::pin::Pin;
@@ -30,33 +30,56 @@ pub const SCHEME: Scheme = Scheme {
         };
         let options = super::read_options::<framing::Options>(&SCHEME, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(Literal {
-            text: address.place.clone(),
+            bytes: address.place.clone().into_bytes(),
             framing: options.over(own),
         })))
     },
 };
 
+/// `literal-base64:`
+pub const BASE64: Scheme = Scheme {
+    names: &["literal-base64"],
+    syntax: "literal-base64:DATA",
+    summary: "Say the bytes that DATA is the base64 of, as one binary message, and end",
+    example: "wsbridge ws-l:8080 literal-base64:AP/+",
+    is_raw: true,
+    options: &[<framing::Options as clap::Args>::augment_args],
+    build: |address, settings| {
+        let bytes = data_encoding::BASE64.decode(address.place.as_bytes());
+        let bytes = bytes.map_err(|error| {
+            let at = address.place_at + error.position;
+            let end = address.text.len().min(at + 1);
+            address.error(at..end, "this is no base64 (RFC 4648 4)")
+        })?;
+        let options = super::read_options::<framing::Options>(&BASE64, address, settings)?;
+        Ok(Endpoint::Dial(Arc::new(Literal {
+            bytes,
+            framing: options.over(Framing::BYTES),
+        })))
+    },
+};
+
 struct Literal {
-    text: String,
+    bytes: Vec<u8>,
     framing: Framing,
 }
 
 impl Dial for Literal {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        let reader = Text(io::Cursor::new(self.text.clone()));
+        let reader = Bytes(io::Cursor::new(self.bytes.clone()));
         Box::pin(async { Ok(Peer::Bytes(Box::new(reader), self.framing)) })
     }
 }
 
-struct Text(io::Cursor<String>);
+struct Bytes(io::Cursor<Vec<u8>>);
 
-impl ByteStream for Text {
+impl ByteStream for Bytes {
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncRead for Text {
+impl AsyncRead for Bytes {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,7 +89,7 @@ impl AsyncRead for Text {
     }
 }
 
-impl AsyncWrite for Text {
+impl AsyncWrite for Bytes {
     fn poll_write(
         self: Pin<&mut Self>,
         _cx: &mut Context<'_>,

@@ -1,7 +1,11 @@
 //! What an endpoint is: the traits and types that every kind of endpoint fulfils. The list of kinds is `scheme.rs`.
 
 pub mod datagram;
+mod descriptor;
+pub mod device;
 pub mod echo;
+pub mod fd;
+pub mod file;
 pub mod literal;
 pub mod null;
 pub mod process;

@@ -6,6 +6,7 @@ mod support;
 
 mod datagrams;
 mod endings;
+mod files;
 mod generated;
 mod http;
 mod layers;
