@@ -228,17 +228,15 @@ mod tests {
 
     #[tokio::test]
     async fn it_runs_in_a_session_and_group_of_its_own() {
-        let mut command = sh("ps -o pid=,pgid=,sid= -p $$");
+        let mut command = sh("cat /proc/$$/stat");
         let (out, theirs) = io::pipe().unwrap();
         command.stdout(theirs);
         let _child = Child::start(command, false, Duration::from_secs(5), ()).unwrap();
         let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();
-        let ids: Vec<_> = text.split_whitespace().collect();
-        assert!(
-            ids.len() == 3 && ids[0] == ids[1] && ids[1] == ids[2],
-            "{text}"
-        );
+        // proc_pid_stat(5): the id, the name, the state, the parent, the group, the session.
+        let fields: Vec<_> = text.split(' ').collect();
+        assert_eq!((fields[0], fields[0]), (fields[4], fields[5]), "{text}");
     }
 }
