@@ -9,6 +9,7 @@ complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal'
 complete -c wsbridge -l exit-status -d 'Whose end the exit status tells' -r -f -a "session\t'The session\'s, by the table of exit statuses'
 command\t'The program\'s'
 peer\t'The peer\'s: what its close code says'"
+complete -c wsbridge -l max-messages -d 'Copy this many messages in each direction, then end' -r
 complete -c wsbridge -l max-connections -d 'Serve this many callers at a time (4096, or what the limit of open files allows)' -r
 complete -c wsbridge -l threads -d 'Run sessions on this many threads (one for each processor)' -r
 complete -c wsbridge -l max-handshakes -d 'Keep this many unfinished handshakes; the oldest gives way' -r

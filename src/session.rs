@@ -61,6 +61,9 @@ pub struct Options {
     /// Copy one message in each direction, then end
     #[arg(long, short = '1')]
     pub one_message: bool,
+    /// Copy this many messages in each direction, then end
+    #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_messages: Option<u64>,
 }
 
 /// Whose end the exit status of a single session tells.
@@ -95,10 +98,11 @@ impl Options {
     }
 
     fn copied(&self, is_off: bool) -> Copied {
-        match (is_off, self.one_message) {
+        let most = self.one_message.then_some(1).or(self.max_messages);
+        match (is_off, most) {
             (true, _) => Copied::Nothing,
-            (_, true) => Copied::Messages(1),
-            _ => Copied::All,
+            (false, Some(most)) => Copied::Messages(most),
+            (false, None) => Copied::All,
         }
     }
 

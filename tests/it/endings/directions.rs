@@ -63,6 +63,33 @@ fn one_message_each_way_and_no_more() {
 }
 
 #[test]
+fn so_many_messages_each_way_and_no_more() {
+    let (mut running, mut server) =
+        stdio_to_ws(&["--max-messages", "3", "-b", "--framing", "lines"]);
+    let mut stdin = running.stdin();
+    // All of them come at once: the batch is cut.
+    stdin.write_all(b"a\nb\nc\nd\ne\n").unwrap();
+    for text in [b"a", b"b", b"c"] {
+        assert_eq!(server.next(), Frame::Binary(text.to_vec()));
+    }
+    for number in 0..5 {
+        server.binary(format!("{number}").as_bytes());
+    }
+    assert_eq!(
+        server.messages(),
+        (vec![], Frame::Close(1000, String::new()))
+    );
+    server.answer_close(1000);
+    let done = running.finish();
+    assert_eq!(
+        (done.text(), done.status),
+        ("0\n1\n2\n", 0),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn one_message_waits_for_stdin_when_the_server_speaks_first() {
     let (mut running, mut server) = stdio_to_ws(&["-1", "--linger", "0"]);
     let mut stdout = Output::of(running.stdout());
