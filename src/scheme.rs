@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, process, stdio, tcp, udp,
-    unix, ws,
+    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, stdio, tcp,
+    udp, unix, ws,
 };
 
 /// Every kind of endpoint, a line each.
@@ -18,6 +18,9 @@ pub const SCHEMES: &[&Scheme] = &[
     &unix::LISTEN,
     &udp::DIAL,
     &udp::LISTEN,
+    &packet::DATAGRAM,
+    &packet::DIAL,
+    &packet::LISTEN,
     &stdio::SCHEME,
     &process::EXEC,
     &process::SHELL,
@@ -180,6 +183,12 @@ mod tests {
             "connect-udp:h:1",
             "c-udp:h:1",
             "udp-c:h:1",
+            "unix-dgram:/a",
+            "abstract-dgram:a",
+            "seqpacket:/a",
+            "seqpacket-connect:/a",
+            "seqpacket-listen:/a",
+            "l-seqpacket:/a",
         ] {
             assert!(build(text, &Settings::default()).is_ok(), "{text}");
         }

@@ -8,6 +8,7 @@ pub mod fd;
 pub mod file;
 pub mod literal;
 pub mod null;
+pub mod packet;
 pub mod process;
 pub mod stdio;
 pub mod tcp;

@@ -81,7 +81,7 @@ pub struct ListenOptions {
 
 const BACKLOG: i32 = 4096;
 /// How long a full backlog is given before the next try.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
 fn parse_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
@@ -91,7 +91,7 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 }
 
 /// The place of a socket: `@name` and websocat's `abstract:name` are abstract.
-fn place(address: &Address) -> Result<String, AddressError> {
+pub(super) fn place(address: &Address) -> Result<String, AddressError> {
     if address.place.is_empty() {
         return Err(address.place_error("the path of a socket is missing"));
     }
@@ -106,7 +106,7 @@ fn place(address: &Address) -> Result<String, AddressError> {
 }
 
 /// The socket address; an abstract one begins with a NUL byte (unix(7)).
-fn sock_addr(place: &str) -> io::Result<SockAddr> {
+pub(super) fn sock_addr(place: &str) -> io::Result<SockAddr> {
     match place.strip_prefix('@') {
         Some(name) => SockAddr::unix(format!("\0{name}")),
         None => SockAddr::unix(place),
@@ -204,23 +204,7 @@ impl Listen for UnixListen {
 
 impl UnixListen {
     fn open(&self) -> Result<UnixAccept> {
-        let path = (!self.place.starts_with('@')).then(|| PathBuf::from(&self.place));
-        if let Some(path) = &path {
-            remove_stale(path)?;
-        }
-        let socket = self
-            .bind(path.as_deref())
-            .map_err(|error| anyhow::Error::new(Cause::Refused).context(errno_text(&error)))?;
-        let file = match path {
-            Some(path) => {
-                let meta = fs::symlink_metadata(&path).context("looking at the new socket")?;
-                Some(SocketFile {
-                    path,
-                    identity: (meta.dev(), meta.ino()),
-                })
-            }
-            None => None,
-        };
+        let (socket, file) = listen(&self.place, self.options.mode, Type::STREAM)?;
         Ok(UnixAccept {
             socket,
             file,
@@ -228,22 +212,55 @@ impl UnixListen {
             framing: self.framing,
         })
     }
+}
 
-    fn bind(&self, path: Option<&Path>) -> io::Result<UnixListener> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&sock_addr(&self.place)?)?;
-        // Nobody can connect before listen, so the mode holds from the first moment.
-        if let (Some(path), Some(mode)) = (path, self.options.mode) {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        }
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        UnixListener::from_std(StdListener::from(OwnedFd::from(socket)))
+/// Opens a listening socket at a place, with its permissions, in place of a stale one.
+///
+/// # Errors
+/// The system's reason, with a [`Cause`]; somebody who listens there, whatever is there and no socket.
+pub(super) fn listen(
+    place: &str,
+    mode: Option<u32>,
+    kind: Type,
+) -> Result<(UnixListener, Option<SocketFile>)> {
+    let path = (!place.starts_with('@')).then(|| PathBuf::from(place));
+    if let Some(path) = &path {
+        remove_stale(path, kind)?;
     }
+    let socket = bind(place, path.as_deref(), mode, kind)
+        .map_err(|error| anyhow::Error::new(Cause::Refused).context(errno_text(&error)))?;
+    let file = match path {
+        Some(path) => {
+            let meta = fs::symlink_metadata(&path).context("looking at the new socket")?;
+            Some(SocketFile {
+                path,
+                identity: (meta.dev(), meta.ino()),
+            })
+        }
+        None => None,
+    };
+    Ok((socket, file))
+}
+
+fn bind(
+    place: &str,
+    path: Option<&Path>,
+    mode: Option<u32>,
+    kind: Type,
+) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.bind(&sock_addr(place)?)?;
+    // Nobody can connect before listen, so the mode holds from the first moment.
+    if let (Some(path), Some(mode)) = (path, mode) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(StdListener::from(OwnedFd::from(socket)))
 }
 
 /// Removes a socket that nobody listens on; refuses one that lives and whatever is no socket.
-fn remove_stale(path: &Path) -> Result<()> {
+fn remove_stale(path: &Path, kind: Type) -> Result<()> {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return Ok(());
     };
@@ -251,7 +268,7 @@ fn remove_stale(path: &Path) -> Result<()> {
     if !meta.file_type().is_socket() {
         bail!(refused("it exists and is no socket"));
     }
-    match probe(path) {
+    match probe(path, kind) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).context("removing the stale socket")
         }
@@ -266,14 +283,14 @@ fn remove_stale(path: &Path) -> Result<()> {
 }
 
 /// Connects without waiting, to see whether somebody listens.
-fn probe(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+fn probe(path: &Path, kind: Type) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)
 }
 
 /// The path of our socket: removed when we are done, unless it is no longer ours.
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -299,17 +316,10 @@ impl Accept for UnixAccept {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
         Box::pin(async {
             let (stream, _) = self.socket.accept().await?;
-            let who = stream
-                .peer_cred()
-                .ok()
-                .and_then(|cred| Some((cred.pid()?, cred.uid())));
-            let from = who.map_or("unix".to_owned(), |(pid, uid)| {
-                format!("unix pid {pid} uid {uid}")
-            });
             let handshake: Box<dyn Handshake> = Box::new(UnixHandshake {
+                caller: Arc::new(Caller::new(who(&stream))),
                 stream: stream.into_std()?,
                 framing: self.framing,
-                caller: Arc::new(Caller::new(from)),
             });
             Ok(handshake)
         })
@@ -326,6 +336,17 @@ impl Accept for UnixAccept {
             .map_or(self.place.clone(), |file| file.path.display().to_string());
         vec![format!("unix:{}", place.escape_debug())]
     }
+}
+
+/// Whose process is at the other end of an accepted connection.
+pub(super) fn who(stream: &UnixStream) -> String {
+    let who = stream
+        .peer_cred()
+        .ok()
+        .and_then(|cred| Some((cred.pid()?, cred.uid())));
+    who.map_or("unix".to_owned(), |(pid, uid)| {
+        format!("unix pid {pid} uid {uid}")
+    })
 }
 
 struct UnixHandshake {

@@ -118,6 +118,7 @@ fn a_file_that_is_read_takes_nothing_and_says_so() {
     assert_eq!(ws.next(), Frame::text("content"));
     ws.text("for nobody");
     assert_eq!(ws.next(), Frame::Close(1011, "write".to_owned()));
+    ws.answer_close(1011);
     let line = bridge.closed();
     assert!(line.contains("open for reading only"), "{line}");
     // Where it is asked for what is sent to it is dropped.

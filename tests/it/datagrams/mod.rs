@@ -1,5 +1,6 @@
 //! Datagrams: each is a message, whole or not at all, whatever socket carries it.
 
+mod packets;
 mod udp;
 
 use std::net::UdpSocket;

@@ -64,7 +64,8 @@ fn a_thousand_messages_of_all_lengths_are_a_thousand_datagrams() {
 fn too_long_a_message_is_told_the_limit_and_never_cut() {
     let target = socket();
     let place = format!("udp:{}", target.local_addr().unwrap());
-    let bridge = Bridge::start(&["ws-l:0", &place]);
+    // These callers do not answer a Close.
+    let bridge = Bridge::start(&["ws-l:0", &place, "--close-timeout", "300ms"]);
     let why = Frame::Close(1009, "over 65507 bytes".to_owned());
     let mut ws = bridge.client();
     ws.binary(b"before").binary(&vec![7; LONGEST + 1]);
