@@ -1,4 +1,4 @@
-//! One message a line, of any length; the newline is not part of it.
+//! One message a line, of any length; the byte that ends it, a newline or NUL, is not part of it.
 
 use bytes::{Buf, BytesMut};
 use memchr::{memchr, memchr_iter};
@@ -9,22 +9,25 @@ use crate::message::{Batch, Fragment, Kind, SHORT};
 use crate::peer::Event;
 use crate::utf8::Utf8;
 
-/// Cuts after each newline. A line that is longer than the buffer goes out in fragments; nothing is collected.
+/// Cuts after each newline or NUL. A line that is longer than the buffer goes out in fragments; nothing is collected.
 pub(super) struct Lines {
     kind: Kind,
+    /// The byte that ends a line: one below 128, so that no character of UTF-8 has it in it.
+    end: u8,
     utf8: Utf8,
-    /// Bytes taken so far, newlines too.
+    /// Bytes taken so far, those that end lines too.
     offset: u64,
-    /// Bytes at the front that are known to hold no newline.
+    /// Bytes at the front that are known to hold no end of a line.
     searched: usize,
     /// Whether fragments of the current line are out already.
     within: bool,
 }
 
 impl Lines {
-    pub(super) fn new(kind: Kind) -> Lines {
+    pub(super) fn new(kind: Kind, end: u8) -> Lines {
         Lines {
             kind,
+            end,
             utf8: Utf8::default(),
             offset: 0,
             searched: 0,
@@ -39,7 +42,7 @@ impl Lines {
         }
         let window = &bytes[..bytes.len().min(Batch::LENGTH)];
         let (mut begin, mut spans) = (0, Vec::new());
-        for end in memchr_iter(b'\n', window).take(Batch::MOST) {
+        for end in memchr_iter(self.end, window).take(Batch::MOST) {
             if end - begin > SHORT {
                 break;
             }
@@ -48,7 +51,7 @@ impl Lines {
             spans.push((begin as u32, end as u32));
             begin = end + 1;
         }
-        // No character has a newline in it: the lines are text where all of them together are.
+        // No character has the end of a line in it: the lines are text where all of them together are.
         if self.kind == Kind::Text
             && let Err(error) = str::from_utf8(&window[..begin])
         {
@@ -92,7 +95,7 @@ impl Splitter for Lines {
         if let Some(batch) = self.take_batch(bytes) {
             return Some(Event::Batch(batch));
         }
-        let line = if let Some(at) = memchr(b'\n', &bytes[self.searched..]) {
+        let line = if let Some(at) = memchr(self.end, &bytes[self.searched..]) {
             let line = self.take(bytes, self.searched + at, true);
             bytes.advance(1);
             self.offset += 1;

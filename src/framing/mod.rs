@@ -25,6 +25,8 @@ pub enum Cut {
     Chunks,
     /// After each newline, which is not part of the message.
     Lines,
+    /// After each NUL, which is not part of the message.
+    Null,
 }
 
 /// How a byte stream is cut, and the kind of message that the pieces become.
@@ -62,11 +64,15 @@ pub struct Options {
     /// Send bytes as they come, as binary messages
     #[arg(long, short)]
     pub binary: bool,
-    /// Cut bytes into messages: chunks or lines
+    /// Cut bytes into messages: chunks, lines or null
     ///
-    /// With chunks each read becomes a message. With lines each line does, without its newline.
+    /// With chunks each read becomes a message. With lines each line does, without its newline. With null a NUL ends each
+    /// message instead of a newline, so that a message may have newlines in it.
     #[arg(long, value_name = "HOW")]
     pub framing: Option<Cut>,
+    /// End each message with NUL: --framing null
+    #[arg(long, short = '0', conflicts_with = "framing")]
+    pub null: bool,
 }
 
 impl Options {
@@ -77,15 +83,24 @@ impl Options {
             (_, true) => Framing::BYTES,
             _ => own,
         };
+        let asked = if self.null {
+            Some(Cut::Null)
+        } else {
+            self.framing
+        };
         Framing {
-            cut: self.framing.unwrap_or(framing.cut),
+            cut: asked.unwrap_or(framing.cut),
             ..framing
         }
     }
 }
 
 /// The names that `--framing` takes.
-pub const CUTS: &[(&str, Cut)] = &[("chunks", Cut::Chunks), ("lines", Cut::Lines)];
+pub const CUTS: &[(&str, Cut)] = &[
+    ("chunks", Cut::Chunks),
+    ("lines", Cut::Lines),
+    ("null", Cut::Null),
+];
 
 impl FromStr for Cut {
     type Err = String;
@@ -137,7 +152,8 @@ impl Framed {
     pub fn new(io: Box<dyn ByteStream>, framing: Framing) -> Framed {
         let splitter: Box<dyn Splitter> = match framing.cut {
             Cut::Chunks => Box::new(Chunks::new(framing.kind)),
-            Cut::Lines => Box::new(Lines::new(framing.kind)),
+            Cut::Lines => Box::new(Lines::new(framing.kind, b'\n')),
+            Cut::Null => Box::new(Lines::new(framing.kind, b'\0')),
         };
         Framed {
             io,
@@ -178,6 +194,7 @@ impl Framed {
         let is_line = kind == Kind::Text || self.framing.kind == Kind::Binary;
         match self.framing.cut {
             Cut::Lines if is_line => b"\n",
+            Cut::Null if is_line => b"\0",
             _ => b"",
         }
     }

@@ -98,6 +98,29 @@ fn lines_are_messages_without_their_newline() {
 }
 
 #[test]
+fn nul_ends_messages_that_may_have_newlines_in_them() {
+    let null = Framing {
+        cut: Cut::Null,
+        ..Framing::LINES
+    };
+    check(
+        null,
+        b"a\nb\0\0c\r\n\0",
+        &["a\nb", "", "c\r\n"],
+        &Ending::Eof,
+    );
+    check(null, "ü\0last".as_bytes(), &["ü", "last"], &Ending::Eof);
+    check(null, b"ok\0\xc3\0", &["ok"], &Ending::NotText { offset: 3 });
+}
+
+#[test]
+fn a_framing_that_there_is_not_is_told_what_there_is() {
+    assert_eq!("null".parse(), Ok(Cut::Null));
+    let error = "nul".parse::<Cut>().unwrap_err();
+    assert_eq!(error, "no such framing; there is: chunks, lines, null");
+}
+
+#[test]
 fn a_line_that_is_no_text_says_where() {
     let lines = Framing::LINES;
     check(
@@ -252,12 +275,12 @@ async fn a_line_longer_than_any_buffer_goes_out_in_pieces() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Any bytes in any pieces, cut by either framing and put together again, are the same bytes.
+    /// Any bytes in any pieces, cut by any of these framings and put together again, are the same bytes.
     #[test]
-    fn bytes_survive_either_framing(
-        bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..5000),
+    fn bytes_survive_every_framing(
+        bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\0'), any::<u8>()], 0..5000),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        cut in prop::sample::select(vec![Cut::Chunks, Cut::Lines]),
+        cut in prop::sample::select(vec![Cut::Chunks, Cut::Lines, Cut::Null]),
     ) {
         let framing = Framing { cut, kind: Kind::Binary };
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
@@ -272,9 +295,14 @@ proptest! {
             (written(framing, fragments).await, ending)
         });
         let mut expected = bytes;
-        // An unterminated last line is a message like any other and gets its newline.
-        if cut == Cut::Lines && expected.last().is_some_and(|last| *last != b'\n') {
-            expected.push(b'\n');
+        // An unterminated last line is a message like any other and gets its end.
+        let end = match cut {
+            Cut::Chunks => None,
+            Cut::Lines => Some(b'\n'),
+            Cut::Null => Some(b'\0'),
+        };
+        if !expected.is_empty() && end.is_some_and(|end| expected.last() != Some(&end)) {
+            expected.extend(end);
         }
         prop_assert_eq!((again, ending), (expected, Ending::Eof));
     }

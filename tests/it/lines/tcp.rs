@@ -57,6 +57,18 @@ fn tcp_in_lines_is_binary_messages() {
 }
 
 #[test]
+fn messages_end_with_nul_both_ways() {
+    for words in [&["-t", "-0"][..], &["-t", "--framing", "null"]] {
+        let (_bridge, mut ws, mut tcp) = ws_and_tcp(words);
+        ws.text("one\ntwo").text("");
+        assert_eq!(tcp.read(9), b"one\ntwo\0\0");
+        tcp.send("eins\nzwei\0\0last").fin();
+        let expected = (texts(&["eins\nzwei", "", "last"]), normal());
+        assert_eq!(ws.messages(), expected, "{words:?}");
+    }
+}
+
+#[test]
 fn an_address_says_its_framing_too() {
     let (listener, port) = listener();
     let bridge = Bridge::start(&["ws-l:0", &format!("tcp:127.0.0.1:{port},text")]);
