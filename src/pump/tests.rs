@@ -27,6 +27,8 @@ struct Scripted {
     pipe: Pipe,
     shape: Shape,
     is_cut: bool,
+    /// Bytes that its system has yet to take, and when it has.
+    queued: Option<(usize, Instant)>,
 }
 
 impl Scripted {
@@ -36,6 +38,7 @@ impl Scripted {
             pipe,
             shape,
             is_cut,
+            queued: None,
         })
     }
 }
@@ -73,7 +76,8 @@ impl MessageStream for Scripted {
         self.pipe.poll_close(cx, why)
     }
     fn unsent(&self) -> usize {
-        0
+        let queued = self.queued.filter(|(_, until)| Instant::now() < *until);
+        queued.map_or(0, |(bytes, _)| bytes)
     }
     fn half_closes(&self) -> bool {
         self.shape != Shape::Socket
@@ -301,6 +305,25 @@ async fn a_peer_that_does_not_answer_our_close_has_the_close_timeout() {
         (played.took.as_secs(), played.outcome.exit_status()),
         (10, 28)
     );
+}
+
+/// That the peer's system takes our Close from ours is no sign of life of the peer.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_leaves_the_queue_gives_no_more_time_to_answer_it() {
+    for (queued, seconds) in [(8, 10), (100_000, 20)] {
+        let (left_near, left_far) = pipe();
+        let (right_near, mut right_far) = pipe();
+        let mut left = Scripted::new(left_near, Socket);
+        left.queued = Some((queued, Instant::now() + Duration::from_millis(1)));
+        let end = poll_fn(|cx| right_far.poll_close(cx, &Ending::Eof)).await;
+        assert_eq!(end, Ok(()));
+        let begun = Instant::now();
+        let right = Scripted::new(right_near, Bytes);
+        let outcome = pump(left, right, &Options::default(), std::future::pending()).await;
+        assert_eq!(outcome.left, Ending::Deadline(Deadline::Close));
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+        drop(left_far);
+    }
 }
 
 #[tokio::test(start_paused = true)]
