@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 4096;
 /// Descriptors that are kept for other things than sessions.
 const SPARE_DESCRIPTORS: u64 = 64;
 /// How often it is seen whether sessions have left memory behind, while there are some.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(200);
 /// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
 const FEW: usize = 64;
 /// The longest pause after an accept that failed.
