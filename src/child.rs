@@ -9,7 +9,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpid, ioctl_tiocsctty, kill_process_group, setsid};
+use rustix::process::{
+    Pid, Signal, getpid, ioctl_tiocsctty, kill_process_group, setsid, test_kill_process_group,
+};
 use tokio::process::{Child as Process, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -47,9 +49,7 @@ impl Child {
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
         tokio::spawn(async move {
-            let exit = keep(process, wishes, exited, patience).await;
-            tracing::debug!("a program ended: {exit}");
-            drop(keeps);
+            keep(process, wishes, exited, patience, keeps).await;
         });
         Ok(Child {
             keeper,
@@ -119,7 +119,8 @@ async fn keep(
     mut wishes: mpsc::UnboundedReceiver<Terminate>,
     exited: oneshot::Sender<Exit>,
     patience: Duration,
-) -> Exit {
+    keeps: impl Send,
+) {
     let group = process
         .id()
         .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -160,14 +161,16 @@ async fn keep(
     };
     // What can not be waited for has no status.
     let exit = status.map_or(Exit::Status(u8::MAX), Exit::of);
+    tracing::debug!("a program ended: {exit}");
     // Nobody may be left who asks.
     let _ = exited.send(exit);
-    if told >= Told::Term {
-        // Others of the group have had the same time as the first.
+    drop(keeps);
+    let is_left = group.is_some_and(|group| test_kill_process_group(group).is_ok());
+    if told >= Told::Term && is_left {
+        // Others of the group have the same time as the first.
         sleep_until(until).await;
         signal(Signal::KILL);
     }
-    exit
 }
 
 #[cfg(test)]
@@ -224,6 +227,16 @@ mod tests {
         // No grandchild holds the pipe any more.
         out.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"");
+    }
+
+    #[tokio::test]
+    async fn one_that_obeys_gives_its_place_back_at_once() {
+        let (reaped, is_reaped) = oneshot::channel::<()>();
+        let hour = Duration::from_secs(3600);
+        let child = Child::start(sh("exec sleep 600"), false, hour, reaped).unwrap();
+        child.terminate();
+        let is_reaped = tokio::time::timeout(Duration::from_secs(30), is_reaped).await;
+        assert!(is_reaped.expect("it keeps its place").is_err());
     }
 
     #[tokio::test]
