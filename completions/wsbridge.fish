@@ -21,7 +21,9 @@ complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable;
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
-complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines or null' -r
+complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
+complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
+complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
 complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
 complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
@@ -44,6 +46,10 @@ complete -c wsbridge -l accept-first -d 'Accept a caller before the target has b
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'
+complete -c wsbridge -l base64 -d 'Write binary messages as lines of base64; with -b, read such lines'
+complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; with -b, read such lines'
+complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
+complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'

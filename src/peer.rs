@@ -22,9 +22,13 @@ pub enum Peer {
 
 /// Makes messages of both sides: the one seam between bytes and messages.
 ///
-/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are.
+/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
+/// were asked for that differ.
 pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
-    let is_raw = matches!((&left, &right), (Peer::Bytes(..), Peer::Bytes(..)));
+    let is_raw = match (&left, &right) {
+        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.is_raw_with(*right),
+        _ => false,
+    };
     [left, right].map(|peer| -> Box<dyn MessageStream> {
         match peer {
             Peer::Bytes(stream, _) if is_raw => Box::new(Framed::new(stream, Framing::BYTES)),

@@ -28,6 +28,7 @@ use clap::{Args, Command};
 use crate::address::{Address, nearest};
 use crate::caller::Caller;
 use crate::ending::Cause;
+use crate::framing::{self, Framing};
 use crate::peer::Peer;
 
 /// A future in a box.
@@ -213,6 +214,24 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
         error
     })?;
     G::from_arg_matches(&matches).context("reading options")
+}
+
+/// Reads the framing of a scheme whose own is `own`.
+///
+/// # Errors
+/// Those of [`read_options`], and framings that do not go together.
+pub fn read_framing(
+    scheme: &Scheme,
+    address: &Address,
+    settings: &Settings,
+    own: Framing,
+) -> Result<Framing> {
+    let options: framing::Options = read_options(scheme, address, settings)?;
+    options.over(own).map_err(|what| {
+        let mut error = address.place_error(what);
+        error.is_usage = true;
+        error.into()
+    })
 }
 
 /// The options of a scheme that has none.

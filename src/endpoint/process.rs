@@ -23,7 +23,7 @@ use tokio::process::Command;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::child::Child;
@@ -153,7 +153,7 @@ fn build(
         file,
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
-        framing: read_options::<framing::Options>(scheme, address, settings)?.over(own),
+        framing: read_framing(scheme, address, settings, own)?,
         options,
     })))
 }

@@ -19,7 +19,8 @@ use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
+    read_options,
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
@@ -93,7 +94,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
         options: read_options(&DIAL, address, settings)?,
-        framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
     })))
 }
 
@@ -109,7 +110,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         host: place.host,
         port,
-        framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
     })))
 }
 
