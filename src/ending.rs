@@ -290,6 +290,11 @@ impl Ending {
         }
     }
 
+    /// Whether it is the end of a side that could take more, but not the message that it was sent.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self, Ending::TooLong { .. } | Ending::WrongKind { .. })
+    }
+
     /// What the WebSocket peer on the other side is sent when this side ended so.
     pub fn close_across(&self) -> Close {
         match self {

@@ -25,14 +25,14 @@ pub enum Peer {
 /// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
 /// were asked for that differ.
 pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
-    let is_raw = match (&left, &right) {
-        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.is_raw_with(*right),
-        _ => false,
+    let framings = match (&left, &right) {
+        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => Some(left.joined_to(*right)),
+        _ => None,
     };
-    [left, right].map(|peer| -> Box<dyn MessageStream> {
+    let [of_left, of_right] = framings.map_or([None; 2], |both| both.map(Some));
+    [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
         match peer {
-            Peer::Bytes(stream, _) if is_raw => Box::new(Framed::new(stream, Framing::BYTES)),
-            Peer::Bytes(stream, framing) => Box::new(Framed::new(stream, framing)),
+            Peer::Bytes(stream, own) => Box::new(Framed::new(stream, joined.unwrap_or(own))),
             Peer::Messages(stream) => stream,
         }
     })
@@ -102,7 +102,8 @@ pub trait MessageStream: Send + Unpin {
     /// Takes a fragment, after [`poll_ready`](MessageStream::poll_ready) was ready.
     ///
     /// # Errors
-    /// How our direction ended, where it did.
+    /// How our direction ended, where it did. A message that does not fit ([`Ending::is_unfit`]) ends both directions: what
+    /// was sent before is still delivered, and what is yielded next is the end.
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending>;
 
     /// Takes a batch, after [`poll_ready`](MessageStream::poll_ready) was ready: what matters at a high rate has a faster way

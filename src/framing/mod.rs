@@ -136,16 +136,27 @@ impl Framing {
         ..Framing::BYTES
     };
 
-    /// Whether bytes that this makes messages of, and that other makes bytes again, may as well pass as they are.
-    pub fn is_raw_with(self, other: Framing) -> bool {
-        let is_same = Framing {
-            is_asked: true,
-            ..self
-        } == Framing {
-            is_asked: true,
-            ..other
+    /// What this and the framing of another byte side become when both are joined: bytes as they are, unless framings were
+    /// asked for that differ. Then one becomes the other, and the kind of message in between is for them alone.
+    pub fn joined_to(self, other: Framing) -> [Framing; 2] {
+        let is_same = other
+            == Framing {
+                kind: other.kind,
+                is_asked: other.is_asked,
+                ..self
+            };
+        if is_same || !(self.is_asked || other.is_asked) {
+            return [Framing::BYTES; 2];
+        }
+        let both = [self, other];
+        if both.iter().any(|framing| framing.cut == Cut::Json) {
+            return both;
+        }
+        let kind = match both.iter().any(|framing| framing.cut == Cut::Lsp) {
+            true => Kind::Text,
+            false => Kind::Binary,
         };
-        is_same || !(self.is_asked || other.is_asked)
+        both.map(|framing| Framing { kind, ..framing })
     }
 
     fn splitter(self) -> Box<dyn Splitter> {
@@ -231,8 +242,8 @@ pub struct Framed {
     outbox: Outbox,
     read_state: ReadState,
     write_end: Option<Ending>,
-    /// How our direction ended by a message that can not be framed; what was framed before still goes out.
-    unframed: Option<Ending>,
+    /// Whether it was sent a message that can not be framed. What was framed before goes out, and nothing more is taken.
+    is_unframed: bool,
     unflushed: bool,
 }
 
@@ -256,7 +267,7 @@ impl Framed {
             outbox: Outbox::default(),
             read_state: ReadState::Open,
             write_end: None,
-            unframed: None,
+            is_unframed: false,
             unflushed: false,
         }
     }
@@ -288,21 +299,16 @@ impl Framed {
         }
     }
 
-    /// Notes that a message could not be framed. It is the end of both directions: what was read before comes first.
+    /// Notes whether a message could be framed. Where not, that is what the other direction ends with, after what was read
+    /// before.
     fn note_pushed(&mut self, pushed: Result<(), Ending>) -> Result<(), Ending> {
         if let Err(ending) = &pushed {
-            self.unframed = Some(ending.clone());
+            self.is_unframed = true;
             if matches!(self.read_state, ReadState::Open | ReadState::AtEnd) {
                 self.read_state = ReadState::Failed(ending.clone());
             }
         }
         pushed
-    }
-
-    /// How our direction ended, where it did.
-    fn write_end(&self) -> Result<(), Ending> {
-        let end = self.write_end.as_ref().or(self.unframed.as_ref());
-        end.map_or(Ok(()), |ending| Err(ending.clone()))
     }
 
     fn fail(&mut self, error: &std::io::Error) -> Ending {
@@ -337,20 +343,29 @@ impl MessageStream for Framed {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         if self.outbox.is_full() || self.write_end.is_some() {
-            ready!(self.poll_drain(cx))?;
+            return self.poll_drain(cx);
         }
-        Poll::Ready(self.write_end())
+        if self.is_unframed {
+            // Our end is there to be taken.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.write_end()?;
+        if let Some(ending) = &self.write_end {
+            return Err(ending.clone());
+        }
         self.unflushed = true;
         let pushed = self.joiner.push(fragment, &mut self.outbox);
         self.note_pushed(pushed)
     }
 
     fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.write_end()?;
+        if let Some(ending) = &self.write_end {
+            return Err(ending.clone());
+        }
         self.unflushed = true;
         let pushed = self.joiner.push_batch(batch, &mut self.outbox);
         self.note_pushed(pushed)
