@@ -34,6 +34,15 @@ complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself
 complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
 complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
 complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
+complete -c wsbridge -l baud -d 'Bits per second of a serial line' -r
+complete -c wsbridge -l data-bits -d 'Bits of a character on a serial line' -r
+complete -c wsbridge -l parity -d 'The parity bit of a character on a serial line' -r -f -a "none\t'There is none'
+even\t'It makes the ones even'
+odd\t'It makes the ones odd'"
+complete -c wsbridge -l stop-bits -d 'Stop bits of a character on a serial line' -r
+complete -c wsbridge -l flow-control -d 'How a serial line says that it can take no more' -r -f -a "none\t'There is none'
+xonxoff\t'By the bytes XON and XOFF, which then are no data'
+rtscts\t'By the lines RTS and CTS'"
 complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
 complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
 complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'

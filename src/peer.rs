@@ -70,6 +70,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     fn is_local(&self) -> bool {
         false
     }
+
+    /// Whether it never says that it is finished: a serial line.
+    fn has_no_end(&self) -> bool {
+        false
+    }
 }
 
 /// A stream of messages in both directions, with a close that says why.

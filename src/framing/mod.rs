@@ -407,6 +407,10 @@ impl MessageStream for Framed {
         self.io.is_local()
     }
 
+    fn has_no_end(&self) -> bool {
+        self.io.has_no_end()
+    }
+
     fn ignores_boundaries(&self) -> bool {
         self.framing.cut == Cut::Chunks
     }
