@@ -183,7 +183,13 @@ fn find(program: &OsString) -> Result<PathBuf> {
         true => Err(anyhow::Error::new(Cause::NotExecutable)
             .context(format!("{shown}: not an executable file"))),
         false => {
-            Err(anyhow::Error::new(Cause::NoProgram).context(format!("{shown}: no such program")))
+            // Most likely a whole command line.
+            let hint = match shown.split_once(' ') {
+                Some((first, rest)) => format!("; write '-- {first} {rest}', or sh-c: for a shell"),
+                None => String::new(),
+            };
+            let what = format!("{shown}: no such program{hint}");
+            Err(anyhow::Error::new(Cause::NoProgram).context(what))
         }
     }
 }
