@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, serial,
-    stdio, tcp, udp, unix, ws,
+    Endpoint, Scheme, Settings, device, echo, fd, file, hub, literal, null, packet, process,
+    serial, stdio, tcp, udp, unix, ws,
 };
 
 /// Every kind of endpoint, a line each.
@@ -25,6 +25,7 @@ pub const SCHEMES: &[&Scheme] = &[
     &process::EXEC,
     &process::SHELL,
     &echo::SCHEME,
+    &hub::SCHEME,
     &null::SCHEME,
     &literal::SCHEME,
     &literal::BASE64,
@@ -47,8 +48,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "ws-u",
         "a server over another transport is not built in yet; over TCP it is ws-l:PORT",
     ),
-    ("hub", "rooms that many callers share are not built in yet"),
-    ("chat", "rooms that many callers share are not built in yet"),
     (
         "broadcast",
         "rooms that many callers share are not built in yet",

@@ -9,6 +9,7 @@ mod endings;
 mod files;
 mod generated;
 mod http;
+mod hub;
 mod layers;
 mod limits;
 mod lines;
