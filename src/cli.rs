@@ -14,6 +14,7 @@ use crate::docs;
 use crate::endpoint::{Endpoint, Scheme, Settings};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
+use crate::variables::Variables;
 
 /// Join any two endpoints by one WebSocket bridge
 #[derive(Parser, Debug)]
@@ -54,6 +55,9 @@ pub struct Args {
         help_heading = "Messages of the program"
     )]
     pub log_format: LogFormat,
+    /// The environment variables that options fall back to.
+    #[arg(skip)]
+    pub variables: Variables,
     #[command(flatten)]
     session: session::Options,
     #[command(flatten)]
@@ -182,9 +186,28 @@ impl Args {
             let arguments = commands[side].iter().flat_map(Command::get_arguments);
             arguments.into_iter().any(|arg| arg.get_long() == Some(key))
         };
-        let mut settings = [Settings::default(), Settings::default()];
+        // Where a flag means one thing to a server and another to a client, it is that of the one that the help tells of.
+        let all = command();
+        let heading = |command: &Command, key: &str| {
+            let mut arguments = command.get_arguments();
+            let found = arguments.find(|arg| arg.get_long() == Some(key));
+            found.and_then(|arg| arg.get_help_heading().map(str::to_owned))
+        };
+        let is_only_for = |side: usize, key: &str| {
+            takes(side, key) && takes(1 - side, key) && {
+                let [own, other] = [side, 1 - side]
+                    .map(|side| commands[side].as_ref().and_then(|it| heading(it, key)));
+                own != other && own == heading(&all, key)
+            }
+        };
+        let own = Settings {
+            variables: self.variables.clone(),
+            ..Settings::default()
+        };
+        let mut settings = [own.clone(), own];
         for (key, values) in given_flags(matches) {
-            for side in [0, 1].into_iter().filter(|&side| takes(side, &key)) {
+            let is_for = |side: &usize| takes(*side, &key) && !is_only_for(1 - side, &key);
+            for side in [0, 1].into_iter().filter(is_for) {
                 settings[side]
                     .pairs
                     .extend(values.iter().map(|value| (key.clone(), value.clone())));
@@ -206,13 +229,16 @@ impl Args {
         }
         for option in &self.option {
             let (side, key, value) = side_option(option).ok_or_else(|| {
+                let typed = option.split('=').next().unwrap_or_default();
                 let what = format!(
-                    "'{option}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
+                    "'{typed}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
                 command().error(ErrorKind::ValueValidation, what)
             })?;
             if sides[side].is_some() && !takes(side, &key) {
-                let what = format!("'{option}': that side has no option '{key}'\n");
+                // Without the value, which may be a secret.
+                let side = ["left", "right"][side];
+                let what = format!("'{side}.{key}': that side has no option '{key}'\n");
                 return Err(command().error(ErrorKind::UnknownArgument, what));
             }
             settings[side].pairs.push((key, value));

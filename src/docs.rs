@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
+use crate::variables::VARIABLES;
 
 /// What is shown behind the options of the help: endpoints and examples.
 pub fn after_help() -> String {
@@ -115,6 +116,11 @@ pub fn man_sections() -> String {
     for paragraph in ENDINGS {
         let _ = writeln!(text, ".PP\n{}", roff(paragraph));
     }
+    text += ".SH ENVIRONMENT\n";
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(text, ".TP\n\\fB{}\\fR\n{}.", roff(name), roff(meaning));
+    }
+    text += ".PP\nOf two spellings the one in lower case wins.\n";
     text += ".SH EXIT STATUS\n";
     for (status, meaning) in EXIT_STATUSES {
         let _ = writeln!(text, ".TP\n\\fB{status}\\fR\n{}", roff(meaning));

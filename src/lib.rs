@@ -26,7 +26,8 @@
 //!       > http, ws                         protocols, over any ByteStream; they never dial
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address utf8 sendqueue workers heap     depend on nothing of ours
+//!             > message ending caller address variables secret utf8 sendqueue workers heap
+//!                                          depend on nothing of ours but each other
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
@@ -91,8 +92,10 @@ pub mod message;
 pub mod peer;
 pub mod pump;
 pub mod scheme;
+pub mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod utf8;
+pub mod variables;
 pub mod workers;
 pub mod ws;

@@ -10,6 +10,8 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+pub mod proxy;
+pub mod route;
 pub mod stdio;
 pub mod tcp;
 pub mod udp;
@@ -29,6 +31,7 @@ use crate::address::{Address, nearest};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::peer::Peer;
+use crate::variables::Variables;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -156,6 +159,8 @@ pub struct Settings {
     pub pairs: Vec<(String, Option<String>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
+    /// The environment variables that options fall back to.
+    pub variables: Variables,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::proxy::Traffic;
+use super::route::{self, Route};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
@@ -29,7 +31,7 @@ use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
 
-pub use dial::{DialOptions, connect, resolve};
+pub use dial::{DialOptions, race, resolve};
 
 /// `tcp:`
 pub const DIAL: Scheme = Scheme {
@@ -46,7 +48,11 @@ pub const DIAL: Scheme = Scheme {
     summary: "Connect to a TCP server; without HOST to localhost",
     example: "wsbridge ws-l:8080 tcp:localhost:6379",
     is_raw: false,
-    options: &[DialOptions::augment_args, framing::Options::augment_args],
+    options: &[
+        DialOptions::augment_args,
+        route::Options::augment_args,
+        framing::Options::augment_args,
+    ],
     build: build_dial,
 };
 
@@ -82,7 +88,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
-        options: read_options(&DIAL, address, settings)?,
+        route: Route::read(&DIAL, address, settings)?,
         framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
     })))
 }
@@ -107,17 +113,16 @@ struct TcpDial {
     name: String,
     host: String,
     port: u16,
-    options: DialOptions,
+    route: Route,
     framing: Framing,
 }
 
 impl Dial for TcpDial {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let stream = connect(&self.host, self.port, &self.options)
-                .await
-                .with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(Box::new(Connection::new(stream)), self.framing))
+            let opened = self.route.open(Traffic::Other, &self.host, self.port).await;
+            let stream = opened.with_context(|| format!("connecting to {}", self.name))?;
+            Ok(Peer::Bytes(stream, self.framing))
         })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::address::parse_duration;
@@ -30,25 +30,18 @@ pub struct DialOptions {
 /// The next address is tried when one has not answered for this time (RFC 8305 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Looks a name up and opens a connection to the first of its addresses that answers (RFC 8305).
+/// Opens a connection to the first of some addresses that answers (RFC 8305), from an address of our own where one is given.
+/// It has no deadline.
 ///
 /// # Errors
-/// The system's reason with all addresses that were tried; a [`Cause`] is attached.
-pub async fn connect(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream> {
-    match timeout(options.connect_timeout, race(host, port)).await {
-        Ok(result) => result,
-        Err(_) => Err(anyhow::Error::new(Cause::Timeout)
-            .context(format!("no answer within {:?}", options.connect_timeout))),
-    }
-}
-
-async fn race(host: &str, port: u16) -> Result<TcpStream> {
-    let mut waiting = interleave(resolve(host, port).await?);
+/// The system's reason with all addresses that were tried, with [`Cause::Refused`].
+pub async fn race(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStream> {
+    let mut waiting = interleave(addrs);
     let mut running = Vec::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
     loop {
         if let Some(addr) = waiting.pop_front() {
-            running.push((addr, Box::pin(TcpStream::connect(addr))));
+            running.push((addr, Box::pin(attempt(addr, from))));
         }
         let next = if waiting.is_empty() {
             first(&mut running).await
@@ -69,6 +62,18 @@ async fn race(host: &str, port: u16) -> Result<TcpStream> {
             None => {}
         }
     }
+}
+
+async fn attempt(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else {
+        return TcpStream::connect(addr).await;
+    };
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(addr).await
 }
 
 /// Waits for the first of some attempts, in this task: tasks of their own would cost more than connecting does. Cancel-safe.
@@ -174,10 +179,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let options = DialOptions {
-            connect_timeout: Duration::from_secs(5),
-        };
-        let error = connect("127.0.0.1", port, &options).await.unwrap_err();
+        let addrs = resolve("127.0.0.1", port).await.unwrap();
+        let error = race(addrs, None).await.unwrap_err();
         assert_eq!(error.to_string(), "connection refused (127.0.0.1)");
         assert_eq!(Cause::of(&error), Some(Cause::Refused));
     }
