@@ -33,7 +33,9 @@ complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
 complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
 complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
 complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
-complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines or null' -r
+complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
+complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
+complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
 complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
 complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
@@ -44,6 +46,15 @@ complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself
 complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
 complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
 complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
+complete -c wsbridge -l baud -d 'Bits per second of a serial line' -r
+complete -c wsbridge -l data-bits -d 'Bits of a character on a serial line' -r
+complete -c wsbridge -l parity -d 'The parity bit of a character on a serial line' -r -f -a "none\t'There is none'
+even\t'It makes the ones even'
+odd\t'It makes the ones odd'"
+complete -c wsbridge -l stop-bits -d 'Stop bits of a character on a serial line' -r
+complete -c wsbridge -l flow-control -d 'How a serial line says that it can take no more' -r -f -a "none\t'There is none'
+xonxoff\t'By the bytes XON and XOFF, which then are no data'
+rtscts\t'By the lines RTS and CTS'"
 complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
 complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
 complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'
@@ -53,13 +64,17 @@ complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left 
 complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
-complete -c wsbridge -l follow -d 'Go where the server says (301, 302, 303, 307, 308), at most 10 times'
+complete -c wsbridge -l follow -d 'Go where redirects lead, at most 10 times; of a file, read on as it grows'
 complete -c wsbridge -s i -l include -d 'Show the head of the answer on stderr'
 complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c wsbridge -s 6 -l ipv6 -d 'Use IPv6 only'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'
+complete -c wsbridge -l base64 -d 'Write binary messages as lines of base64; with -b, read such lines'
+complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; with -b, read such lines'
+complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
+complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'

@@ -478,6 +478,25 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a number of bytes: `4096`, or with K, M or G for 1024, 1024² or 1024³ of them; from 1 to 2³¹.
+///
+/// # Errors
+/// What would have been understood.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let (number, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let size = number
+        .parse()
+        .ok()
+        .and_then(|size: usize| size.checked_mul(factor));
+    size.filter(|size| (1..=1 << 31).contains(size))
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G: 64K, 16M".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -632,6 +651,17 @@ mod tests {
         assert_eq!(nearest("WSL", known), Some("ws"));
         assert_eq!(nearest("ehco", known), Some("echo"));
         assert_eq!(nearest("localhost", known), None);
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("1"), Ok(1));
+        assert_eq!(parse_size("64k"), Ok(65536));
+        assert_eq!(parse_size("16M"), Ok(16 << 20));
+        assert_eq!(parse_size("2G"), Ok(2 << 30));
+        for wrong in ["", "0", "K", "-1", "1.5M", "3G", "1T", "16MiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

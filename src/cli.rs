@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parse
 use crate::address::{Address, AddressError};
 use crate::bridge::{self, Plan};
 use crate::docs;
-use crate::endpoint::{Endpoint, Scheme, Settings};
+use crate::endpoint::{Endpoint, Scheme, Settings, ws};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
 use crate::variables::Variables;
@@ -186,19 +186,17 @@ impl Args {
             let arguments = commands[side].iter().flat_map(Command::get_arguments);
             arguments.into_iter().any(|arg| arg.get_long() == Some(key))
         };
-        // Where a flag means one thing to a server and another to a client, it is that of the one that the help tells of.
-        let all = command();
-        let heading = |command: &Command, key: &str| {
-            let mut arguments = command.get_arguments();
+        let heading = |side: usize, key: &str| {
+            let mut arguments = commands[side].iter().flat_map(Command::get_arguments);
             let found = arguments.find(|arg| arg.get_long() == Some(key));
-            found.and_then(|arg| arg.get_help_heading().map(str::to_owned))
+            found.map(|arg| arg.get_help_heading().map(str::to_owned))
         };
-        let is_only_for = |side: usize, key: &str| {
-            takes(side, key) && takes(1 - side, key) && {
-                let [own, other] = [side, 1 - side]
-                    .map(|side| commands[side].as_ref().and_then(|it| heading(it, key)));
-                own != other && own == heading(&all, key)
-            }
+        // A flag that means one thing to a server and another to a client is the server's.
+        let is_server = |side: usize, key: &str| {
+            heading(side, key) == Some(Some(ws::SERVER_HEADING.to_owned()))
+        };
+        let is_for = |side: usize, key: &str| {
+            takes(side, key) && (is_server(side, key) || !is_server(1 - side, key))
         };
         let own = Settings {
             variables: self.variables.clone(),
@@ -206,8 +204,19 @@ impl Args {
         };
         let mut settings = [own.clone(), own];
         for (key, values) in given_flags(matches) {
-            let is_for = |side: &usize| takes(*side, &key) && !is_only_for(1 - side, &key);
-            for side in [0, 1].into_iter().filter(is_for) {
+            let meant: Vec<_> = [0, 1]
+                .into_iter()
+                .filter(|side| is_for(*side, &key))
+                .collect();
+            if meant.len() == 2 && heading(0, &key) != heading(1, &key) {
+                let what = format!(
+                    "--{key} means one thing to {} and another to {}; -o left.{key} or -o right.{key} is one of them\n",
+                    sides[0].map_or("left", |side| side.names[0]),
+                    sides[1].map_or("right", |side| side.names[0]),
+                );
+                return Err(command().error(ErrorKind::ArgumentConflict, what));
+            }
+            for side in meant {
                 settings[side]
                     .pairs
                     .extend(values.iter().map(|value| (key.clone(), value.clone())));
@@ -370,6 +379,11 @@ mod tests {
             &["--path", "/a", "tcp:1"],
             2,
             "--path means nothing to - and tcp:",
+        );
+        fails(
+            &["--follow", "file:/a", "ws://h"],
+            2,
+            "--follow means one thing to file and another to ws",
         );
         fails(
             &["-o", "left.pth=/a", "ws-l:1", "echo:"],

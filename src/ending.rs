@@ -24,6 +24,18 @@ pub enum Ending {
         /// How many bytes of the stream came before the first that is wrong.
         offset: u64,
     },
+    /// Bytes do not follow the framing that they were to be cut by.
+    Malformed {
+        /// What is wrong, in words that name what was expected.
+        what: &'static str,
+        /// How many bytes of the stream came before the place that is wrong.
+        offset: u64,
+    },
+    /// It was sent a message of a kind that it has no form for.
+    WrongKind {
+        /// What it takes.
+        takes: &'static str,
+    },
     /// It was sent a message that is longer than it can take whole: a datagram, a message that is collected.
     TooLong {
         /// The bytes that it takes at most.
@@ -69,6 +81,8 @@ pub enum Loss {
     Silent,
     /// Nobody takes datagrams there.
     Refused,
+    /// The stream ended within a message whose length was known.
+    Short,
 }
 
 /// A breach of the protocol by the peer, with the close code that says so and a short stable reason.
@@ -278,12 +292,19 @@ impl Ending {
             Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
+            | Ending::Malformed { .. }
+            | Ending::WrongKind { .. }
             | Ending::TooLong { .. }
             | Ending::ReadFailed(_)
             | Ending::WriteFailed(_)
             | Ending::Unreachable(_)
             | Ending::Deadline(_) => true,
         }
+    }
+
+    /// Whether it is the end of a side that could take more, but not the message that it was sent.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self, Ending::TooLong { .. } | Ending::WrongKind { .. })
     }
 
     /// What the WebSocket peer on the other side is sent when this side ended so.
@@ -297,9 +318,12 @@ impl Ending {
             Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
             Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
             Ending::Lost(Loss::Refused) => Close::new(1011, "refused"),
+            Ending::Lost(Loss::Short) => Close::new(1011, "short"),
             Ending::Broken(_) => Close::new(1011, "protocol"),
             Ending::NotText { .. } => Close::new(1011, "not-utf8"),
+            Ending::Malformed { .. } => Close::new(1007, "malformed"),
             // The one across is the one that sent it.
+            Ending::WrongKind { .. } => Close::new(1003, "kind"),
             Ending::TooLong { limit } => Close::new(1009, format!("over {limit} bytes")),
             Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
@@ -337,7 +361,7 @@ impl Ending {
             },
             Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) | Ending::TooLong { .. } => 63,
-            Ending::Broken(_) => 112,
+            Ending::Broken(_) | Ending::Malformed { .. } | Ending::WrongKind { .. } => 112,
             Ending::Exited(Exit::Status(0)) => 0,
             Ending::Exited(_) | Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
             Ending::WriteFailed(_) => 23,
@@ -477,6 +501,9 @@ impl fmt::Display for Ending {
             Ending::NotText { offset } => {
                 write!(f, "not UTF-8 at byte {offset}; -b sends bytes as they are")
             }
+            Ending::Lost(Loss::Short) => f.write_str("ended within a message, data is incomplete"),
+            Ending::Malformed { what, offset } => write!(f, "{what}, at byte {offset}"),
+            Ending::WrongKind { takes } => write!(f, "message of the wrong kind; it takes {takes}"),
             Ending::TooLong { limit } => {
                 write!(f, "message over the limit of {limit} bytes")
             }
@@ -540,6 +567,18 @@ mod tests {
             (broken(1009), true, 1011, 1009, 63),
             (Ending::Lost(Loss::Refused), true, 1011, 1011, 56),
             (Ending::NotText { offset: 3 }, true, 1011, 1011, 1),
+            (Ending::Lost(Loss::Short), true, 1011, 1011, 56),
+            (
+                Ending::Malformed {
+                    what: "x",
+                    offset: 3,
+                },
+                true,
+                1007,
+                1007,
+                112,
+            ),
+            (Ending::WrongKind { takes: "x" }, true, 1003, 1003, 112),
             (Ending::TooLong { limit: 3 }, true, 1009, 1009, 63),
             (Ending::ReaderGone, false, 1000, 1000, 0),
             (Ending::ReadFailed("x".into()), true, 1011, 1011, 1),

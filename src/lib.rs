@@ -36,7 +36,8 @@
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
-//! comma option and `-o side.key` follow.
+//! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of
+//! [`framing::Cut`] and a name in [`framing::CUTS`].
 //!
 //! # Invariants
 //!

@@ -26,13 +26,17 @@ pub enum Peer {
 
 /// Makes messages of both sides: the one seam between bytes and messages.
 ///
-/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are.
+/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
+/// were asked for that differ.
 pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
-    let is_raw = matches!((&left, &right), (Peer::Bytes(..), Peer::Bytes(..)));
-    [left, right].map(|peer| -> Box<dyn MessageStream> {
+    let framings = match (&left, &right) {
+        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => Some(left.joined_to(*right)),
+        _ => None,
+    };
+    let [of_left, of_right] = framings.map_or([None; 2], |both| both.map(Some));
+    [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
         match peer {
-            Peer::Bytes(stream, _) if is_raw => Box::new(Framed::new(stream, Framing::BYTES)),
-            Peer::Bytes(stream, framing) => Box::new(Framed::new(stream, framing)),
+            Peer::Bytes(stream, own) => Box::new(Framed::new(stream, joined.unwrap_or(own))),
             Peer::Messages(stream) => stream,
         }
     })
@@ -70,6 +74,11 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     fn is_local(&self) -> bool {
         false
     }
+
+    /// Whether it never says that it is finished: a serial line.
+    fn has_no_end(&self) -> bool {
+        false
+    }
 }
 
 /// A stream of messages in both directions, with a close that says why.
@@ -102,7 +111,8 @@ pub trait MessageStream: Send + Unpin {
     /// Takes a fragment, after [`poll_ready`](MessageStream::poll_ready) was ready.
     ///
     /// # Errors
-    /// How our direction ended, where it did.
+    /// How our direction ended, where it did. A message that does not fit ([`Ending::is_unfit`]) ends both directions: what
+    /// was sent before is still delivered, and what is yielded next is the end.
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending>;
 
     /// Takes a batch, after [`poll_ready`](MessageStream::poll_ready) was ready: what matters at a high rate has a faster way

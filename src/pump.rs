@@ -344,8 +344,15 @@ impl<'a> End<'a> {
     }
 
     fn note_sent(&mut self, sent: Result<(), Ending>) {
-        if let Err(ending) = sent {
-            self.refuse(ending);
+        match sent {
+            Ok(()) => {}
+            // Its stream says so itself, behind what it has yet to say; if there is nothing, that was not its end after all.
+            Err(unfit) if unfit.is_unfit() => {
+                if self.is_over && !self.said.as_ref().is_some_and(Ending::is_abort) {
+                    self.said = Some(unfit);
+                }
+            }
+            Err(ending) => self.refuse(ending),
         }
     }
 

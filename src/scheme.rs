@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, stdio, tcp,
-    udp, unix, ws,
+    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, serial,
+    stdio, tcp, udp, unix, ws,
 };
 
 /// Every kind of endpoint, a line each.
@@ -30,6 +30,7 @@ pub const SCHEMES: &[&Scheme] = &[
     &literal::BASE64,
     &file::SCHEME,
     &fd::SCHEME,
+    &serial::SCHEME,
     &device::RANDOM,
     &device::ZERO,
     &device::CLOGGED,

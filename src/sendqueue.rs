@@ -1,4 +1,5 @@
-//! How much of what was written to a socket its peer has not acknowledged: the one place with `unsafe`.
+//! How much of what was written to a socket its peer has not acknowledged, or a serial line has not sent: a place with
+//! `unsafe`.
 //!
 //! A reset throws away what the kernel has not sent yet, so it must wait until this is nothing. No crate offers the
 //! call in a safe form.
@@ -9,11 +10,11 @@ use std::os::fd::AsFd;
 
 use rustix::ioctl::{Getter, ioctl};
 
-/// `SIOCOUTQ` (Linux: tcp(7), unix(7)).
+/// `SIOCOUTQ` (Linux: tcp(7), unix(7)), which is `TIOCOUTQ` of a terminal (`ioctl_tty(2)`).
 #[cfg(target_os = "linux")]
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
-/// Bytes in the send queue that the peer has not acknowledged (TCP) or not read (Unix).
+/// Bytes in the send queue that the peer has not acknowledged (TCP) or not read (Unix), or that a line has not sent.
 ///
 /// # Errors
 /// Those of `ioctl`; `Unsupported` where the system can not tell.

@@ -11,7 +11,7 @@ use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::FILE_READ;
-use super::{BoxFuture, Dial, Endpoint, NoOptions, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, NoOptions, Scheme, Settings, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
@@ -63,10 +63,9 @@ fn build_endless(
     settings: &Settings,
 ) -> Result<Endpoint> {
     address.expect_no_place()?;
-    let options = read_options::<framing::Options>(scheme, address, settings)?;
     Ok(Endpoint::Dial(Arc::new(DeviceDial {
         says,
-        framing: options.over(Framing::BYTES),
+        framing: read_framing(scheme, address, settings, Framing::BYTES)?,
     })))
 }
 

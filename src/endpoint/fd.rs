@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
 use super::file::{Reader, Stream};
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
@@ -37,10 +37,9 @@ pub const SCHEME: Scheme = Scheme {
                 return Err(address.place_error(what).into());
             }
         };
-        let options = read_options::<framing::Options>(&SCHEME, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(FdDial {
             number,
-            framing: options.over(Framing::LINES),
+            framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
             state: Arc::default(),
         })))
     },

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::descriptor::{FILE_READ, Input, Output, retry};
 use super::tcp::DialOptions;
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
@@ -96,7 +96,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         path: PathBuf::from(&address.place),
         purpose,
         options: read_options(&SCHEME, address, settings)?,
-        framing: read_options::<framing::Options>(&SCHEME, address, settings)?.over(Framing::LINES),
+        framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
     })))
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme};
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
@@ -27,11 +27,11 @@ pub const SCHEME: Scheme = Scheme {
         let own = Framing {
             cut: Cut::Chunks,
             kind: Kind::Text,
+            ..Framing::BYTES
         };
-        let options = super::read_options::<framing::Options>(&SCHEME, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(Literal {
             bytes: address.place.clone().into_bytes(),
-            framing: options.over(own),
+            framing: read_framing(&SCHEME, address, settings, own)?,
         })))
     },
 };
@@ -51,10 +51,9 @@ pub const BASE64: Scheme = Scheme {
             let end = address.text.len().min(at + 1);
             address.error(at..end, "this is no base64 (RFC 4648 4)")
         })?;
-        let options = super::read_options::<framing::Options>(&BASE64, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(Literal {
             bytes,
-            framing: options.over(Framing::BYTES),
+            framing: read_framing(&BASE64, address, settings, Framing::BYTES)?,
         })))
     },
 };

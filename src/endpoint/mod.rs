@@ -12,6 +12,7 @@ pub mod packet;
 pub mod process;
 pub mod proxy;
 pub mod route;
+pub mod serial;
 pub mod stdio;
 pub mod tcp;
 pub mod udp;
@@ -30,6 +31,7 @@ use clap::{Args, Command};
 use crate::address::{Address, nearest};
 use crate::caller::Caller;
 use crate::ending::Cause;
+use crate::framing::{self, Framing};
 use crate::peer::Peer;
 use crate::variables::Variables;
 
@@ -218,6 +220,24 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
         error
     })?;
     G::from_arg_matches(&matches).context("reading options")
+}
+
+/// Reads the framing of a scheme whose own is `own`.
+///
+/// # Errors
+/// Those of [`read_options`], and framings that do not go together.
+pub fn read_framing(
+    scheme: &Scheme,
+    address: &Address,
+    settings: &Settings,
+    own: Framing,
+) -> Result<Framing> {
+    let options: framing::Options = read_options(scheme, address, settings)?;
+    options.over(own).map_err(|what| {
+        let mut error = address.place_error(what);
+        error.is_usage = true;
+        error.into()
+    })
 }
 
 /// The options of a scheme that has none.

@@ -23,7 +23,7 @@ use tokio::process::Command;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::child::Child;
@@ -153,7 +153,7 @@ fn build(
         file,
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
-        framing: read_options::<framing::Options>(scheme, address, settings)?.over(own),
+        framing: read_framing(scheme, address, settings, own)?,
         options,
     })))
 }
@@ -183,7 +183,13 @@ fn find(program: &OsString) -> Result<PathBuf> {
         true => Err(anyhow::Error::new(Cause::NotExecutable)
             .context(format!("{shown}: not an executable file"))),
         false => {
-            Err(anyhow::Error::new(Cause::NoProgram).context(format!("{shown}: no such program")))
+            // Most likely a whole command line.
+            let hint = match shown.split_once(' ') {
+                Some((first, rest)) => format!("; write '-- {first} {rest}', or sh-c: for a shell"),
+                None => String::new(),
+            };
+            let what = format!("{shown}: no such program{hint}");
+            Err(anyhow::Error::new(Cause::NoProgram).context(what))
         }
     }
 }

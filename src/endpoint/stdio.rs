@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
@@ -27,9 +27,8 @@ pub const SCHEME: Scheme = Scheme {
     options: &[framing::Options::augment_args],
     build: |address, settings| {
         address.expect_no_place()?;
-        let options = read_options::<framing::Options>(&SCHEME, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(Stdio {
-            framing: options.over(Framing::LINES),
+            framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
             state: Arc::default(),
         })))
     },

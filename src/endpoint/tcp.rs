@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::proxy::Traffic;
 use super::route::{self, Route};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
 };
 use crate::address::Address;
 use crate::caller::Caller;
@@ -89,7 +89,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
         route: Route::read(&DIAL, address, settings)?,
-        framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
     })))
 }
 
@@ -105,7 +105,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         host: place.host,
         port,
-        framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
     })))
 }
 

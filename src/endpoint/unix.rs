@@ -20,7 +20,8 @@ use tokio::time::{sleep, timeout};
 
 use super::tcp::DialOptions;
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
+    read_options,
 };
 use crate::address::{Address, AddressError};
 use crate::caller::Caller;
@@ -118,7 +119,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&DIAL, address, settings)?,
-        framing: read_options::<framing::Options>(&DIAL, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
     })))
 }
 
@@ -127,7 +128,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&LISTEN, address, settings)?,
-        framing: read_options::<framing::Options>(&LISTEN, address, settings)?.over(Framing::BYTES),
+        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
     })))
 }
 

@@ -59,6 +59,8 @@ pub const DIAL: Scheme = Scheme {
     build: build_dial,
 };
 
+/// What the options of a server stand under in the help.
+pub const SERVER_HEADING: &str = "WebSocket server";
 /// Redirects that are followed at most.
 const MAX_REDIRECTS: usize = 10;
 
@@ -84,7 +86,7 @@ pub struct HandshakeOptions {
 /// Options of a WebSocket server.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "WebSocket server")]
+#[command(next_help_heading = SERVER_HEADING)]
 pub struct ListenOptions {
     /// Upgrade this path only; others get 404
     #[arg(long, value_name = "PATH", value_parser = parse_path)]

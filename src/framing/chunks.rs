@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 
-use super::Splitter;
+use super::{Joiner, Splitter};
+use crate::buffer::Outbox;
 use crate::ending::Ending;
-use crate::message::{Fragment, Kind};
+use crate::message::{Batch, Fragment, Head, Kind};
 use crate::peer::Event;
 use crate::utf8::Utf8;
 
@@ -54,16 +55,29 @@ impl Splitter for Chunks {
         self.take(bytes, len).map(Event::Fragment)
     }
 
-    fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {
-        let len = match self.kind {
-            Kind::Binary => bytes.len(),
-            Kind::Text => self.text_len(bytes)?,
-        };
-        if len == 0 && !bytes.is_empty() {
-            return Err(Ending::NotText {
-                offset: self.offset,
-            });
+    fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event> {
+        let event = self.next(bytes, true);
+        if event.is_some() || bytes.is_empty() {
+            return event;
         }
-        Ok(self.take(bytes, len))
+        // A character that was begun and never finished.
+        Some(Event::End(Ending::NotText {
+            offset: self.offset,
+        }))
+    }
+}
+
+/// Writes the payloads one behind the other.
+pub(super) struct Plain;
+
+impl Joiner for Plain {
+    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
+        out.push(fragment.payload);
+        Ok(())
+    }
+
+    fn push_batch(&mut self, batch: Batch, out: &mut Outbox) -> Result<(), Ending> {
+        out.put(Batch::ROOM, |room| batch.write(room, |_| Head::NONE, b""));
+        Ok(())
     }
 }

@@ -1,48 +1,79 @@
-//! One message a line, of any length; the byte that ends it, a newline or NUL, is not part of it.
+//! One message a line, of any length; what ends it, a newline, a NUL or another separator, is not part of it.
 
-use bytes::{Buf, BytesMut};
-use memchr::{memchr, memchr_iter};
+use bytes::BytesMut;
+use memchr::{memchr, memchr_iter, memmem};
 
-use super::Splitter;
+use super::encoded::Encoder;
+use super::piece::Pieces;
+use super::{Framing, Joiner, Separator, Splitter, time};
+use crate::buffer::Outbox;
 use crate::ending::Ending;
-use crate::message::{Batch, Fragment, Kind, SHORT};
+use crate::message::{Batch, Fragment, Head, Kind, SHORT};
 use crate::peer::Event;
-use crate::utf8::Utf8;
 
-/// Cuts after each newline or NUL. A line that is longer than the buffer goes out in fragments; nothing is collected.
-pub(super) struct Lines {
-    kind: Kind,
-    /// The byte that ends a line: one below 128, so that no character of UTF-8 has it in it.
-    end: u8,
-    utf8: Utf8,
-    /// Bytes taken so far, those that end lines too.
-    offset: u64,
+/// Where lines end in what was read.
+pub(super) struct Search {
+    end: Separator,
     /// Bytes at the front that are known to hold no end of a line.
     searched: usize,
-    /// Whether fragments of the current line are out already.
-    within: bool,
+}
+
+impl Search {
+    pub(super) fn new(end: Separator) -> Search {
+        Search { end, searched: 0 }
+    }
+
+    /// The length of the first line and of what ends it.
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let found = match self.end.as_ref() {
+            [end] => memchr(*end, &bytes[self.searched..]),
+            end => memmem::find(&bytes[self.searched..], end),
+        };
+        let len = self.end.as_ref().len();
+        let Some(at) = found else {
+            // The beginning of a separator may be there already.
+            self.searched = self.searched.max((bytes.len() + 1).saturating_sub(len));
+            return None;
+        };
+        Some((std::mem::take(&mut self.searched) + at, len))
+    }
+
+    /// How many bytes at the front belong to the line for certain, after a search that found no end.
+    pub(super) fn certain(&self) -> usize {
+        self.searched
+    }
+
+    /// Begins anew, after bytes were taken from the front.
+    pub(super) fn restart(&mut self) {
+        self.searched = 0;
+    }
+}
+
+/// Cuts after each separator. A line that is longer than the buffer goes out in fragments; nothing is collected.
+pub(super) struct Lines {
+    search: Search,
+    pieces: Pieces,
 }
 
 impl Lines {
-    pub(super) fn new(kind: Kind, end: u8) -> Lines {
+    pub(super) fn new(kind: Kind, end: Separator) -> Lines {
         Lines {
-            kind,
-            end,
-            utf8: Utf8::default(),
-            offset: 0,
-            searched: 0,
-            within: false,
+            search: Search::new(end),
+            pieces: Pieces::new(kind),
         }
     }
 
-    /// Takes all short lines that stand at the front, if there are at least two.
+    /// Takes all short lines that stand at the front, if there are at least two and a single byte of ASCII ends them.
     fn take_batch(&mut self, bytes: &mut BytesMut) -> Option<Batch> {
-        if self.within || self.searched > 0 {
+        let &[end @ ..128] = self.search.end.as_ref() else {
+            return None;
+        };
+        if self.pieces.within || self.search.searched > 0 {
             return None;
         }
         let window = &bytes[..bytes.len().min(Batch::LENGTH)];
         let (mut begin, mut spans) = (0, Vec::new());
-        for end in memchr_iter(self.end, window).take(Batch::MOST) {
+        for end in memchr_iter(end, window).take(Batch::MOST) {
             if end - begin > SHORT {
                 break;
             }
@@ -52,7 +83,7 @@ impl Lines {
             begin = end + 1;
         }
         // No character has the end of a line in it: the lines are text where all of them together are.
-        if self.kind == Kind::Text
+        if self.pieces.kind == Kind::Text
             && let Err(error) = str::from_utf8(&window[..begin])
         {
             let wrong = error.valid_up_to();
@@ -62,31 +93,8 @@ impl Lines {
         if spans.len() < 2 {
             return None;
         }
-        self.offset += begin as u64;
-        Some(Batch::new(self.kind, bytes.split_to(begin), spans))
-    }
-
-    fn take(&mut self, bytes: &mut BytesMut, len: usize, fin: bool) -> Result<Fragment, Ending> {
-        let payload = bytes.split_to(len);
-        if self.kind == Kind::Text {
-            let result = self.utf8.feed(&payload);
-            if result.is_err() || (fin && !self.utf8.is_complete()) {
-                let at = result
-                    .err()
-                    .unwrap_or(len - self.utf8.partial_len().min(len));
-                return Err(Ending::NotText {
-                    offset: self.offset + at as u64,
-                });
-            }
-        }
-        self.offset += len as u64;
-        self.searched = 0;
-        self.within = !fin;
-        Ok(Fragment {
-            kind: self.kind,
-            fin,
-            payload,
-        })
+        self.pieces.offset += begin as u64;
+        Some(Batch::new(self.pieces.kind, bytes.split_to(begin), spans))
     }
 }
 
@@ -95,25 +103,84 @@ impl Splitter for Lines {
         if let Some(batch) = self.take_batch(bytes) {
             return Some(Event::Batch(batch));
         }
-        let line = if let Some(at) = memchr(self.end, &bytes[self.searched..]) {
-            let line = self.take(bytes, self.searched + at, true);
-            bytes.advance(1);
-            self.offset += 1;
+        let line = if let Some((len, end)) = self.search.find(bytes) {
+            let line = self.pieces.take(bytes, len, true);
+            self.pieces.skip(bytes, end);
             line
         } else {
-            self.searched = bytes.len();
-            if !full || bytes.is_empty() {
+            let len = self.search.certain();
+            if !full || len == 0 {
                 return None;
             }
-            self.take(bytes, bytes.len(), false)
+            self.search.restart();
+            self.pieces.take(bytes, len, false)
         };
         Some(line.map_or_else(Event::End, Event::Fragment))
     }
 
-    fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending> {
-        if bytes.is_empty() && !self.within {
-            return Ok(None);
+    fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event> {
+        if bytes.is_empty() && !self.pieces.within {
+            return None;
         }
-        self.take(bytes, bytes.len(), true).map(Some)
+        let line = self.pieces.take(bytes, bytes.len(), true);
+        Some(line.map_or_else(Event::End, Event::Fragment))
+    }
+}
+
+/// Writes messages one behind the other, each with its end where it is a line.
+pub(super) struct Ends {
+    end: Separator,
+    framing: Framing,
+    encoder: Option<Encoder>,
+    within: bool,
+}
+
+impl Ends {
+    pub(super) fn new(framing: Framing, end: Separator) -> Ends {
+        Ends {
+            end,
+            framing,
+            encoder: Encoder::new(framing.encoding),
+            within: false,
+        }
+    }
+
+    /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
+    fn is_line(&self, kind: Kind) -> bool {
+        kind == Kind::Text || self.framing.kind == Kind::Binary || self.encoder.is_some()
+    }
+}
+
+impl Joiner for Ends {
+    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
+        let Fragment { kind, fin, payload } = fragment;
+        let is_line = self.is_line(kind);
+        if is_line && self.framing.is_stamped && !self.within {
+            out.copy(time::now().as_bytes());
+            out.copy(b" ");
+        }
+        self.within = !fin;
+        match &mut self.encoder {
+            Some(encoder) if kind == Kind::Binary => encoder.push(&payload, fin, out),
+            _ => out.push(payload),
+        }
+        if fin && is_line {
+            out.copy(self.end.as_ref());
+        }
+        Ok(())
+    }
+
+    fn push_batch(&mut self, batch: Batch, out: &mut Outbox) -> Result<(), Ending> {
+        let is_line = self.is_line(batch.kind);
+        let is_encoded = self.encoder.is_some() && batch.kind == Kind::Binary;
+        let tail = if is_line { self.end.as_ref() } else { b"" };
+        if tail.len() > 1 || is_encoded || (is_line && self.framing.is_stamped) {
+            return batch
+                .fragments()
+                .try_for_each(|fragment| self.push(fragment, out));
+        }
+        let write = |room: &mut [u8]| batch.write(room, |_| Head::NONE, tail);
+        out.put(Batch::ROOM, write);
+        Ok(())
     }
 }

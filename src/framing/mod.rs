@@ -1,32 +1,102 @@
 //! How a byte stream is cut into messages and put together again: the seam between bytes and messages.
 
 mod chunks;
+mod collect;
+mod encoded;
+mod json;
+mod length;
 mod lines;
+mod lsp;
+mod options;
+mod piece;
+mod requests;
+mod time;
 
 use std::pin::Pin;
-use std::str::FromStr;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use clap::Args;
 use tokio::io::AsyncWrite;
 
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::Ending;
-use crate::message::{Batch, Fragment, Head, Kind};
+use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{ByteStream, Event, MessageStream};
-use chunks::Chunks;
-use lines::Lines;
+use collect::WholeLines;
+
+pub use options::{CUTS, Options};
 
 /// Where a byte stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Wherever a read happened to end: boundaries mean nothing.
     Chunks,
-    /// After each newline, which is not part of the message.
-    Lines,
-    /// After each NUL, which is not part of the message.
-    Null,
+    /// After each separator, which is not part of the message.
+    Lines(Separator),
+    /// By the length that stands before each message.
+    Length(Prefix),
+    /// By the headers that stand before each message (Language Server Protocol).
+    Lsp,
+    /// After each newline; a line is a JSON object that says what the message is.
+    Json,
+}
+
+impl Cut {
+    /// Lines as they are known.
+    pub const LINES: Cut = Cut::Lines(Separator::byte(b'\n'));
+    /// Lines that a NUL ends.
+    pub const NULL: Cut = Cut::Lines(Separator::byte(b'\0'));
+}
+
+/// What ends a line: 1 to 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Separator {
+    bytes: [u8; Separator::MOST],
+    len: usize,
+}
+
+impl Separator {
+    const MOST: usize = 16;
+
+    const fn byte(byte: u8) -> Separator {
+        let mut bytes = [0; Separator::MOST];
+        bytes[0] = byte;
+        Separator { bytes, len: 1 }
+    }
+
+    /// Makes a separator of 1 to 16 bytes.
+    pub fn new(text: &[u8]) -> Option<Separator> {
+        let mut bytes = [0; Separator::MOST];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        let len = text.len();
+        (len > 0).then_some(Separator { bytes, len })
+    }
+}
+
+impl AsRef<[u8]> for Separator {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// How a length is written before a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Its bytes: 1, 2, 4 or 8.
+    pub size: u8,
+    /// Whether the lowest byte comes first.
+    pub is_little: bool,
+}
+
+/// How binary messages are written as lines, and lines read as binary messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Plain,
+    /// As base64 (RFC 4648 4).
+    Base64,
+    /// As hex digits.
+    Hex,
 }
 
 /// How a byte stream is cut, and the kind of message that the pieces become.
@@ -34,8 +104,18 @@ pub enum Cut {
 pub struct Framing {
     /// Where it is cut.
     pub cut: Cut,
-    /// The kind of each message.
+    /// The kind of each message that does not say it itself.
     pub kind: Kind,
+    /// How binary messages stand in lines.
+    pub encoding: Encoding,
+    /// Whether the time is written before each line.
+    pub is_stamped: bool,
+    /// Whether requests of JSON-RPC are made of lines.
+    pub makes_requests: bool,
+    /// Bytes of a message that must be whole to be framed, at most.
+    pub limit: usize,
+    /// Whether it was asked for, rather than the endpoint's own.
+    pub is_asked: bool,
 }
 
 impl Framing {
@@ -43,88 +123,113 @@ impl Framing {
     pub const BYTES: Framing = Framing {
         cut: Cut::Chunks,
         kind: Kind::Binary,
+        encoding: Encoding::Plain,
+        is_stamped: false,
+        makes_requests: false,
+        limit: 16 << 20,
+        is_asked: false,
     };
     /// Lines of text: stdin and stdout.
     pub const LINES: Framing = Framing {
-        cut: Cut::Lines,
+        cut: Cut::LINES,
         kind: Kind::Text,
+        ..Framing::BYTES
     };
-}
 
-/// Options of every endpoint that speaks bytes.
-#[derive(Args, Clone, Copy, Debug)]
-#[group(skip)]
-#[command(next_help_heading = "Messages")]
-pub struct Options {
-    /// Send lines of text as text messages
-    ///
-    /// This is what stdin and stdout do anyway; TCP and Unix sockets send bytes as binary messages without it.
-    #[arg(long, short, conflicts_with = "binary")]
-    pub text: bool,
-    /// Send bytes as they come, as binary messages
-    #[arg(long, short)]
-    pub binary: bool,
-    /// Cut bytes into messages: chunks, lines or null
-    ///
-    /// With chunks each read becomes a message. With lines each line does, without its newline. With null a NUL ends each
-    /// message instead of a newline, so that a message may have newlines in it.
-    #[arg(long, value_name = "HOW")]
-    pub framing: Option<Cut>,
-    /// End each message with NUL: --framing null
-    #[arg(long, short = '0', conflicts_with = "framing")]
-    pub null: bool,
-}
+    /// What this and the framing of another byte side become when both are joined: bytes as they are, unless framings were
+    /// asked for that differ. Then one becomes the other, and the kind of message in between is for them alone.
+    pub fn joined_to(self, other: Framing) -> [Framing; 2] {
+        let is_same = other
+            == Framing {
+                kind: other.kind,
+                is_asked: other.is_asked,
+                ..self
+            };
+        if is_same || !(self.is_asked || other.is_asked) {
+            return [Framing::BYTES; 2];
+        }
+        let both = [self, other];
+        if both.iter().any(|framing| framing.cut == Cut::Json) {
+            return both;
+        }
+        let kind = match both.iter().any(|framing| framing.cut == Cut::Lsp) {
+            true => Kind::Text,
+            false => Kind::Binary,
+        };
+        both.map(|framing| Framing { kind, ..framing })
+    }
 
-impl Options {
-    /// Puts what was asked for over an endpoint's own framing.
-    pub fn over(&self, own: Framing) -> Framing {
-        let framing = match (self.text, self.binary) {
-            (true, _) => Framing::LINES,
-            (_, true) => Framing::BYTES,
-            _ => own,
-        };
-        let asked = if self.null {
-            Some(Cut::Null)
-        } else {
-            self.framing
-        };
-        Framing {
-            cut: asked.unwrap_or(framing.cut),
-            ..framing
+    fn splitter(self) -> Box<dyn Splitter> {
+        let is_encoded = self.encoding != Encoding::Plain && self.kind == Kind::Binary;
+        match self.cut {
+            Cut::Chunks => Box::new(chunks::Chunks::new(self.kind)),
+            Cut::Lines(end) if self.makes_requests => Box::new(WholeLines::new(
+                requests::Requests::default(),
+                end,
+                self.limit,
+            )),
+            Cut::Lines(end) if is_encoded => {
+                let encoding = self.encoding;
+                Box::new(WholeLines::new(
+                    encoded::Decoder { encoding },
+                    end,
+                    self.limit,
+                ))
+            }
+            Cut::Lines(end) => Box::new(lines::Lines::new(self.kind, end)),
+            Cut::Length(prefix) => Box::new(length::Lengths::new(self.kind, prefix)),
+            Cut::Lsp => Box::new(lsp::Headed::new()),
+            Cut::Json => Box::new(WholeLines::new(
+                json::Objects,
+                Separator::byte(b'\n'),
+                self.limit,
+            )),
         }
     }
-}
 
-/// The names that `--framing` takes.
-pub const CUTS: &[(&str, Cut)] = &[
-    ("chunks", Cut::Chunks),
-    ("lines", Cut::Lines),
-    ("null", Cut::Null),
-];
-
-impl FromStr for Cut {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Cut, String> {
-        let found = CUTS.iter().find(|row| row.0 == name);
-        found.map(|row| row.1).ok_or_else(|| {
-            let names: Vec<_> = CUTS.iter().map(|row| row.0).collect();
-            format!("no such framing; there is: {}", names.join(", "))
-        })
+    fn joiner(self) -> Box<dyn Joiner> {
+        match self.cut {
+            Cut::Chunks => Box::new(chunks::Plain),
+            Cut::Lines(end) => Box::new(lines::Ends::new(self, end)),
+            Cut::Length(prefix) => Box::new(length::Prefixes::new(self, prefix)),
+            Cut::Lsp => Box::new(lsp::Headers::new(self)),
+            Cut::Json => Box::new(json::Lines::new(self)),
+        }
     }
 }
 
 /// Cuts bytes into fragments, without doing I/O.
 trait Splitter: Send {
     /// Takes the next fragment, batch or end out of `bytes`: [`Ending::NotText`] where text was wanted and the bytes are
-    /// none. `full` says that no more will be read before some are taken.
+    /// none, [`Ending::Malformed`] where they do not follow the framing. `full` says that no more will be read before some
+    /// are taken.
     fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Option<Event>;
 
-    /// Takes what is left when the stream has come to its end; called until it has nothing more.
+    /// Takes what is left when the stream has come to its end, the last line that nothing ends; called until it has nothing
+    /// more. An end where the stream may not end here.
+    fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event>;
+}
+
+/// Puts messages together to bytes, without doing I/O.
+trait Joiner: Send {
+    /// Adds a fragment to what is to be written.
     ///
     /// # Errors
-    /// [`Ending::NotText`] where text was wanted and the bytes are none.
-    fn finish(&mut self, bytes: &mut BytesMut) -> Result<Option<Fragment>, Ending>;
+    /// [`Ending::TooLong`] and [`Ending::WrongKind`] for a message that can not be framed.
+    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending>;
+
+    /// Adds a batch.
+    ///
+    /// # Errors
+    /// Those of [`Joiner::push`].
+    fn push_batch(&mut self, batch: Batch, out: &mut Outbox) -> Result<(), Ending> {
+        batch
+            .fragments()
+            .try_for_each(|fragment| self.push(fragment, out))
+    }
+
+    /// Adds what tells the end, where the framing has a way to; called again without effect.
+    fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {}
 }
 
 /// A byte stream seen as messages.
@@ -132,10 +237,13 @@ pub struct Framed {
     io: Box<dyn ByteStream>,
     framing: Framing,
     splitter: Box<dyn Splitter>,
+    joiner: Box<dyn Joiner>,
     read: ReadBuffer,
     outbox: Outbox,
     read_state: ReadState,
     write_end: Option<Ending>,
+    /// Whether it was sent a message that can not be framed. What was framed before goes out, and nothing more is taken.
+    is_unframed: bool,
     unflushed: bool,
 }
 
@@ -150,19 +258,16 @@ enum ReadState {
 impl Framed {
     /// Frames a byte stream.
     pub fn new(io: Box<dyn ByteStream>, framing: Framing) -> Framed {
-        let splitter: Box<dyn Splitter> = match framing.cut {
-            Cut::Chunks => Box::new(Chunks::new(framing.kind)),
-            Cut::Lines => Box::new(Lines::new(framing.kind, b'\n')),
-            Cut::Null => Box::new(Lines::new(framing.kind, b'\0')),
-        };
         Framed {
             io,
             framing,
-            splitter,
+            splitter: framing.splitter(),
+            joiner: framing.joiner(),
             read: ReadBuffer::default(),
             outbox: Outbox::default(),
             read_state: ReadState::Open,
             write_end: None,
+            is_unframed: false,
             unflushed: false,
         }
     }
@@ -173,29 +278,14 @@ impl Framed {
                 let full = self.read.is_full();
                 self.splitter.next(self.read.bytes(), full)
             }
-            ReadState::AtEnd => match self.splitter.finish(self.read.bytes()) {
-                Ok(rest) => rest.map(Event::Fragment),
-                Err(ending) => Some(Event::End(ending)),
-            },
-            ReadState::Failed(ending) => {
+            ReadState::AtEnd => self.splitter.finish(self.read.bytes()),
+            ReadState::Failed(ending) => Some(match self.splitter.finish(self.read.bytes()) {
                 // A line that was cut is no whole line.
-                Some(match self.splitter.finish(self.read.bytes()) {
-                    Ok(Some(rest)) => Event::Fragment(Fragment { fin: false, ..rest }),
-                    Ok(None) | Err(_) => Event::End(ending.clone()),
-                })
-            }
+                Some(Event::Fragment(rest)) => Event::Fragment(Fragment { fin: false, ..rest }),
+                Some(Event::Batch(batch)) => Event::Batch(batch),
+                Some(Event::End(_)) | None => Event::End(ending.clone()),
+            }),
             ReadState::Ended(ending) => Some(Event::End(ending.clone())),
-        }
-    }
-
-    /// What is written behind a message.
-    fn tail(&self, kind: Kind) -> &'static [u8] {
-        // A binary message is written exactly as it is, unless lines of bytes were asked for.
-        let is_line = kind == Kind::Text || self.framing.kind == Kind::Binary;
-        match self.framing.cut {
-            Cut::Lines if is_line => b"\n",
-            Cut::Null if is_line => b"\0",
-            _ => b"",
         }
     }
 
@@ -207,6 +297,18 @@ impl Framed {
             Ok(()) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(self.fail(&error))),
         }
+    }
+
+    /// Notes whether a message could be framed. Where not, that is what the other direction ends with, after what was read
+    /// before.
+    fn note_pushed(&mut self, pushed: Result<(), Ending>) -> Result<(), Ending> {
+        if let Err(ending) = &pushed {
+            self.is_unframed = true;
+            if matches!(self.read_state, ReadState::Open | ReadState::AtEnd) {
+                self.read_state = ReadState::Failed(ending.clone());
+            }
+        }
+        pushed
     }
 
     fn fail(&mut self, error: &std::io::Error) -> Ending {
@@ -243,6 +345,11 @@ impl MessageStream for Framed {
         if self.outbox.is_full() || self.write_end.is_some() {
             return self.poll_drain(cx);
         }
+        if self.is_unframed {
+            // Our end is there to be taken.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -251,11 +358,8 @@ impl MessageStream for Framed {
             return Err(ending.clone());
         }
         self.unflushed = true;
-        self.outbox.push(fragment.payload);
-        if fragment.fin {
-            self.outbox.copy(self.tail(fragment.kind));
-        }
-        Ok(())
+        let pushed = self.joiner.push(fragment, &mut self.outbox);
+        self.note_pushed(pushed)
     }
 
     fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
@@ -263,10 +367,8 @@ impl MessageStream for Framed {
             return Err(ending.clone());
         }
         self.unflushed = true;
-        let tail = self.tail(batch.kind);
-        let write = |room: &mut [u8]| batch.write(room, |_| Head::NONE, tail);
-        self.outbox.put(Batch::ROOM, write);
-        Ok(())
+        let pushed = self.joiner.push_batch(batch, &mut self.outbox);
+        self.note_pushed(pushed)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -282,6 +384,10 @@ impl MessageStream for Framed {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        if self.write_end.is_none() {
+            self.joiner.finish(why, &mut self.outbox);
+            self.unflushed = true;
+        }
         ready!(self.poll_flush(cx))?;
         if let Err(error) = ready!(self.io.poll_end(cx, why)) {
             return Poll::Ready(Err(self.fail(&error)));
@@ -299,6 +405,10 @@ impl MessageStream for Framed {
 
     fn is_local(&self) -> bool {
         self.io.is_local()
+    }
+
+    fn has_no_end(&self) -> bool {
+        self.io.has_no_end()
     }
 
     fn ignores_boundaries(&self) -> bool {

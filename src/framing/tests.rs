@@ -100,7 +100,7 @@ fn lines_are_messages_without_their_newline() {
 #[test]
 fn nul_ends_messages_that_may_have_newlines_in_them() {
     let null = Framing {
-        cut: Cut::Null,
+        cut: Cut::NULL,
         ..Framing::LINES
     };
     check(
@@ -111,13 +111,6 @@ fn nul_ends_messages_that_may_have_newlines_in_them() {
     );
     check(null, "ü\0last".as_bytes(), &["ü", "last"], &Ending::Eof);
     check(null, b"ok\0\xc3\0", &["ok"], &Ending::NotText { offset: 3 });
-}
-
-#[test]
-fn a_framing_that_there_is_not_is_told_what_there_is() {
-    assert_eq!("null".parse(), Ok(Cut::Null));
-    let error = "nul".parse::<Cut>().unwrap_err();
-    assert_eq!(error, "no such framing; there is: chunks, lines, null");
 }
 
 #[test]
@@ -147,7 +140,7 @@ fn a_line_that_is_no_text_says_where() {
 fn text_chunks_are_never_cut_within_a_character() {
     let chunks = Framing {
         cut: Cut::Chunks,
-        kind: Kind::Text,
+        ..Framing::LINES
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -193,8 +186,8 @@ async fn text_is_written_as_lines_and_binary_as_it_is() {
         b"abrawend"
     );
     let binary_lines = Framing {
-        cut: Cut::Lines,
-        kind: Kind::Binary,
+        cut: Cut::LINES,
+        ..Framing::BYTES
     };
     assert_eq!(written(binary_lines, fragments).await, b"ab\n\nraw\nend\n");
 }
@@ -280,9 +273,9 @@ proptest! {
     fn bytes_survive_every_framing(
         bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\0'), any::<u8>()], 0..5000),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        cut in prop::sample::select(vec![Cut::Chunks, Cut::Lines, Cut::Null]),
+        cut in prop::sample::select(vec![Cut::Chunks, Cut::LINES, Cut::NULL]),
     ) {
-        let framing = Framing { cut, kind: Kind::Binary };
+        let framing = Framing { cut, ..Framing::BYTES };
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         cuts.sort_unstable();
         cuts.push(bytes.len());
@@ -296,14 +289,608 @@ proptest! {
         });
         let mut expected = bytes;
         // An unterminated last line is a message like any other and gets its end.
-        let end = match cut {
-            Cut::Chunks => None,
-            Cut::Lines => Some(b'\n'),
-            Cut::Null => Some(b'\0'),
-        };
-        if !expected.is_empty() && end.is_some_and(|end| expected.last() != Some(&end)) {
-            expected.extend(end);
+        if let Cut::Lines(end) = cut && !expected.is_empty() && !expected.ends_with(end.as_ref()) {
+            expected.extend_from_slice(end.as_ref());
         }
         prop_assert_eq!((again, ending), (expected, Ending::Eof));
+    }
+}
+
+/// A framing by the name that `--framing` takes, or by what `--separator`, `--base64` and `--hex` make.
+fn named(name: &str, kind: Kind) -> Framing {
+    let (cut, encoding) = match name.split_once(' ') {
+        Some(("separator", text)) => (Cut::Lines(text.parse().unwrap()), Encoding::Plain),
+        Some(("lines", "base64")) => (Cut::LINES, Encoding::Base64),
+        Some(("lines", "hex")) => (Cut::LINES, Encoding::Hex),
+        _ => (name.parse().unwrap(), Encoding::Plain),
+    };
+    Framing {
+        cut,
+        kind,
+        encoding,
+        ..Framing::BYTES
+    }
+}
+
+/// As text, by the name of the framing.
+#[track_caller]
+fn check_named(name: &str, bytes: &[u8], messages: &[&str], ending: &Ending) {
+    check(named(name, Kind::Text), bytes, messages, ending);
+}
+
+fn malformed(what: &'static str, offset: u64) -> Ending {
+    Ending::Malformed { what, offset }
+}
+
+#[test]
+fn separators_of_many_bytes_end_messages() {
+    let (name, eof) = (r"separator \r\n", Ending::Eof);
+    check_named(name, b"a\r\n\r\nb\rc\nd\r\n", &["a", "", "b\rc\nd"], &eof);
+    check_named(name, b"a\r\r\nlast\r", &["a\r", "last\r"], &eof);
+    check_named(
+        name,
+        b"a\r\n\xff\r\n",
+        &["a"],
+        &Ending::NotText { offset: 3 },
+    );
+    check_named("separator --=", b"1-2--3--=-", &["1-2--3", "-"], &eof);
+}
+
+#[test]
+fn lengths_stand_before_messages() {
+    let (eof, short) = (Ending::Eof, Ending::Lost(crate::ending::Loss::Short));
+    check_named("length:1", b"\x01a\x00\x02bc", &["a", "", "bc"], &eof);
+    check_named("length:2", b"\x00\x03abc\x00\x00", &["abc", ""], &eof);
+    check_named("length:2:le", b"\x03\x00abc\x00\x00", &["abc", ""], &eof);
+    check_named("length", b"\x00\x00\x00\x02\xc3\xbc", &["ü"], &eof);
+    check_named("length:8:le", b"\x01\0\0\0\0\0\0\0x", &["x"], &eof);
+    check_named(
+        "length:1",
+        b"\x01a\x02\xc3\xbf\x01\xff",
+        &["a", "ÿ"],
+        &Ending::NotText { offset: 6 },
+    );
+    check_named("length:2", b"\x00\x01a\x00", &["a"], &short);
+}
+
+/// What was cut stays unfinished: `read` would say so of a fragment, and of what came before nothing is lost.
+#[tokio::test]
+async fn a_message_that_was_cut_is_never_finished() {
+    for (name, bytes) in [
+        ("length", &b"\0\0\0\x01a\0\0\0\x05bcd"[..]),
+        (
+            "lsp",
+            b"Content-Length: 1\r\n\r\naContent-Length: 5\r\n\r\nbcd",
+        ),
+        ("lsp", b"Content-Length: 1\r\n\r\naContent-Le"),
+        (
+            "lsp",
+            b"Content-Length: 1\r\n\r\naContent-Length: 5\r\n\r\n",
+        ),
+    ] {
+        let (mut stream, mut far) = framed(named(name, Kind::Text));
+        far.write_all(bytes).await.unwrap();
+        drop(far);
+        let mut events = Vec::new();
+        let ending = loop {
+            match poll_fn(|cx| stream.poll_next(cx)).await {
+                Event::End(ending) => break ending,
+                event => events.push(event),
+            }
+        };
+        assert_eq!(ending, Ending::Lost(crate::ending::Loss::Short), "{name}");
+        assert_eq!(events[0], Event::Fragment(Fragment::text("a")), "{name}");
+        let rest = |event: &Event| matches!(event, Event::Fragment(Fragment { fin: false, .. }));
+        assert!(events[1..].iter().all(rest), "{name}: {events:?}");
+    }
+}
+
+#[test]
+fn language_servers_headers_stand_before_messages() {
+    let eof = Ending::Eof;
+    let two = b"Content-Length: 2\r\n\r\n{}Content-Type: application/vscode-jsonrpc; charset=utf8\r\ncontent-length:0\r\n\r\n";
+    check_named("lsp", two, &["{}", ""], &eof);
+    check_named("lsp", b"", &[], &eof);
+    check_named("lsp", "Content-Length: 2\n\nü".as_bytes(), &["ü"], &eof);
+    let what = "this is no lsp header; wanted is 'Content-Length: N'";
+    check_named(
+        "lsp",
+        b"Content-Length: 1\r\n\r\naStarting\n",
+        &["a"],
+        &malformed(what, 22),
+    );
+    check_named(
+        "lsp",
+        b"\r\n",
+        &[],
+        &malformed("lsp headers without Content-Length", 0),
+    );
+    for length in ["", "-1", "+1", "1x", "99999999999999999999"] {
+        let bytes = format!("X: y\r\nContent-Length: {length}\r\n\r\n");
+        let what = "an lsp Content-Length that is no number";
+        check_named("lsp", bytes.as_bytes(), &[], &malformed(what, 6));
+    }
+    let bytes = b"Content-Type: x; charset=utf-16\r\nContent-Length: 1\r\n\r\na";
+    check_named(
+        "lsp",
+        bytes,
+        &[],
+        &malformed("an lsp charset other than utf-8", 0),
+    );
+    let long = format!("X: y\r\n{}", "a".repeat(4096));
+    check_named(
+        "lsp",
+        long.as_bytes(),
+        &[],
+        &malformed("lsp headers of over 4096 bytes", 6),
+    );
+    check_named(
+        "lsp",
+        b"Content-Length: 1\r\n\r\n\xff",
+        &[],
+        &Ending::NotText { offset: 21 },
+    );
+}
+
+#[test]
+fn a_line_of_json_says_what_the_message_is() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let lines = br#"
+{"kind":"text","text":"a\n\"\u00fc"}
+{"kind": "binary", "base64": "AP8=", "time": "now"}
+{"text":""}
+  {"base64":""}
+{"kind":"close","code":4001,"reason":"bye"}
+{"kind":"text","text":"never read"}"#;
+    let expected = [
+        (Kind::Text, "a\n\"ü".as_bytes().to_vec()),
+        (Kind::Binary, vec![0, 255]),
+        (Kind::Text, vec![]),
+        (Kind::Binary, vec![]),
+    ];
+    let close = crate::ending::Close::new(4001, "bye");
+    for pieces in [
+        vec![lines.to_vec()],
+        lines.iter().map(|byte| vec![*byte]).collect(),
+    ] {
+        let (messages, ending) = runtime.block_on(read(named("json", Kind::Text), pieces));
+        assert_eq!(
+            (messages, ending),
+            (expected.to_vec(), Ending::Close(close.clone()))
+        );
+    }
+    check_named(
+        "json",
+        br#"{"kind":"close"}"#,
+        &[],
+        &Ending::Close(crate::ending::Close::empty()),
+    );
+    check_named(
+        "json",
+        br#"{"text":"unterminated"}"#,
+        &["unterminated"],
+        &Ending::Eof,
+    );
+}
+
+#[test]
+fn a_line_that_is_no_message_says_what_is_wrong_and_where() {
+    let good = r#"{"text":"a"}"#;
+    for (line, what, at) in [
+        ("hello", "a line that is no JSON object", 0),
+        (r#"{"text":"a"#, "a line that is no JSON object", 9),
+        (r#"{"text":"\ud800"}"#, "a line that is no JSON object", 15),
+        (r#"{"text":1}"#, "a JSON object that is no message", 8),
+        (r#"{"code":70000}"#, "a JSON object that is no message", 12),
+        (
+            "{}",
+            "a message has \"kind\": \"text\", \"binary\" or \"close\"",
+            0,
+        ),
+        (
+            r#"{"kind":"txt","text":""}"#,
+            "a message has \"kind\": \"text\", \"binary\" or \"close\"",
+            0,
+        ),
+        (
+            r#"{"text":"","base64":""}"#,
+            "a message has \"kind\": \"text\", \"binary\" or \"close\"",
+            0,
+        ),
+        (
+            r#"{"kind":"text","base64":""}"#,
+            "a text message has \"text\" and no \"base64\"",
+            0,
+        ),
+        (
+            r#"{"kind":"binary","text":""}"#,
+            "a binary message has \"base64\" and no \"text\"",
+            0,
+        ),
+        (
+            r#"{"base64":"AP8"}"#,
+            "\"base64\" that is no base64 (RFC 4648 4)",
+            0,
+        ),
+        (
+            r#"{"kind":"close","code":1005}"#,
+            "a close code that may not be sent",
+            0,
+        ),
+        (
+            r#"{"kind":"close","code":999}"#,
+            "a close code that may not be sent",
+            0,
+        ),
+        (
+            r#"{"kind":"close","reason":"x"}"#,
+            "a close with a reason has a code",
+            0,
+        ),
+        (
+            r#"{"kind":"close","text":"x"}"#,
+            "a close has \"code\" and \"reason\" only",
+            0,
+        ),
+    ] {
+        let bytes = format!("{good}\n{line}\n{good}\n");
+        let ending = malformed(what, good.len() as u64 + 1 + at);
+        check_named("json", bytes.as_bytes(), &["a"], &ending);
+    }
+    let long = format!(
+        r#"{{"kind":"close","code":1000,"reason":"{}"}}"#,
+        "x".repeat(124)
+    );
+    check_named(
+        "json",
+        long.as_bytes(),
+        &[],
+        &malformed("a reason has at most 123 bytes", 0),
+    );
+}
+
+#[test]
+fn lines_of_digits_are_binary_messages() {
+    let check = |name, bytes: &[u8], messages: &[&str], ending: &Ending| {
+        check(named(name, Kind::Binary), bytes, messages, ending);
+    };
+    check(
+        "lines base64",
+        b"aGVsbG8=\n\n eA==\r\nbGFzdA==",
+        &["hello", "", "x", "last"],
+        &Ending::Eof,
+    );
+    check(
+        "lines hex",
+        b"68656C6c6f\n\n 78\r\n",
+        &["hello", "", "x"],
+        &Ending::Eof,
+    );
+    check(
+        "lines base64",
+        b"eA==\n e!==\n",
+        &["x"],
+        &malformed("no base64 (RFC 4648 4)", 7),
+    );
+    check(
+        "lines hex",
+        b"78\n7g\n",
+        &["x"],
+        &malformed("no pairs of hex digits", 4),
+    );
+    check(
+        "lines hex",
+        b"787\n",
+        &[],
+        &malformed("no pairs of hex digits", 2),
+    );
+}
+
+#[test]
+fn a_line_that_must_be_whole_has_a_limit() {
+    for (name, kind, fits) in [
+        ("json", Kind::Text, r#"{"text":"a"}"#),
+        ("lines base64", Kind::Binary, "eHl6"),
+        ("lines hex", Kind::Binary, "78797a"),
+    ] {
+        let limit = fits.len();
+        let framing = Framing {
+            limit,
+            ..named(name, kind)
+        };
+        let message = if name == "json" { "a" } else { "xyz" };
+        let bytes = format!("{fits}\n{fits} \n{fits}\n");
+        check(
+            framing,
+            bytes.as_bytes(),
+            &[message],
+            &Ending::TooLong { limit },
+        );
+        // As soon as it is known, though no newline ever comes.
+        let (mut stream, mut far) = framed(framing);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            far.write_all("x".repeat(limit + 1).as_bytes())
+                .await
+                .unwrap();
+            let event = poll_fn(|cx| stream.poll_next(cx)).await;
+            assert_eq!(event, Event::End(Ending::TooLong { limit }), "{name}");
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_long_line_of_json_is_collected_up_to_the_limit() {
+    let text = "x".repeat(1 << 20);
+    let line = format!("{{\"text\":\"{text}\"}}\n");
+    let (messages, ending) = read(named("json", Kind::Text), vec![line.into_bytes()]).await;
+    assert!(messages == [(Kind::Text, text.into_bytes())]);
+    assert_eq!(ending, Ending::Eof);
+}
+
+/// Sends fragments, of which one can not be framed; returns what was written and how the other direction ended.
+async fn unframed(framing: Framing, fragments: Vec<Fragment>) -> (Vec<u8>, Ending) {
+    let (mut stream, mut far) = framed(framing);
+    let mut sent = Ok(());
+    for fragment in fragments {
+        assert_eq!(stream.take(), None);
+        poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
+        sent = stream.start_send(fragment);
+    }
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(stream.poll_ready(&mut cx).is_pending(), "it takes more");
+    let event = poll_fn(|cx| stream.poll_next(cx)).await;
+    let _ = poll_fn(|cx| stream.poll_close(cx, &Ending::Eof)).await;
+    drop(stream);
+    let mut bytes = Vec::new();
+    far.read_to_end(&mut bytes).await.unwrap();
+    let ending = sent.expect_err("all could be framed");
+    assert_eq!(event, Event::End(ending.clone()));
+    (bytes, ending)
+}
+
+#[tokio::test]
+async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_goes_out() {
+    let wrong = Ending::WrongKind { takes: "text" };
+    let fragments = vec![Fragment::text("a"), Fragment::binary("b")];
+    let lsp = unframed(named("lsp", Kind::Text), fragments).await;
+    let framed = b"Content-Length: 1\r\n\r\na".to_vec();
+    assert_eq!(lsp, (framed, wrong));
+
+    let too_long = Ending::TooLong { limit: 255 };
+    let fragments = vec![Fragment::text("a"), Fragment::binary([0; 256])];
+    let length = unframed(named("length:1", Kind::Text), fragments).await;
+    assert_eq!(length, (b"\x01a".to_vec(), too_long));
+
+    // In fragments that no end ever follows.
+    let begun = Fragment {
+        fin: false,
+        ..Fragment::binary([0; 100])
+    };
+    let framing = Framing {
+        limit: 250,
+        ..named("length", Kind::Text)
+    };
+    let too_long = Ending::TooLong { limit: 250 };
+    let length = unframed(framing, vec![begun; 3]).await;
+    assert_eq!(length, (vec![], too_long));
+}
+
+#[tokio::test]
+async fn the_close_is_the_last_line_of_json() {
+    for (why, line) in [
+        (Ending::Eof, r#"{"kind":"close","code":1000,"reason":""}"#),
+        (
+            Ending::Close(crate::ending::Close::new(4001, "a\"b")),
+            r#"{"kind":"close","code":4001,"reason":"a\"b"}"#,
+        ),
+        (
+            Ending::Close(crate::ending::Close::empty()),
+            r#"{"kind":"close"}"#,
+        ),
+        (
+            Ending::Lost(crate::ending::Loss::Reset),
+            r#"{"kind":"close","code":1011,"reason":"reset"}"#,
+        ),
+    ] {
+        let (mut stream, mut far) = framed(named("json", Kind::Text));
+        stream.start_send(Fragment::text("a")).unwrap();
+        stream
+            .start_send(Fragment {
+                fin: false,
+                ..Fragment::text("cut")
+            })
+            .unwrap();
+        for _ in 0..2 {
+            let _ = poll_fn(|cx| stream.poll_close(cx, &why)).await;
+        }
+        drop(stream);
+        let mut bytes = String::new();
+        far.read_to_string(&mut bytes).await.unwrap();
+        let begun = r#"{"kind":"text","text":"cut"#;
+        assert_eq!(
+            bytes,
+            format!("{{\"kind\":\"text\",\"text\":\"a\"}}\n{begun}\n{line}\n")
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_time_stands_before_each_line() {
+    let piece = |kind, fin, text: &str| Fragment {
+        fin,
+        ..Fragment::whole(kind, text)
+    };
+    let fragments = vec![
+        piece(Kind::Text, false, "a"),
+        piece(Kind::Text, true, "b"),
+        piece(Kind::Text, true, ""),
+        piece(Kind::Binary, true, "raw"),
+    ];
+    let framing = Framing {
+        is_stamped: true,
+        ..Framing::LINES
+    };
+    let text = String::from_utf8(written(framing, fragments.clone()).await).unwrap();
+    let lines: Vec<_> = text.split('\n').collect();
+    let is_time = |text: &str| humantime::parse_rfc3339(text).is_ok() && text.len() == 24;
+    assert!(
+        is_time(&lines[0][..24]) && is_time(&lines[1][..24]),
+        "{text}"
+    );
+    assert_eq!(
+        (&lines[0][24..], &lines[1][24..], lines[2]),
+        (" ab", " ", "raw")
+    );
+
+    let framing = Framing {
+        is_stamped: true,
+        ..named("json", Kind::Text)
+    };
+    let text = String::from_utf8(written(framing, fragments).await).unwrap();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(is_time(line["time"].as_str().unwrap()), "{line}");
+    }
+}
+
+/// Framings that give back what was put in, and what they can carry.
+const EXACT: &[(&str, Kind)] = &[
+    ("lines", Kind::Text),
+    ("null", Kind::Binary),
+    (r"separator \r\n", Kind::Text),
+    (r"separator =\xff=", Kind::Binary),
+    ("length:1", Kind::Binary),
+    ("length:2", Kind::Text),
+    ("length:4:le", Kind::Binary),
+    ("length:8", Kind::Binary),
+    ("lsp", Kind::Text),
+    ("json", Kind::Text),
+    ("json", Kind::Binary),
+    ("lines base64", Kind::Binary),
+    ("lines hex", Kind::Binary),
+];
+
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let text = prop_oneof![
+        "[a-c\\r=\"\\\\üé😀\\x00-\\x20]{0,60}",
+        "Content-Length: 3\r\n\r\n",
+        "\\PC{0,60}",
+    ];
+    text.prop_map(String::into_bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Any messages, in any fragments, framed, cut anywhere and put together again are the same messages of the same kind.
+    #[test]
+    fn messages_survive_every_framing(
+        messages in prop::collection::vec(message(), 0..30),
+        raw in prop::collection::vec(any::<u8>(), 0..255),
+        pieces_at in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        (name, kind) in prop::sample::select(EXACT),
+    ) {
+        let framing = named(name, kind);
+        let mut messages = messages;
+        if kind == Kind::Binary {
+            messages.push(raw);
+        }
+        messages.retain(|message| match framing.cut {
+            Cut::Lines(_) if framing.encoding != Encoding::Plain => true,
+            Cut::Lines(end) => memchr::memmem::find(message, end.as_ref()).is_none(),
+            _ => true,
+        });
+        let mut fragments = Vec::new();
+        for message in &messages {
+            let mut ends: Vec<_> = pieces_at.iter().map(|at| at.index(message.len() + 1)).collect();
+            ends.sort_unstable();
+            ends.push(message.len());
+            let (last, mut from) = (ends.len() - 1, 0);
+            for (nth, to) in ends.into_iter().enumerate() {
+                let payload = message[std::mem::replace(&mut from, to)..to].into();
+                fragments.push(Fragment { kind, fin: nth == last, payload });
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (again, ending) = runtime.block_on(async {
+            let bytes = written(framing, fragments).await;
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            cuts.push(bytes.len());
+            let mut from = 0;
+            let pieces = cuts.iter().map(|&to| bytes[std::mem::replace(&mut from, to)..to].to_vec()).collect();
+            read(framing, pieces).await
+        });
+        let expected: Vec<_> = messages.into_iter().map(|message| (kind, message)).collect();
+        let end = match framing.cut {
+            Cut::Json => Ending::Close(crate::ending::Close::new(1000, "")),
+            _ => Ending::Eof,
+        };
+        prop_assert_eq!((again, ending), (expected, end));
+    }
+
+    /// What a batch is written as is what its messages are written as one by one.
+    #[test]
+    fn a_batch_is_as_good_as_its_messages(
+        messages in prop::collection::vec(message(), 1..30),
+        is_stamped: bool,
+        (name, kind) in prop::sample::select(EXACT),
+    ) {
+        let framing = Framing { is_stamped: is_stamped && name == "lines", ..named(name, kind) };
+        let (mut bytes, mut spans) = (BytesMut::new(), Vec::new());
+        for message in &messages {
+            let begin = u32::try_from(bytes.len()).unwrap();
+            bytes.extend_from_slice(message);
+            spans.push((begin, u32::try_from(bytes.len()).unwrap()));
+        }
+        let batch = Batch::new(kind, bytes, spans);
+        let (mut out, mut one_by_one) = (Outbox::default(), Outbox::default());
+        let (mut joiner, mut other) = (framing.joiner(), framing.joiner());
+        for fragment in batch.fragments() {
+            other.push(fragment, &mut one_by_one).unwrap();
+        }
+        joiner.push_batch(batch, &mut out).unwrap();
+        let bytes = |mut out: Outbox| {
+            let mut bytes = Vec::new();
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(out.poll_write(&mut bytes, &mut cx).is_ready());
+            bytes
+        };
+        let (batch, expected) = (bytes(out), bytes(one_by_one));
+        if framing.is_stamped {
+            prop_assert_eq!(batch.len(), expected.len());
+        } else {
+            prop_assert_eq!(batch, expected);
+        }
+    }
+
+    /// Nothing that comes makes a framing panic, stop for good or yield more than came.
+    #[test]
+    fn any_bytes_end_somehow(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b'\0'), Just(b'{')], 0..600),
+        (name, kind) in prop::sample::select(EXACT),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut stream, mut far) = framed(named(name, kind));
+            let len = bytes.len();
+            far.write_all(&bytes).await.unwrap();
+            drop(far);
+            let mut got = 0;
+            loop {
+                match poll_fn(|cx| stream.poll_next(cx)).await {
+                    Event::End(_) => break,
+                    Event::Fragment(fragment) => got += fragment.payload.len(),
+                    Event::Batch(batch) => got += batch.payload(),
+                }
+            }
+            assert!(got <= len);
+        });
     }
 }

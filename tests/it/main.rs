@@ -16,3 +16,4 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+mod serial;

@@ -243,6 +243,11 @@ fn a_program_that_is_none_is_told_at_the_start() {
             "no-such-program: no such program",
         ),
         (
+            &["ws-l:0", "exec:ls -l /"],
+            127,
+            "ls -l /: no such program; write '-- ls -l /', or sh-c: for a shell",
+        ),
+        (
             &["ws-l:0", "exec:/etc/passwd"],
             126,
             "/etc/passwd: not an executable file",

@@ -52,9 +52,9 @@ pub(super) struct Options {
     /// Call ourselves so
     #[arg(long, value_name = "TEXT")]
     pub user_agent: Option<String>,
-    /// Go where the server says (301, 302, 303, 307, 308), at most 10 times
+    /// Go where redirects lead, at most 10 times; of a file, read on as it grows
     ///
-    /// Another host, port or scheme is not told who we are: no Authorization, no Cookie. From wss:// none leads to ws://.
+    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie. From wss:// none leads to ws://.
     #[arg(long)]
     pub follow: bool,
     /// Show the head of the answer on stderr

@@ -1,0 +1,169 @@
+//! One JSON object a line for each message, with its kind, and one for the Close.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64;
+use serde::Deserialize;
+
+use super::collect::Reader;
+use super::encoded::Encoder;
+use super::{Encoding, Framing, Joiner, time};
+use crate::buffer::Outbox;
+use crate::ending::{Close, Ending};
+use crate::message::{Fragment, Kind};
+
+/// Reads lines of JSON.
+pub(super) struct Objects;
+
+/// What a line may say. Keys that are not known are left alone: "time" is ours.
+#[derive(Deserialize)]
+struct Object<'a> {
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    base64: Option<Cow<'a, str>>,
+    code: Option<u16>,
+    reason: Option<String>,
+}
+
+impl Reader for Objects {
+    fn read(&mut self, line: &[u8], offset: u64) -> Result<Option<Fragment>, Ending> {
+        if line.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let wrong = |what| Err(Ending::Malformed { what, offset });
+        let object: Object<'_> = match serde_json::from_slice(line) {
+            Ok(object) => object,
+            Err(error) => {
+                let what = match error.classify() {
+                    serde_json::error::Category::Data => "a JSON object that is no message",
+                    _ => "a line that is no JSON object",
+                };
+                // A line has no newline in it: the column is the byte, the first is 1.
+                let offset = offset + (error.column() as u64).saturating_sub(1);
+                return Err(Ending::Malformed { what, offset });
+            }
+        };
+        match (object.kind.as_deref(), object.text, object.base64) {
+            (None | Some("text"), Some(text), None) => {
+                Ok(Some(Fragment::whole(Kind::Text, text.as_bytes())))
+            }
+            (None | Some("binary"), None, Some(base64)) => match BASE64.decode(base64.as_bytes()) {
+                Ok(payload) => Ok(Some(Fragment::whole(Kind::Binary, payload))),
+                Err(_) => wrong("\"base64\" that is no base64 (RFC 4648 4)"),
+            },
+            (Some("close"), None, None) => close(object.code, object.reason.unwrap_or_default())
+                .map_or_else(wrong, |close| Err(Ending::Close(close))),
+            (Some("text"), ..) => wrong("a text message has \"text\" and no \"base64\""),
+            (Some("binary"), ..) => wrong("a binary message has \"base64\" and no \"text\""),
+            (Some("close"), ..) => wrong("a close has \"code\" and \"reason\" only"),
+            _ => wrong("a message has \"kind\": \"text\", \"binary\" or \"close\""),
+        }
+    }
+}
+
+/// A Close that may be sent (RFC 6455 7.4).
+fn close(code: Option<u16>, reason: String) -> Result<Close, &'static str> {
+    match code {
+        None if reason.is_empty() => Ok(Close::empty()),
+        None => Err("a close with a reason has a code"),
+        Some(1000..=1003 | 1007..=1014 | 3000..=4999) if reason.len() > 123 => {
+            Err("a reason has at most 123 bytes")
+        }
+        Some(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => Ok(Close {
+            code: Some(code),
+            reason,
+        }),
+        Some(_) => Err("a close code that may not be sent"),
+    }
+}
+
+/// Writes a line of JSON for each message as its fragments come; nothing is collected.
+pub(super) struct Lines {
+    is_stamped: bool,
+    base64: Option<Encoder>,
+    within: bool,
+    is_finished: bool,
+}
+
+impl Lines {
+    pub(super) fn new(framing: Framing) -> Lines {
+        Lines {
+            is_stamped: framing.is_stamped,
+            base64: Encoder::new(Encoding::Base64),
+            within: false,
+            is_finished: false,
+        }
+    }
+
+    fn begin(&self, kind: &str, out: &mut Outbox) {
+        out.copy(b"{");
+        if self.is_stamped {
+            out.copy(format!("\"time\":\"{}\",", time::now()).as_bytes());
+        }
+        out.copy(format!("\"kind\":\"{kind}\"").as_bytes());
+    }
+}
+
+impl Joiner for Lines {
+    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
+        let Fragment { kind, fin, payload } = fragment;
+        if !self.within {
+            let (name, key) = match kind {
+                Kind::Text => ("text", ",\"text\":\""),
+                Kind::Binary => ("binary", ",\"base64\":\""),
+            };
+            self.begin(name, out);
+            out.copy(key.as_bytes());
+        }
+        self.within = !fin;
+        match (kind, &mut self.base64) {
+            (Kind::Binary, Some(base64)) => base64.push(&payload, fin, out),
+            _ => escape(&payload, out),
+        }
+        if fin {
+            out.copy(b"\"}\n");
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, why: &Ending, out: &mut Outbox) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        if self.within {
+            // The line of a message that was cut stays cut.
+            out.copy(b"\n");
+        }
+        let close = match why {
+            Ending::Close(close) => close.clone(),
+            other => other.close_across(),
+        };
+        self.begin("close", out);
+        if let Some(code) = close.code {
+            out.copy(format!(",\"code\":{code},\"reason\":\"").as_bytes());
+            escape(close.reason.as_bytes(), out);
+            out.copy(b"\"");
+        }
+        out.copy(b"}\n");
+    }
+}
+
+/// Writes a piece of text as it stands in a JSON string (RFC 8259 7). It may begin and end within a character.
+fn escape(mut text: &[u8], out: &mut Outbox) {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
+    while let Some(at) = text.iter().position(is_special) {
+        out.copy(&text[..at]);
+        match text[at] {
+            b'\n' => out.copy(b"\\n"),
+            b'\r' => out.copy(b"\\r"),
+            b'\t' => out.copy(b"\\t"),
+            byte @ (b'"' | b'\\') => out.copy(&[b'\\', byte]),
+            byte => out.copy(format!("\\u{byte:04x}").as_bytes()),
+        }
+        text = &text[at + 1..];
+    }
+    out.copy(text);
+}
