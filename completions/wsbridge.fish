@@ -33,6 +33,7 @@ complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
 complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
 complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
 complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
+complete -c wsbridge -l uri -d 'Ask for this host and path over ws-c:' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
 complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
 complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r

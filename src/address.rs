@@ -113,6 +113,13 @@ fn printable(char: char) -> char {
 }
 
 impl AddressError {
+    /// The same error about a text of which the address is the end, from a byte on.
+    pub fn within(mut self, text: &str, from: usize) -> AddressError {
+        text.clone_into(&mut self.text);
+        self.at = self.at.start + from..self.at.end + from;
+        self
+    }
+
     /// The exit status: 2 for an unknown word, 3 for a malformed place.
     pub fn exit_status(&self) -> u8 {
         if self.is_usage { 2 } else { 3 }
@@ -199,6 +206,17 @@ impl Address {
             options,
             is_url,
         }
+    }
+
+    /// The same address as the end of a text, from a byte on; and its options.
+    pub fn within(mut self, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
+        text.clone_into(&mut self.text);
+        self.place_at += from;
+        let mut options = std::mem::take(&mut self.options);
+        for option in &mut options {
+            option.at = option.at.start + from..option.at.end + from;
+        }
+        (self, options)
     }
 
     /// Checks that nothing stands behind the word.

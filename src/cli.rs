@@ -109,8 +109,8 @@ impl Args {
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
         let (left, right) = self.addresses()?;
-        let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
-        let (left_settings, mut right_settings) = self.settings(matches, [of_left, of_right])?;
+        let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
+        let (left_settings, mut right_settings) = self.settings(matches, &[of_left, of_right])?;
         right_settings.words = self.words().to_vec();
         Ok(Plan {
             names: [Address::shown(&left), Address::shown(&right)],
@@ -179,9 +179,13 @@ impl Args {
     fn settings(
         &self,
         matches: &ArgMatches,
-        sides: [Option<&Scheme>; 2],
+        sides: &[Vec<&Scheme>; 2],
     ) -> Result<(Settings, Settings), clap::Error> {
-        let commands = sides.map(|side| side.map(Scheme::command));
+        let commands = sides.each_ref().map(|side| {
+            side.iter()
+                .map(|scheme| scheme.command())
+                .collect::<Vec<_>>()
+        });
         let takes = |side: usize, key: &str| {
             let arguments = commands[side].iter().flat_map(Command::get_arguments);
             arguments.into_iter().any(|arg| arg.get_long() == Some(key))
@@ -203,6 +207,10 @@ impl Args {
             ..Settings::default()
         };
         let mut settings = [own.clone(), own];
+        let names = |side: &[&Scheme]| {
+            let names: String = side.iter().map(|it| format!("{}:", it.names[0])).collect();
+            names.replace("-:", "-")
+        };
         for (key, values) in given_flags(matches) {
             let meant: Vec<_> = [0, 1]
                 .into_iter()
@@ -211,8 +219,8 @@ impl Args {
             if meant.len() == 2 && heading(0, &key) != heading(1, &key) {
                 let what = format!(
                     "--{key} means one thing to {} and another to {}; -o left.{key} or -o right.{key} is one of them\n",
-                    sides[0].map_or("left", |side| side.names[0]),
-                    sides[1].map_or("right", |side| side.names[0]),
+                    names(&sides[0]),
+                    names(&sides[1]),
                 );
                 return Err(command().error(ErrorKind::ArgumentConflict, what));
             }
@@ -222,16 +230,12 @@ impl Args {
                     .extend(values.iter().map(|value| (key.clone(), value.clone())));
             }
             // Text and binary say something of byte sides; between two WebSockets they change nothing.
-            let is_known = sides.iter().all(Option::is_some);
+            let is_known = sides.iter().all(|side| !side.is_empty());
             if is_known && !takes(0, &key) && !takes(1, &key) && key != "text" && key != "binary" {
-                let names: Vec<_> = sides
-                    .iter()
-                    .flatten()
-                    .map(|scheme| format!("{}:", scheme.names[0]))
-                    .collect();
                 let what = format!(
-                    "--{key} means nothing to {}\n",
-                    names.join(" and ").replace("-:", "-")
+                    "--{key} means nothing to {} and {}\n",
+                    names(&sides[0]),
+                    names(&sides[1])
                 );
                 return Err(command().error(ErrorKind::ArgumentConflict, what));
             }
@@ -244,7 +248,7 @@ impl Args {
                 );
                 command().error(ErrorKind::ValueValidation, what)
             })?;
-            if sides[side].is_some() && !takes(side, &key) {
+            if !sides[side].is_empty() && !takes(side, &key) {
                 // Without the value, which may be a secret.
                 let side = ["left", "right"][side];
                 let what = format!("'{side}.{key}': that side has no option '{key}'\n");
@@ -383,7 +387,7 @@ mod tests {
         fails(
             &["--follow", "file:/a", "ws://h"],
             2,
-            "--follow means one thing to file and another to ws",
+            "--follow means one thing to file: and another to ws:",
         );
         fails(
             &["-o", "left.pth=/a", "ws-l:1", "echo:"],

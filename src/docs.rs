@@ -108,6 +108,8 @@ pub fn man_sections() -> String {
     }
     text += ".PP\nOptions follow the place after a comma (\\fBws\\-l:8080,path=/chat\\fR), in a URL after a \\fB#\\fR\n\
              (\\fBws://host/#ping=0\\fR). The same names are flags (\\fB\\-\\-path\\fR) and keys of \\fB\\-o left.path=/chat\\fR.\n";
+    text += ".PP\nOne that takes an ENDPOINT wraps it; options stand behind the whole, and each is that of the outermost that has it\n\
+             (\\fBws\\-c:tcp:localhost:80,ping=0,framing=lines\\fR: ping is that of ws\\-c, framing that of tcp).\n";
     text += ".SH EXAMPLES\n";
     for (command, what) in EXAMPLES {
         let _ = writeln!(text, ".TP\n{}\n\\fB{}\\fR", roff(what), roff(command));

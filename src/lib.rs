@@ -34,6 +34,10 @@
 //! bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
 //! WebSocket and lines, because both must judge it.
 //!
+//! An address may wrap another (`ws-c:tcp:localhost:80`): [`scheme`] cuts it into layers and builds them from the core on; a
+//! wrapper finds what it wraps in [`endpoint::Settings`]. The options stand behind the core, and each goes to the outermost
+//! layer that has its key. A flag is for every layer that has it.
+//!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of

@@ -20,6 +20,7 @@ pub mod unix;
 pub mod ws;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -45,6 +46,15 @@ pub enum Endpoint {
     Dial(Arc<dyn Dial>),
     /// Waits for callers.
     Listen(Arc<dyn Listen>),
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Endpoint::Dial(_) => "Dial",
+            Endpoint::Listen(_) => "Listen",
+        })
+    }
 }
 
 /// An endpoint that opens connections.
@@ -161,6 +171,8 @@ pub struct Settings {
     pub pairs: Vec<(String, Option<String>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
+    /// The endpoint that a wrapper wraps.
+    pub inner: Option<Endpoint>,
     /// The environment variables that options fall back to.
     pub variables: Variables,
 }

@@ -1,6 +1,7 @@
 //! `ws-l:` and `ws://`: WebSocket servers and clients.
 
 mod netrc;
+pub mod over;
 mod request;
 mod target;
 
@@ -164,23 +165,10 @@ impl Listen for WsListen {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
                 .with_context(|| format!("listening on {}", self.name))?;
-            let service = Service {
-                policy: Policy {
-                    is_loopback: sockets.is_loopback(),
-                    hosts: self.options.host.clone(),
-                    origins: self.options.origin.clone(),
-                },
-                path: self.options.path.clone(),
-                protocols: self.handshake.protocol.clone(),
-            };
+            let is_loopback = sockets.is_loopback();
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
-                shared: Arc::new(Shared {
-                    service,
-                    deadline: self.handshake.handshake_timeout,
-                    socket: self.handshake.socket(),
-                    accept_first: self.options.accept_first,
-                }),
+                shared: Arc::new(Shared::new(&self.handshake, &self.options, is_loopback)),
             });
             Ok(accept)
         })
@@ -193,6 +181,25 @@ struct Shared {
     deadline: Duration,
     socket: ws::Options,
     accept_first: bool,
+}
+
+impl Shared {
+    fn new(handshake: &HandshakeOptions, options: &ListenOptions, is_loopback: bool) -> Shared {
+        Shared {
+            service: Service {
+                policy: Policy {
+                    is_loopback,
+                    hosts: options.host.clone(),
+                    origins: options.origin.clone(),
+                },
+                path: options.path.clone(),
+                protocols: handshake.protocol.clone(),
+            },
+            deadline: handshake.handshake_timeout,
+            socket: handshake.socket(),
+            accept_first: options.accept_first,
+        }
+    }
 }
 
 struct WsAccept {
@@ -238,35 +245,40 @@ impl Handshake for WsHandshake {
                 from,
                 shared,
             } = *self;
-            let mut upgrade =
-                match Upgrade::read(Box::new(stream.open()?), &shared.service, shared.deadline)
-                    .await
-                {
-                    Ok(upgrade) => upgrade,
-                    Err(error) => {
-                        // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
-                        if error.to_string().starts_with("HTTP ") {
-                            warn!("{from}: refused with {error:#}");
-                            return Ok(None);
-                        }
-                        return Err(error.context(from));
-                    }
-                };
-            let caller = Arc::new(Caller {
-                from,
-                uri: Some(take(&mut upgrade.uri)),
-                headers: take(&mut upgrade.headers),
-                protocol: upgrade.protocol().map(str::to_owned),
-                is_local: false,
-            });
-            let offer: Box<dyn Offer> = Box::new(WsOffer {
-                upgrade,
-                caller,
-                shared,
-            });
-            Ok(Some(offer))
+            shake(Box::new(stream.open()?), from, shared).await
         })
     }
+}
+
+/// Reads a request of a caller; `None` where it has been refused already.
+async fn shake(
+    io: Box<dyn ByteStream>,
+    from: String,
+    shared: Arc<Shared>,
+) -> Result<Option<Box<dyn Offer>>> {
+    let mut upgrade = match Upgrade::read(io, &shared.service, shared.deadline).await {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
+            if error.to_string().starts_with("HTTP ") {
+                warn!("{from}: refused with {error:#}");
+                return Ok(None);
+            }
+            return Err(error.context(from));
+        }
+    };
+    let caller = Arc::new(Caller {
+        from,
+        uri: Some(take(&mut upgrade.uri)),
+        headers: take(&mut upgrade.headers),
+        protocol: upgrade.protocol().map(str::to_owned),
+        is_local: false,
+    });
+    Ok(Some(Box::new(WsOffer {
+        upgrade,
+        caller,
+        shared,
+    })))
 }
 
 struct WsOffer {
@@ -324,8 +336,16 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         request: Request::read(&DIAL, address, settings, &target.host, user_info)?,
         target,
         handshake: read_options(&DIAL, address, settings)?,
-        route: Route::read(&DIAL, address, settings)?,
+        transport: Transport::Route(Box::new(Route::read(&DIAL, address, settings)?)),
     })))
+}
+
+/// What a client speaks over.
+enum Transport {
+    /// Connections of its own, to whichever server.
+    Route(Box<Route>),
+    /// Those of another endpoint, which lead to one server.
+    Over(Arc<dyn Dial>),
 }
 
 struct WsDial {
@@ -333,24 +353,32 @@ struct WsDial {
     target: Target,
     request: Request,
     handshake: HandshakeOptions,
-    route: Route,
+    transport: Transport,
 }
 
 impl Dial for WsDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let opened = self.open().await;
+            let opened = self.open(caller).await;
             opened.with_context(|| format!("connecting to {}", self.name))
         })
+    }
+
+    fn is_spent(&self) -> bool {
+        matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
+    }
+
+    fn runs_programs(&self) -> bool {
+        matches!(&self.transport, Transport::Over(inner) if inner.runs_programs())
     }
 }
 
 impl WsDial {
-    async fn open(&self) -> Result<Peer> {
+    async fn open(&self, caller: &Caller) -> Result<Peer> {
         let (mut target, mut request) = (self.target.clone(), self.request.clone());
         let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);
         for _ in 0..=MAX_REDIRECTS {
-            let io = self.transport(&target).await?;
+            let io = self.open_transport(&target, caller).await?;
             let answer = self.handshake.ask(io, &target, &request).await?;
             let (status, location) = match answer {
                 Answer::Open(opened) => return Ok(self.handshake.opened(opened, &self.name)),
@@ -369,14 +397,22 @@ impl WsDial {
         Err(refused(format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    async fn transport(&self, target: &Target) -> Result<Box<dyn ByteStream>> {
-        if target.is_secure {
-            return Err(anyhow::Error::new(Cause::Redirect)
-                .context(format!("{}: TLS is not built in yet", target.shown())));
+    async fn open_transport(
+        &self,
+        target: &Target,
+        caller: &Caller,
+    ) -> Result<Box<dyn ByteStream>> {
+        let refused = |what: &str| {
+            anyhow::Error::new(Cause::Redirect).context(format!("{}: {what}", target.shown()))
+        };
+        match &self.transport {
+            Transport::Over(inner) if target.is_same_server(&self.target) => {
+                over::bytes(inner.dial(caller).await?)
+            }
+            Transport::Over(_) => Err(refused("another server can not be reached over it")),
+            Transport::Route(_) if target.is_secure => Err(refused("TLS is not built in yet")),
+            Transport::Route(route) => route.open(Traffic::Web, &target.host, target.port).await,
         }
-        self.route
-            .open(Traffic::Web, &target.host, target.port)
-            .await
     }
 }
 

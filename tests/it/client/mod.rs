@@ -1,6 +1,7 @@
 //! How a client gets to its server, what it says in its request, and where it follows.
 
 mod credentials;
+mod over;
 mod proxies;
 mod redirects;
 mod request;
