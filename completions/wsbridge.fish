@@ -19,6 +19,7 @@ complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends no
 complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
 complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any)' -r
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
+complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines or null' -r
@@ -41,6 +42,7 @@ complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left 
 complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
+complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'

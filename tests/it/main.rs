@@ -15,3 +15,4 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+mod watching;
