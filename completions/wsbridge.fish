@@ -25,6 +25,7 @@ complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' 
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines or null' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
 complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
+complete -c wsbridge -l send -d 'Send this message on connect, and do not read stdin; @FILE sends a file' -r
 complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
 null\t'Nobody reads it'
 log\t'Its lines are logged'

@@ -10,6 +10,7 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+pub mod send;
 pub mod stdio;
 pub mod tcp;
 pub mod udp;

@@ -4,6 +4,7 @@ mod linger;
 mod literal;
 mod random;
 mod relay;
+mod send;
 mod stdin;
 mod tcp;
 mod utf8;
