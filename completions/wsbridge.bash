@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -0 -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --connect-timeout --text --binary --framing --null --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --allow-remote-exec --write --append --follow --help --version"
+            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --connect-timeout --text --binary --framing --null --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --write --append --follow --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
