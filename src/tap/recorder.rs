@@ -20,7 +20,7 @@ use crate::ending::{Cause, errno_text};
 
 /// Bytes that wait to be written at most, before what still comes has to wait.
 const BACKLOG: u64 = LARGE as u64;
-/// Bytes that are written at once, so that it is seen that something is taken.
+/// Bytes that are written at once to what may be slow, so that it is seen that some are taken.
 const WRITE: usize = 64 * 1024;
 
 /// What waits to be written, in order.
@@ -46,7 +46,8 @@ struct State {
 
 enum Target {
     Stderr,
-    File(File),
+    /// And whether it is a regular one, rather than a FIFO or a device.
+    File(File, bool),
 }
 
 impl Recorder {
@@ -62,7 +63,8 @@ impl Recorder {
         let file = file
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;
-        Recorder::start(name, Target::File(file))
+        let is_regular = file.metadata().is_ok_and(|about| about.is_file());
+        Recorder::start(name, Target::File(file, is_regular))
     }
 
     fn start(name: String, target: Target) -> Result<Recorder> {
@@ -171,10 +173,12 @@ impl Shared {
         // Whoever logs waits meanwhile: no line stands in the middle of another.
         let _turn = matches!(target, Target::Stderr).then(|| io::stderr().lock());
         while !bytes.is_empty() {
-            let next = &bytes[..bytes.len().min(WRITE)];
+            let some = &bytes[..bytes.len().min(WRITE)];
             let written = match target {
-                Target::Stderr => rustix::io::write(rustix::stdio::stderr(), next),
-                Target::File(file) => rustix::io::write(file, next),
+                Target::Stderr => rustix::io::write(rustix::stdio::stderr(), some),
+                // In one write: other programs may append to it too.
+                Target::File(file, true) => rustix::io::write(file, bytes),
+                Target::File(file, false) => rustix::io::write(file, some),
             };
             match written {
                 Ok(count) => {
@@ -198,6 +202,9 @@ impl Shared {
     }
 
     fn fail(&self, target: &Target, error: Errno) {
+        // Said first: who waits for the rest to be written may be about to exit.
+        let (name, reason) = (&self.name, errno_text(&error.into()));
+        error!("{name}: {reason}; what passes from now on is not recorded there");
         let mut state = self.lock();
         state.is_over = true;
         state.pending = Vec::new();
@@ -205,8 +212,6 @@ impl Shared {
         // A reader of stderr that has gone has seen what it wanted.
         state.has_failed = !(matches!(target, Target::Stderr) && error == Errno::PIPE);
         wake(state);
-        let (name, reason) = (&self.name, errno_text(&error.into()));
-        error!("{name}: {reason}; what passes from now on is not recorded there");
     }
 }
 
@@ -222,7 +227,7 @@ fn wait_for_room(target: &Target) -> Result<(), Errno> {
             rustix::stdio::stderr(),
             PollFlags::OUT,
         )],
-        Target::File(file) => [PollFd::new(file, PollFlags::OUT)],
+        Target::File(file, _) => [PollFd::new(file, PollFlags::OUT)],
     };
     match poll(&mut fd, None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

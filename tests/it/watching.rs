@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::lines::{listener, server};
-use crate::support::{Bridge, Frame, Tcp, run};
+use crate::support::{Bridge, Frame, Tcp, frame_bytes, run};
 
 /// The lines of a dump without their times: the head's other words, and the rows as they are.
 fn dump(stderr: &str) -> Vec<String> {
@@ -26,10 +26,10 @@ fn dump(stderr: &str) -> Vec<String> {
 fn a_dump_shows_both_directions_on_stderr_and_how_they_ended() {
     let (url, server) = server(|ws| {
         assert_eq!(ws.next(), Frame::text("question"));
+        assert_eq!(ws.next(), closed());
         ws.binary(b"\x1b[31m\x00").close(4000, "bye\u{7}");
-        ws.messages()
     });
-    let done = run(&["--dump", "-n", "-", &url], "question\n");
+    let done = run(&["--dump", "--linger", "0", "-", &url], "question\n");
     server.join().unwrap();
     assert_eq!(done.stdout, b"\x1b[31m\0");
     let row = |digits: &str, text: &str| format!("00000000  {digits:<48}  |{text}|");
@@ -196,6 +196,19 @@ fn two_byte_sides_are_watched_as_they_are() {
     bridge.stop();
     assert_eq!(fs::read(left).unwrap(), bytes);
     assert_eq!(fs::read(right).unwrap(), b"no newline");
+}
+
+#[test]
+fn messages_are_seen_one_by_one_though_the_other_side_has_no_boundaries() {
+    let mut bridge = Bridge::start(&["--dump", "--once", "ws-l:0", "null:"]);
+    let mut ws = bridge.client();
+    let frames = frame_bytes(0x81, b"abc", true).repeat(100);
+    ws.raw(&frames).close(1000, "");
+    assert_eq!(ws.next(), closed());
+    let done = bridge.running.finish();
+    let shown = dump(&done.stderr);
+    let heads = shown.iter().filter(|line| *line == "> text 3 bytes");
+    assert_eq!(heads.count(), 100);
 }
 
 #[test]
