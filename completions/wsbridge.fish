@@ -19,6 +19,7 @@ complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends no
 complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
 complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any)' -r
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
+complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
@@ -26,6 +27,7 @@ complete -c wsbridge -l separator -d 'End each message with this text instead of
 complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
 complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
+complete -c wsbridge -l send -d 'Send this message on connect, and do not read stdin; @FILE sends a file' -r
 complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
 null\t'Nobody reads it'
 log\t'Its lines are logged'
@@ -52,6 +54,7 @@ complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left 
 complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
+complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'
@@ -60,6 +63,7 @@ complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; wi
 complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
 complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
+complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
 complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'

@@ -201,6 +201,8 @@ pub enum Cause {
     NotStarted,
     /// Callers of other machines would run programs, and nobody has said that they may.
     Exposed,
+    /// A file that was to record what passes can not be written.
+    NotWritable,
 }
 
 /// Every exit status of the program, with what it means. It is API: numbers are added, never changed.
@@ -219,7 +221,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
         22,
         "the HTTP answer was no 101; its status and body are on stderr",
     ),
-    (23, "a local write failed (disk full)"),
+    (23, "a local write failed (disk full), or --tee did"),
     (28, "a deadline passed"),
     (
         56,
@@ -403,6 +405,7 @@ impl Cause {
             Cause::NotExecutable => 126,
             Cause::NotStarted => 1,
             Cause::Exposed => 2,
+            Cause::NotWritable => 23,
         }
     }
 
@@ -429,6 +432,7 @@ impl Cause {
             Cause::NotExecutable => "not-executable",
             Cause::NotStarted => "not-started",
             Cause::Exposed => "exposed",
+            Cause::NotWritable => "not-writable",
         }
     }
 }
@@ -451,6 +455,7 @@ impl fmt::Display for Cause {
             Cause::NotExecutable => f.write_str("not executable"),
             Cause::NotStarted => f.write_str("not started"),
             Cause::Exposed => f.write_str("open to other machines"),
+            Cause::NotWritable => f.write_str("not writable"),
         }
     }
 }

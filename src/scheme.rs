@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, serial,
-    stdio, tcp, udp, unix, ws,
+    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process,
+    read_options, serial, stdio, tcp, udp, unix, ws,
 };
+use crate::tap;
 
 /// Every kind of endpoint, a line each.
 pub const SCHEMES: &[&Scheme] = &[
@@ -85,6 +86,17 @@ pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
         Some(scheme) => (scheme.build)(&Address::parse(text, scheme.is_raw), settings),
         None => Err(unknown(text).into()),
     }
+}
+
+/// Reads how one side is to be watched, out of an address that can be built.
+///
+/// # Errors
+/// A value that the options do not take.
+pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
+    let Some(scheme) = find(text) else {
+        return Ok(tap::Options::default());
+    };
+    read_options(scheme, &Address::parse(text, scheme.is_raw), settings)
 }
 
 fn unknown(text: &str) -> AddressError {
@@ -225,6 +237,9 @@ mod tests {
             "ws-l:1,pth=/a",
             "unknown option 'pth' for ws-l:; did you mean 'path'?",
         );
-        wrong("echo:,x", "unknown option 'x' for echo:; it takes none");
+        wrong(
+            "echo:,x",
+            "unknown option 'x' for echo:; there is: dump, tee",
+        );
     }
 }

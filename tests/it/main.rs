@@ -16,3 +16,4 @@ mod process;
 mod programs;
 mod promises;
 mod serial;
+mod watching;
