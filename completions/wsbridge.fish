@@ -19,6 +19,7 @@ complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends no
 complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
 complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them' -r
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
+complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l user -d 'Log in with this user and password (HTTP Basic)' -r
 complete -c wsbridge -l password-file -d 'Read the password from the first line of this file' -r -F
@@ -39,6 +40,7 @@ complete -c wsbridge -l separator -d 'End each message with this text instead of
 complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
 complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
 complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
+complete -c wsbridge -l send -d 'Send this message on connect, and do not read stdin; @FILE sends a file' -r
 complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
 null\t'Nobody reads it'
 log\t'Its lines are logged'
@@ -65,6 +67,7 @@ complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left 
 complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
+complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
 complete -c wsbridge -l follow -d 'Go where redirects lead, at most 10 times; of a file, read on as it grows'
 complete -c wsbridge -s i -l include -d 'Show the head of the answer on stderr'
 complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
@@ -77,6 +80,7 @@ complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; wi
 complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
 complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
+complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
 complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'

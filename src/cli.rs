@@ -116,6 +116,10 @@ impl Args {
             names: [Address::shown(&left), Address::shown(&right)],
             left: scheme::build(&left, &left_settings)?,
             right: scheme::build(&right, &right_settings)?,
+            taps: [
+                scheme::tap(&left, &left_settings)?,
+                scheme::tap(&right, &right_settings)?,
+            ],
             session: self.session.clone(),
             bridge: self.bridge.clone(),
         })

@@ -207,6 +207,8 @@ pub enum Cause {
     NotStarted,
     /// Callers of other machines would run programs, and nobody has said that they may.
     Exposed,
+    /// A file that was to record what passes can not be written.
+    NotWritable,
 }
 
 /// Every exit status of the program, with what it means. It is API: numbers are added, never changed.
@@ -226,7 +228,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
         22,
         "the HTTP answer was no 101; its status and body are on stderr",
     ),
-    (23, "a local write failed (disk full)"),
+    (23, "a local write failed (disk full), or --tee did"),
     (28, "a deadline passed"),
     (47, "too many redirects, or one that is not followed"),
     (
@@ -418,6 +420,7 @@ impl Cause {
             Cause::NotExecutable => 126,
             Cause::NotStarted => 1,
             Cause::Exposed => 2,
+            Cause::NotWritable => 23,
         }
     }
 
@@ -447,6 +450,7 @@ impl Cause {
             Cause::NotExecutable => "not-executable",
             Cause::NotStarted => "not-started",
             Cause::Exposed => "exposed",
+            Cause::NotWritable => "not-writable",
         }
     }
 }
@@ -472,6 +476,7 @@ impl fmt::Display for Cause {
             Cause::NotExecutable => f.write_str("not executable"),
             Cause::NotStarted => f.write_str("not started"),
             Cause::Exposed => f.write_str("open to other machines"),
+            Cause::NotWritable => f.write_str("not writable"),
         }
     }
 }

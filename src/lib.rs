@@ -24,6 +24,7 @@
 //!   > cli > docs > scheme > bridge > session
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws                         protocols, over any ByteStream; they never dial
+//!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
 //!             > message ending caller address variables secret utf8 sendqueue workers heap
@@ -56,6 +57,8 @@
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
 //! * **No `unsafe`** but one call each in [`sendqueue`], [`heap`] and [`child`], which say why.
+//! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
+//!   only when that is 256 KiB behind.
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //!
 //! # A byte's journey
@@ -100,6 +103,7 @@ pub mod scheme;
 pub mod secret;
 pub mod sendqueue;
 pub mod session;
+pub mod tap;
 pub mod utf8;
 pub mod variables;
 pub mod workers;

@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process, serial,
-    stdio, tcp, udp, unix, ws, ws::over,
+    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process,
+    read_options, serial, stdio, tcp, udp, unix, ws, ws::over,
 };
+use crate::tap;
 
 /// Every kind of endpoint, a line each.
 pub const SCHEMES: &[&Scheme] = &[
@@ -194,6 +195,17 @@ fn has_key(scheme: &Scheme, key: &str) -> bool {
     command
         .get_arguments()
         .any(|arg| arg.get_long() == Some(key))
+}
+
+/// Reads how one side is to be watched, out of an address that can be built.
+///
+/// # Errors
+/// A value that the options do not take.
+pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
+    match layers(text).unwrap_or_default().first() {
+        Some((scheme, address)) => read_options(scheme, address, settings),
+        None => Ok(tap::Options::default()),
+    }
 }
 
 fn unknown(text: &str) -> AddressError {
@@ -430,6 +442,9 @@ mod tests {
             "ws-l:1,pth=/a",
             "unknown option 'pth' for ws-l:; did you mean 'path'?",
         );
-        wrong("echo:,x", "unknown option 'x' for echo:; it takes none");
+        wrong(
+            "echo:,x",
+            "unknown option 'x' for echo:; there is: dump, tee",
+        );
     }
 }

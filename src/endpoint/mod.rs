@@ -12,6 +12,7 @@ pub mod packet;
 pub mod process;
 pub mod proxy;
 pub mod route;
+pub mod send;
 pub mod serial;
 pub mod stdio;
 pub mod tcp;
@@ -34,6 +35,7 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::peer::Peer;
+use crate::tap;
 use crate::variables::Variables;
 
 /// A future in a box.
@@ -146,11 +148,14 @@ pub struct Scheme {
     pub example: &'static str,
     /// Whether all behind the colon is its place, commas included.
     pub is_raw: bool,
-    /// The groups of options that it takes.
+    /// The groups of options that it takes beside those that all do.
     pub options: &'static [fn(Command) -> Command],
     /// Makes the endpoint.
     pub build: fn(&Address, &Settings) -> Result<Endpoint>,
 }
+
+/// The groups of options that every scheme takes.
+const COMMON: &[fn(Command) -> Command] = &[tap::Options::augment_args];
 
 impl Scheme {
     /// All of its options as the arguments of a command.
@@ -158,9 +163,8 @@ impl Scheme {
         let command = Command::new(self.names[0])
             .no_binary_name(true)
             .disable_help_flag(true);
-        self.options
-            .iter()
-            .fold(command, |command, add| add(command))
+        let groups = self.options.iter().chain(COMMON);
+        groups.fold(command, |command, add| add(command))
     }
 }
 
@@ -193,7 +197,6 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
             let mut what = format!("unknown option '{}' for {name}:", option.key);
             match nearest(&option.key, keys.iter().copied()) {
                 Some(near) => what += &format!("; did you mean '{near}'?"),
-                None if keys.is_empty() => what += "; it takes none",
                 None => what += &format!("; there is: {}", keys.join(", ")),
             }
             let mut error = address.error(option.at.clone(), what);

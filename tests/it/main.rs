@@ -17,3 +17,4 @@ mod process;
 mod programs;
 mod promises;
 mod serial;
+mod watching;
