@@ -221,6 +221,17 @@ fn a_proxy_that_can_not_be_reached_is_named() {
         "{}",
         done.stderr
     );
+    // Basic has no way to say a colon in the name of a user (RFC 7617 2).
+    let (socket, port) = listener();
+    let done = run(
+        &[
+            &format!("--proxy=http://a%3Ab:c@127.0.0.1:{port}"),
+            "ws://h.test/",
+        ],
+        "",
+    );
+    assert_eq!(done.status, 97, "{}", done.stderr);
+    drop(socket);
     let done = run(&["ws://no-such-host.invalid/"], "");
     assert_eq!(done.status, 6, "{}", done.stderr);
 }
