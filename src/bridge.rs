@@ -14,6 +14,7 @@ use clap::Args;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -22,6 +23,7 @@ use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::session::{self, Right, Served, Shared, stopped};
+use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
 
 /// Sessions at a time, where the limit of descriptors allows.
@@ -32,6 +34,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 const LOOK: Duration = Duration::from_millis(200);
 /// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
 const FEW: usize = 64;
+/// The exit status where all went well but what passed could not be recorded.
+const INCOMPLETE: u8 = 23;
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,6 +68,8 @@ pub struct Plan {
     pub left: Endpoint,
     /// The right side.
     pub right: Endpoint,
+    /// How both are watched.
+    pub taps: [tap::Options; 2],
     /// How sessions go.
     pub session: session::Options,
     /// How many there are.
@@ -75,10 +81,33 @@ pub struct Plan {
 /// # Errors
 /// What could not be opened or bound.
 pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+    let is_served = matches!(plan.left, Endpoint::Listen(_));
+    let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
+    // The open of a FIFO waits for its reader.
+    let taps = spawn_blocking(move || Taps::open(&asked, names_callers));
+    let taps = tokio::select! {
+        biased;
+        taps = taps => Arc::new(taps??),
+        stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
+    };
+    let status = run_watched(plan, taps.clone(), stop).await;
+    taps.drained(plan.session.close_timeout).await;
+    Ok(match status? {
+        0 if taps.has_failed() => INCOMPLETE,
+        status => status,
+    })
+}
+
+async fn run_watched(
+    plan: &Plan,
+    taps: Arc<Taps>,
+    stop: watch::Receiver<Option<Stop>>,
+) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
         right: Right::prepare(&plan.right).await?,
         options: plan.session.clone(),
+        taps,
         stop,
         cut: 0.into(),
     });
@@ -420,6 +449,7 @@ mod tests {
             names: ["left".to_owned(), "right".to_owned()],
             left: (tcp::LISTEN.build)(&address, &Settings::default()).unwrap(),
             right: Endpoint::Dial(Arc::new(Faulty(0.into()))),
+            taps: Default::default(),
             session: defaults(),
             bridge: defaults(),
         };

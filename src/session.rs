@@ -16,6 +16,7 @@ use crate::ending::{Cause, Close, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{MessageStream, Peer, into_messages, pipe};
 use crate::pump::{self, Copied, Outcome, Side, pump};
+use crate::tap::{Taps, Watch};
 
 /// How long an answer is waited for when one side is standard input.
 const LOCAL_LINGER: Duration = Duration::from_secs(1);
@@ -175,6 +176,8 @@ pub struct Shared {
     pub right: Right,
     /// How sessions wait and what they copy.
     pub options: Options,
+    /// How both sides are watched.
+    pub taps: Arc<Taps>,
     /// Told when the bridge is to stop.
     pub stop: watch::Receiver<Option<Stop>>,
     /// Sessions that a stop had to cut.
@@ -310,8 +313,19 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
 async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Level) -> Outcome {
     let begun = Instant::now();
     let [left, right] = into_messages(left, right);
+    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
+    let watched = |stream, watch: &Option<Watch>| match watch {
+        Some(watch) => watch.over(stream),
+        None => stream,
+    };
+    let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
     let options = shared.options.of_pump(left.is_local() || right.is_local());
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
+    for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
+        if let Some(watch) = watch {
+            watch.finish(ending);
+        }
+    }
     let is_cut = |ending: &Ending| matches!(ending, Ending::Deadline(_));
     if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
         shared.cut.fetch_add(1, Ordering::Relaxed);

@@ -11,6 +11,9 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+pub mod proxy;
+pub mod route;
+pub mod send;
 pub mod serial;
 pub mod stdio;
 pub mod tcp;
@@ -19,6 +22,7 @@ pub mod unix;
 pub mod ws;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -32,6 +36,8 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::peer::Peer;
+use crate::tap;
+use crate::variables::Variables;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -43,6 +49,15 @@ pub enum Endpoint {
     Dial(Arc<dyn Dial>),
     /// Waits for callers.
     Listen(Arc<dyn Listen>),
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Endpoint::Dial(_) => "Dial",
+            Endpoint::Listen(_) => "Listen",
+        })
+    }
 }
 
 /// An endpoint that opens connections.
@@ -134,11 +149,14 @@ pub struct Scheme {
     pub example: &'static str,
     /// Whether all behind the colon is its place, commas included.
     pub is_raw: bool,
-    /// The groups of options that it takes.
+    /// The groups of options that it takes beside those that all do.
     pub options: &'static [fn(Command) -> Command],
     /// Makes the endpoint.
     pub build: fn(&Address, &Settings) -> Result<Endpoint>,
 }
+
+/// The groups of options that every scheme takes.
+const COMMON: &[fn(Command) -> Command] = &[tap::Options::augment_args];
 
 impl Scheme {
     /// All of its options as the arguments of a command.
@@ -146,9 +164,8 @@ impl Scheme {
         let command = Command::new(self.names[0])
             .no_binary_name(true)
             .disable_help_flag(true);
-        self.options
-            .iter()
-            .fold(command, |command, add| add(command))
+        let groups = self.options.iter().chain(COMMON);
+        groups.fold(command, |command, add| add(command))
     }
 }
 
@@ -159,6 +176,10 @@ pub struct Settings {
     pub pairs: Vec<(String, Option<String>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
+    /// The endpoint that a wrapper wraps.
+    pub inner: Option<Endpoint>,
+    /// The environment variables that options fall back to.
+    pub variables: Variables,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.
@@ -177,7 +198,6 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
             let mut what = format!("unknown option '{}' for {name}:", option.key);
             match nearest(&option.key, keys.iter().copied()) {
                 Some(near) => what += &format!("; did you mean '{near}'?"),
-                None if keys.is_empty() => what += "; it takes none",
                 None => what += &format!("; there is: {}", keys.join(", ")),
             }
             let mut error = address.error(option.at.clone(), what);

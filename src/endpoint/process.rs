@@ -100,6 +100,9 @@ pub struct Options {
     /// Give programs this variable too: NAME from our environment, or NAME=VALUE
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
+    /// Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does
+    #[arg(long, short = 'e', hide_short_help = true)]
+    pub set_environment: bool,
     /// Let callers from other machines start programs
     #[arg(long)]
     pub allow_remote_exec: bool,

@@ -11,10 +11,11 @@ use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
+use super::send::{self, Messages};
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
-use crate::framing::{self, Framing};
+use crate::framing::{self, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
 
 /// `-`
@@ -24,11 +25,14 @@ pub const SCHEME: Scheme = Scheme {
     summary: "Use standard input and output, as lines of text",
     example: "wsbridge - ws://localhost:8080",
     is_raw: false,
-    options: &[framing::Options::augment_args],
+    options: &[framing::Options::augment_args, send::Options::augment_args],
     build: |address, settings| {
         address.expect_no_place()?;
+        let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
+        let send = read_options::<send::Options>(&SCHEME, address, settings)?;
         Ok(Endpoint::Dial(Arc::new(Stdio {
-            framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
+            framing,
+            messages: Messages::read(&send, framing.kind)?,
             state: Arc::default(),
         })))
     },
@@ -36,6 +40,8 @@ pub const SCHEME: Scheme = Scheme {
 
 struct Stdio {
     framing: Framing,
+    /// What is said instead of stdin.
+    messages: Option<Messages>,
     state: Arc<State>,
 }
 
@@ -59,16 +65,25 @@ impl Dial for Stdio {
                 input: None,
                 output: None,
             };
-            let input = Input::inherited(rustix::stdio::stdin());
-            streams.input = Some(input.context("opening stdin")?);
+            if self.messages.is_none() {
+                let input = Input::inherited(rustix::stdio::stdin());
+                streams.input = Some(input.context("opening stdin")?);
+            }
             let output = Output::inherited(rustix::stdio::stdout());
             streams.output = Some(output.context("opening stdout")?);
-            Ok(Peer::Bytes(Box::new(streams), self.framing))
+            Ok(match &self.messages {
+                Some(messages) => {
+                    let printed = Framed::new(Box::new(streams), self.framing);
+                    Peer::Messages(messages.before(Box::new(printed)))
+                }
+                None => Peer::Bytes(Box::new(streams), self.framing),
+            })
         })
     }
 
     fn is_spent(&self) -> bool {
-        self.state.has_ended.load(Ordering::Acquire)
+        // Messages of the command line can be sent to any number of callers.
+        self.messages.is_none() && self.state.has_ended.load(Ordering::Acquire)
     }
 }
 

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["session"],
     &["endpoint"],
     &["http", "ws"],
+    &["tap"],
     &["pump"],
     &["framing", "peer"],
     &["buffer", "child"],
@@ -21,6 +22,8 @@ const LAYERS: &[&[&str]] = &[
         "ending",
         "caller",
         "address",
+        "variables",
+        "secret",
         "utf8",
         "sendqueue",
         "workers",
@@ -159,7 +162,7 @@ fn polling_happens_in_the_data_path_and_at_the_transports_only() {
     for path in sources(&root()) {
         let text = fs::read_to_string(&path).unwrap();
         let is_data_path = [
-            "pump", "framing", "peer", "buffer", "child", "ws", "endpoint",
+            "pump", "framing", "peer", "buffer", "child", "ws", "endpoint", "tap",
         ]
         .contains(&room(&path).as_str());
         assert!(

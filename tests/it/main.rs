@@ -4,6 +4,7 @@
 
 mod support;
 
+mod client;
 mod datagrams;
 mod endings;
 mod files;
@@ -17,3 +18,4 @@ mod process;
 mod programs;
 mod promises;
 mod serial;
+mod watching;

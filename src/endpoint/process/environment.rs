@@ -69,7 +69,7 @@ pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)
                 None => own(variable),
             }),
     );
-    let of_caller = said_by(caller, &options.env_header);
+    let of_caller = said_by(caller, options);
     variables.extend(
         of_caller
             .into_iter()
@@ -79,7 +79,7 @@ pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)
 }
 
 /// What is known of a caller, by the names that CGI (RFC 3875) and UCSPI gave it.
-fn said_by(caller: &Caller, headers: &[String]) -> Vec<(String, String)> {
+fn said_by(caller: &Caller, options: &Options) -> Vec<(String, String)> {
     let mut said = vec![(
         "SERVER_SOFTWARE".to_owned(),
         concat!("wsbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -100,11 +100,17 @@ fn said_by(caller: &Caller, headers: &[String]) -> Vec<(String, String)> {
         ] {
             say(name, value);
         }
+        if options.set_environment {
+            say("WEBSOCAT_CLIENT", &caller.from);
+        }
         say("PROTO", if addr.is_ipv6() { "TCP6" } else { "TCP" });
     }
     if let Some(uri) = &caller.uri {
         let all = uri.path_and_query().map_or("/", |all| all.as_str());
         say("REQUEST_URI", all);
+        if options.set_environment {
+            say("WEBSOCAT_URI", all);
+        }
         say("PATH_INFO", uri.path());
         say("QUERY_STRING", uri.query().unwrap_or_default());
     }
@@ -116,7 +122,7 @@ fn said_by(caller: &Caller, headers: &[String]) -> Vec<(String, String)> {
         ("HTTP_ORIGIN".to_owned(), ORIGIN),
     ];
     // Checked when the options were read.
-    let asked = headers.iter().filter_map(|name| {
+    let asked = options.env_header.iter().filter_map(|name| {
         let header = HeaderName::from_bytes(name.as_bytes()).ok()?;
         Some((variable(name), header))
     });
@@ -155,7 +161,13 @@ fn is_plain(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::{Args, Command, FromArgMatches};
     use http::HeaderValue;
+
+    fn options(words: &[&str]) -> Options {
+        let command = Options::augment_args(Command::new("").no_binary_name(true));
+        Options::from_arg_matches(&command.get_matches_from(words)).unwrap()
+    }
 
     #[test]
     fn a_caller_sets_what_is_asked_for_and_nothing_else() {
@@ -182,9 +194,12 @@ mod tests {
         caller
             .headers
             .append("x-bytes", HeaderValue::from_bytes(b"a\xFFb").unwrap());
-        let headers =
-            ["X-User", "x-long", "x-odd", "x-two", "x-bytes", "x-none"].map(str::to_owned);
-        let said = said_by(&caller, &headers);
+        let headers = ["X-User", "x-long", "x-odd", "x-two", "x-bytes", "x-none"];
+        let words: Vec<_> = headers
+            .iter()
+            .flat_map(|name| ["--env-header", name])
+            .collect();
+        let said = said_by(&caller, &options(&words));
         let pairs: Vec<_> = said
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -206,5 +221,13 @@ mod tests {
                 ("WSBRIDGE_HTTP_X_USER", "() { :;}; echo"),
             ]
         );
+        let websocats = said_by(&caller, &options(&["-e"]));
+        for (name, value) in [
+            ("WEBSOCAT_CLIENT", "192.0.2.1:4711"),
+            ("WEBSOCAT_URI", "/a/b?c=d&e"),
+        ] {
+            let pair = (name.to_owned(), value.to_owned());
+            assert!(websocats.contains(&pair) && !said.contains(&pair), "{name}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod linger;
 mod literal;
 mod random;
 mod relay;
+mod send;
 mod stdin;
 mod tcp;
 mod utf8;
@@ -14,14 +15,14 @@ use std::thread::{self, JoinHandle};
 
 use crate::support::{Bridge, Finished, Frame, Tcp, Ws, frame_bytes, run};
 
-fn listener() -> (TcpListener, u16) {
+pub fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
 /// A WebSocket server for one client that does as told; its URL.
-fn server<T: Send + 'static>(
+pub fn server<T: Send + 'static>(
     does: impl FnOnce(&mut Ws) -> T + Send + 'static,
 ) -> (String, JoinHandle<T>) {
     let (listener, port) = listener();

@@ -1,0 +1,338 @@
+//! What comes from a side, shown on stderr and recorded in a file while it passes; nothing of it is altered.
+
+mod dump;
+mod recorder;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::buffer::LARGE;
+use crate::ending::Ending;
+use crate::message::{Batch, Fragment, Kind};
+use crate::peer::{Event, MessageStream};
+use crate::pump::Side;
+use dump::Dump;
+use recorder::Recorder;
+
+/// Options of every side.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+#[command(next_help_heading = "Watching")]
+pub struct Options {
+    /// Show on stderr what passes: direction, time, bytes, and how it ended
+    ///
+    /// What comes from the left is marked >, what comes from the right <. As an option of one side (left.dump) it shows what
+    /// comes from that side only. Messages that are not copied (-1, -u) are shown too. Whoever reads stderr slowly slows the
+    /// session down.
+    #[arg(long)]
+    pub dump: bool,
+    /// Append what passes to FILE too, as it would be printed
+    ///
+    /// A text message gets a newline, a binary one is written exactly as it is. As an option of one side (left.tee=FILE) it
+    /// records what comes from that side only. FILE may be shared: no message of up to 256 KiB stands in the middle of
+    /// another. When FILE can not be written any more that is an error, but sessions go on without it; the exit status is
+    /// then 23 instead of 0.
+    #[arg(long, value_name = "FILE")]
+    pub tee: Option<PathBuf>,
+}
+
+/// Bytes of an unfinished message that are kept back from a file, so that it is written in one piece.
+const GATHERED: usize = LARGE;
+
+/// What both sides are watched with, shared by all sessions of a bridge.
+#[derive(Default)]
+pub struct Taps {
+    left: Sinks,
+    right: Sinks,
+    /// Whether several callers must be told from each other.
+    names_callers: bool,
+}
+
+#[derive(Clone, Default)]
+struct Sinks {
+    dump: Option<Arc<Recorder>>,
+    tee: Option<Arc<Recorder>>,
+}
+
+impl Taps {
+    /// Opens what was asked for; a FILE that both sides name is opened once. It may wait, for the reader of a FIFO.
+    ///
+    /// # Errors
+    /// A FILE that can not be written, with [`Cause::NotWritable`](crate::ending::Cause::NotWritable).
+    pub fn open([left, right]: &[Options; 2], names_callers: bool) -> Result<Taps> {
+        let stderr = (left.dump || right.dump).then(Recorder::stderr);
+        let stderr = stderr.transpose()?.map(Arc::new);
+        let open = |path: &Option<PathBuf>| {
+            let opened = path.as_deref().map(Recorder::open);
+            anyhow::Ok(opened.transpose()?.map(Arc::new))
+        };
+        let tee = open(&left.tee)?;
+        let both = if left.tee == right.tee {
+            tee.clone()
+        } else {
+            open(&right.tee)?
+        };
+        Ok(Taps {
+            left: Sinks {
+                dump: stderr.clone().filter(|_| left.dump),
+                tee,
+            },
+            right: Sinks {
+                dump: stderr.filter(|_| right.dump),
+                tee: both,
+            },
+            names_callers,
+        })
+    }
+
+    /// Watches one side of a session; `None` where nobody asked for that.
+    pub fn watch(&self, side: Side, caller: &str) -> Option<Watch> {
+        let sinks = match side {
+            Side::Left => &self.left,
+            Side::Right => &self.right,
+        };
+        if sinks.dump.is_none() && sinks.tee.is_none() {
+            return None;
+        }
+        let caller = if self.names_callers { caller } else { "" };
+        Some(Watch(Arc::new(Shared {
+            sinks: sinks.clone(),
+            dump: Dump::new(side, caller),
+            has_ended: AtomicBool::new(false),
+        })))
+    }
+
+    /// Waits until all is written, but for no recorder that has taken nothing for `patience`.
+    pub async fn drained(&self, patience: Duration) {
+        for recorder in self.recorders() {
+            recorder.drained(patience).await;
+        }
+    }
+
+    /// Whether a record is not complete.
+    pub fn has_failed(&self) -> bool {
+        self.recorders().any(|recorder| recorder.has_failed())
+    }
+
+    fn recorders(&self) -> impl Iterator<Item = &Recorder> {
+        let sinks = [&self.left, &self.right].into_iter();
+        sinks
+            .flat_map(|sinks| [&sinks.dump, &sinks.tee])
+            .flatten()
+            .map(|recorder| &**recorder)
+    }
+}
+
+/// One side of one session, watched.
+pub struct Watch(Arc<Shared>);
+
+struct Shared {
+    sinks: Sinks,
+    dump: Dump,
+    has_ended: AtomicBool,
+}
+
+impl Watch {
+    /// Looks at what a stream yields from now on.
+    pub fn over(&self, stream: Box<dyn MessageStream>) -> Box<dyn MessageStream> {
+        Box::new(Tap {
+            stream,
+            shared: self.0.clone(),
+            gathered: Vec::new(),
+            shown: 0,
+            is_held: false,
+        })
+    }
+
+    /// Shows how the side ended, where its stream has not said so itself.
+    pub fn finish(&self, ending: &Ending) {
+        self.0.show_end(ending);
+    }
+}
+
+impl Shared {
+    fn recorders(&self) -> impl Iterator<Item = &Recorder> {
+        let both = [&self.sinks.dump, &self.sinks.tee].into_iter();
+        both.flatten().map(|recorder| &**recorder)
+    }
+
+    fn show_end(&self, ending: &Ending) {
+        if !self.has_ended.swap(true, Ordering::AcqRel)
+            && let Some(recorder) = &self.sinks.dump
+        {
+            recorder.push(|out| self.dump.end(out, ending));
+        }
+    }
+}
+
+/// A stream that is looked at. It does not allow merging, so that messages are seen as they came.
+struct Tap {
+    stream: Box<dyn MessageStream>,
+    shared: Arc<Shared>,
+    /// The beginning of a message that is not complete, for the file.
+    gathered: Vec<u8>,
+    /// Bytes of the message that were shown already.
+    shown: u64,
+    /// Whether something may be there to take that had to wait for room.
+    is_held: bool,
+}
+
+impl Tap {
+    fn saw(&mut self, event: &Event) {
+        match event {
+            Event::Fragment(fragment) => self.saw_fragment(fragment),
+            Event::Batch(batch) => self.saw_batch(batch),
+            Event::End(ending) => {
+                self.release();
+                self.shared.show_end(ending);
+            }
+        }
+    }
+
+    fn saw_fragment(&mut self, fragment: &Fragment) {
+        let Fragment { kind, fin, payload } = fragment;
+        let sinks = &self.shared.sinks;
+        if let Some(recorder) = &sinks.dump {
+            let dump = &self.shared.dump;
+            recorder.push(|out| dump.piece(out, *kind, payload, self.shown, *fin));
+            self.shown = if *fin {
+                0
+            } else {
+                self.shown + payload.len() as u64
+            };
+        }
+        if let Some(recorder) = &sinks.tee {
+            if *fin || self.gathered.len() + payload.len() > GATHERED {
+                let begun = std::mem::take(&mut self.gathered);
+                recorder.push(|out| {
+                    out.extend_from_slice(&begun);
+                    out.extend_from_slice(payload);
+                    if *fin {
+                        out.extend_from_slice(tail(*kind));
+                    }
+                });
+            } else {
+                self.gathered.extend_from_slice(payload);
+            }
+        }
+    }
+
+    fn saw_batch(&mut self, batch: &Batch) {
+        let sinks = &self.shared.sinks;
+        if let Some(recorder) = &sinks.dump {
+            let dump = &self.shared.dump;
+            recorder.push(|out| {
+                for message in batch.messages() {
+                    dump.piece(out, batch.kind, message, 0, true);
+                }
+            });
+        }
+        if let Some(recorder) = &sinks.tee {
+            recorder.push(|out| {
+                for message in batch.messages() {
+                    out.extend_from_slice(message);
+                    out.extend_from_slice(tail(batch.kind));
+                }
+            });
+        }
+    }
+
+    /// Records the beginning of a message that will have no end.
+    fn release(&mut self) {
+        let begun = std::mem::take(&mut self.gathered);
+        if let Some(recorder) = self.shared.sinks.tee.as_ref().filter(|_| !begun.is_empty()) {
+            recorder.push(|out| out.extend_from_slice(&begun));
+        }
+    }
+}
+
+/// What stands behind a message in a file, as on stdout.
+fn tail(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Text => b"\n",
+        Kind::Binary => b"",
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl MessageStream for Tap {
+    fn take(&mut self) -> Option<Event> {
+        if !self.shared.recorders().all(Recorder::has_room) {
+            self.is_held = true;
+            return None;
+        }
+        let event = self.stream.take()?;
+        self.saw(&event);
+        Some(event)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_held {
+            for recorder in self.shared.recorders() {
+                ready!(recorder.poll_room(cx));
+            }
+            // To be taken before more is read.
+            self.is_held = false;
+            return Poll::Ready(());
+        }
+        self.stream.poll_more(cx)
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_cut(cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.stream.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        self.stream.start_send(fragment)
+    }
+
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        self.stream.start_send_batch(batch)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.stream.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.stream.poll_close(cx, why)
+    }
+
+    fn unsent(&self) -> usize {
+        self.stream.unsent()
+    }
+
+    fn half_closes(&self) -> bool {
+        self.stream.half_closes()
+    }
+
+    fn is_local(&self) -> bool {
+        self.stream.is_local()
+    }
+
+    fn has_no_end(&self) -> bool {
+        self.stream.has_no_end()
+    }
+
+    fn ignores_boundaries(&self) -> bool {
+        self.stream.ignores_boundaries()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! One thread that writes what was seen to a file or to stderr, so that no session's thread waits for either.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::time::timeout;
+use tracing::error;
+
+use crate::address::Address;
+use crate::buffer::LARGE;
+use crate::ending::{Cause, errno_text};
+
+/// Bytes that wait to be written at most, before what still comes has to wait.
+const BACKLOG: u64 = LARGE as u64;
+/// Bytes that are written at once to what may be slow, so that it is seen that some are taken.
+const WRITE: usize = 64 * 1024;
+
+/// What waits to be written, in order.
+pub(super) struct Recorder(Arc<Shared>);
+
+struct Shared {
+    name: String,
+    state: Mutex<State>,
+    has_more: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    pending: Vec<u8>,
+    /// Bytes not written yet, those that are being written included.
+    backlog: u64,
+    written: u64,
+    /// Whether nothing is written any more.
+    is_over: bool,
+    has_failed: bool,
+    waiting: Vec<Waker>,
+}
+
+enum Target {
+    Stderr,
+    /// And whether it is a regular one, rather than a FIFO or a device.
+    File(File, bool),
+}
+
+impl Recorder {
+    /// Shows on stderr.
+    pub(super) fn stderr() -> Result<Recorder> {
+        Recorder::start("stderr".to_owned(), Target::Stderr)
+    }
+
+    /// Appends to a file, which is made where there is none.
+    pub(super) fn open(path: &Path) -> Result<Recorder> {
+        let name = Address::shown(&path.to_string_lossy());
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file = file
+            .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
+            .with_context(|| format!("opening {name} for --tee"))?;
+        let is_regular = file.metadata().is_ok_and(|about| about.is_file());
+        Recorder::start(name, Target::File(file, is_regular))
+    }
+
+    fn start(name: String, target: Target) -> Result<Recorder> {
+        let shared = Arc::new(Shared {
+            name,
+            state: Mutex::default(),
+            has_more: Condvar::new(),
+        });
+        let own = shared.clone();
+        let thread = thread::Builder::new().name("recorder".to_owned());
+        thread
+            .spawn(move || own.run(&target))
+            .context("starting a thread")?;
+        Ok(Recorder(shared))
+    }
+
+    /// Adds what `write` appends, in one piece.
+    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.0.lock();
+        if state.is_over {
+            return;
+        }
+        let before = state.pending.len();
+        write(&mut state.pending);
+        state.backlog += (state.pending.len() - before) as u64;
+        self.0.has_more.notify_one();
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.0.lock().backlog < BACKLOG
+    }
+
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_until(cx, |state| state.backlog < BACKLOG)
+    }
+
+    /// Waits until all is written, or nothing has been for `patience`.
+    pub(super) async fn drained(&self, patience: Duration) {
+        loop {
+            let (backlog, written) = {
+                let state = self.0.lock();
+                (state.backlog, state.written)
+            };
+            let moved = std::future::poll_fn(|cx| {
+                let has_moved = |state: &State| state.backlog == 0 || state.written > written;
+                self.0.poll_until(cx, has_moved)
+            });
+            if backlog == 0 || timeout(patience, moved).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.lock().has_failed
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.0.lock().is_over = true;
+        self.0.has_more.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_until(&self, cx: &mut Context<'_>, is_so: impl Fn(&State) -> bool) -> Poll<()> {
+        let mut state = self.lock();
+        if is_so(&state) {
+            return Poll::Ready(());
+        }
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn run(&self, target: &Target) {
+        loop {
+            let mut state = self.lock();
+            while state.pending.is_empty() && !state.is_over {
+                let woken = self.has_more.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.pending.is_empty() {
+                return;
+            }
+            let bytes = std::mem::take(&mut state.pending);
+            drop(state);
+            if let Err(error) = self.write(target, &bytes) {
+                return self.fail(target, error);
+            }
+        }
+    }
+
+    fn write(&self, target: &Target, mut bytes: &[u8]) -> Result<(), Errno> {
+        // Whoever logs waits meanwhile: no line stands in the middle of another.
+        let _turn = matches!(target, Target::Stderr).then(|| io::stderr().lock());
+        while !bytes.is_empty() {
+            let some = &bytes[..bytes.len().min(WRITE)];
+            let written = match target {
+                Target::Stderr => rustix::io::write(rustix::stdio::stderr(), some),
+                // In one write: other programs may append to it too.
+                Target::File(file, true) => rustix::io::write(file, bytes),
+                Target::File(file, false) => rustix::io::write(file, some),
+            };
+            match written {
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    self.note(count as u64);
+                }
+                Err(Errno::INTR) => {}
+                // Others that share it may have made it so.
+                Err(Errno::AGAIN) => wait_for_room(target)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, written: u64) {
+        let mut state = self.lock();
+        state.backlog -= written;
+        state.written += written;
+        wake(state);
+    }
+
+    fn fail(&self, target: &Target, error: Errno) {
+        // Said first: who waits for the rest to be written may be about to exit.
+        let (name, reason) = (&self.name, errno_text(&error.into()));
+        error!("{name}: {reason}; what passes from now on is not recorded there");
+        let mut state = self.lock();
+        state.is_over = true;
+        state.pending = Vec::new();
+        state.backlog = 0;
+        // A reader of stderr that has gone has seen what it wanted.
+        state.has_failed = !(matches!(target, Target::Stderr) && error == Errno::PIPE);
+        wake(state);
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waiting = std::mem::take(&mut state.waiting);
+    drop(state);
+    waiting.into_iter().for_each(Waker::wake);
+}
+
+fn wait_for_room(target: &Target) -> Result<(), Errno> {
+    let mut fd = match target {
+        Target::Stderr => [PollFd::from_borrowed_fd(
+            rustix::stdio::stderr(),
+            PollFlags::OUT,
+        )],
+        Target::File(file, _) => [PollFd::new(file, PollFlags::OUT)],
+    };
+    match poll(&mut fd, None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
