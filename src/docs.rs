@@ -138,7 +138,7 @@ const ENDINGS: &[&str] = &[
     "When stdin has ended, a WebSocket is closed after nothing has come for the linger time. When a WebSocket peer has sent \
      its Close, the other side is half-closed and may go on sending until nothing has come for the linger time; one that \
      still sends after the close timeout is cut, which is an abort.",
-    "SIGINT and SIGTERM close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
+    "SIGINT, SIGTERM and SIGHUP close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
      time. A second signal ends the program at once.",
 ];
 
