@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --connect-timeout --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --write --append --follow --baud --data-bits --parity --stop-bits --flow-control --help --version"
+            opts="-s -o -q -v -n -E -u -U -1 -H -i -4 -6 -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --no-proxy --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --write --append --baud --data-bits --parity --stop-bits --flow-control --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -121,7 +121,59 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bearer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netrc)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cookie)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resolve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bind)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unix-socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --no-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uri)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

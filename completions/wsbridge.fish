@@ -17,11 +17,24 @@ complete -c wsbridge -l handshake-timeout -d 'Give up on an opening handshake af
 complete -c wsbridge -l protocol -d 'Offer these subprotocols, or as a server choose among them; best first' -r
 complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends none' -r
 complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
-complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any)' -r
+complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them' -r
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
 complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
+complete -c wsbridge -l user -d 'Log in with this user and password (HTTP Basic)' -r
+complete -c wsbridge -l password-file -d 'Read the password from the first line of this file' -r -F
+complete -c wsbridge -l bearer -d 'Log in with this token, or with that in the first line of @FILE' -r
+complete -c wsbridge -l netrc -d 'Take user and password for the host from this file' -r
+complete -c wsbridge -l cookie -d 'Send these cookies (repeatable)' -r
+complete -c wsbridge -l user-agent -d 'Call ourselves so' -r
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
+complete -c wsbridge -l resolve -d 'Use this address instead of looking HOST up (repeatable)' -r
+complete -c wsbridge -l connect-to -d 'Connect to HOST2:PORT2 where HOST1:PORT1 is wanted (repeatable)' -r
+complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
+complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
+complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
+complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
+complete -c wsbridge -l uri -d 'Ask for this host and path over ws-c:' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
 complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
 complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
@@ -55,6 +68,10 @@ complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction,
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
 complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
+complete -c wsbridge -l follow -d 'Go where redirects lead, at most 10 times; of a file, read on as it grows'
+complete -c wsbridge -s i -l include -d 'Show the head of the answer on stderr'
+complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c wsbridge -s 6 -l ipv6 -d 'Use IPv6 only'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'
@@ -67,6 +84,5 @@ complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in 
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
 complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'
-complete -c wsbridge -l follow -d 'Read the file from its beginning and go on as it grows'
 complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wsbridge -s V -l version -d 'Print version'

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::secret::Secret;
+
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
 pub struct Address {
@@ -48,9 +50,24 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: String = self.text.chars().map(printable).collect();
-        let before = self.text.get(..self.at.start).unwrap_or("").chars().count();
-        let under = self.text.get(self.at.clone()).unwrap_or("").chars().count();
+        let hidden = hidden(&self.text);
+        let (mut shown, mut before, mut under) = (String::new(), 0, 0);
+        for (at, char) in self.text.char_indices() {
+            let is_hidden = hidden.iter().any(|range| range.contains(&at));
+            let count = match hidden.iter().any(|range| range.start == at) {
+                true => {
+                    shown += HIDDEN;
+                    HIDDEN.len()
+                }
+                false if is_hidden => 0,
+                false => {
+                    shown.push(printable(char));
+                    1
+                }
+            };
+            before += if at < self.at.start { count } else { 0 };
+            under += if self.at.contains(&at) { count } else { 0 };
+        }
         let carets = "^".repeat(under.max(1));
         write!(f, "{}\n  {shown}\n  {:before$}{carets}", self.what, "")
     }
@@ -58,11 +75,51 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+/// Options whose values may be secret.
+const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
+
+/// Where secrets stand in a typed address: user and password of URLs, and values of some options.
+fn hidden(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for (at, _) in text.match_indices(['#', ',']) {
+        let rest = &text[at + 1..];
+        let key = rest.split('=').next().unwrap_or_default();
+        if key.len() < rest.len() && SECRET.contains(&key.to_ascii_lowercase().as_str()) {
+            let value_at = at + 1 + key.len() + 1;
+            let end = next_comma(text, value_at);
+            if value_at < end {
+                ranges.push(value_at..end);
+            }
+        }
+    }
+    for (at, start) in text.match_indices("://") {
+        let userinfo_at = at + start.len();
+        let rest = &text[userinfo_at..];
+        let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+        if let Some(len) = authority.rfind('@').filter(|len| *len > 0)
+            && !ranges.iter().any(|range| range.contains(&at))
+        {
+            ranges.push(userinfo_at..userinfo_at + len);
+        }
+    }
+    ranges.sort_by_key(|range| range.start);
+    ranges
+}
+
 fn printable(char: char) -> char {
     if char.is_control() { '?' } else { char }
 }
 
 impl AddressError {
+    /// The same error about a text of which the address is the end, from a byte on.
+    pub fn within(mut self, text: &str, from: usize) -> AddressError {
+        text.clone_into(&mut self.text);
+        self.at = self.at.start + from..self.at.end + from;
+        self
+    }
+
     /// The exit status: 2 for an unknown word, 3 for a malformed place.
     pub fn exit_status(&self) -> u8 {
         if self.is_usage { 2 } else { 3 }
@@ -80,21 +137,42 @@ pub struct Place {
     pub path: String,
 }
 
+/// Who asks, as a URL says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserInfo {
+    /// The user, decoded.
+    pub user: Secret,
+    /// The password, decoded, where there is one.
+    pub password: Option<Secret>,
+}
+
 impl Address {
     /// The word before the first colon: what kind of endpoint this is.
     pub fn word_of(text: &str) -> &str {
         text.split(':').next().unwrap_or(text)
     }
 
-    /// The address as messages show it: of a URL neither options nor query, which may be secret.
+    /// The address as messages show it: of a URL neither user nor options nor query, which may be secret.
     pub fn shown(text: &str) -> String {
         let end = if text.contains("://") {
             text.find(['?', '#'])
         } else {
             None
         };
-        let text = &text[..end.unwrap_or(text.len())];
-        let name = if text == "-" { "stdio" } else { text };
+        let end = end.unwrap_or(text.len());
+        let (mut name, mut from) = (String::new(), 0);
+        for range in hidden(text).iter().filter(|range| range.end <= end) {
+            name += &text[from..range.start];
+            from = range.end;
+            match text[from..].strip_prefix('@') {
+                Some(_) => from += 1,
+                None => name += HIDDEN,
+            }
+        }
+        name += &text[from..end];
+        if name == "-" {
+            return "stdio".to_owned();
+        }
         name.chars().map(printable).collect()
     }
 
@@ -130,6 +208,17 @@ impl Address {
         }
     }
 
+    /// The same address as the end of a text, from a byte on; and its options.
+    pub fn within(mut self, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
+        text.clone_into(&mut self.text);
+        self.place_at += from;
+        let mut options = std::mem::take(&mut self.options);
+        for option in &mut options {
+            option.at = option.at.start + from..option.at.end + from;
+        }
+        (self, options)
+    }
+
     /// Checks that nothing stands behind the word.
     ///
     /// # Errors
@@ -161,24 +250,50 @@ impl Address {
     /// # Errors
     /// What is wrong with the host or the port, and where.
     pub fn host_port(&self) -> Result<Place, AddressError> {
+        match self.url_place()? {
+            (None, place) => Ok(place),
+            (Some(_), _) => {
+                let at = self.place.find(['/', '?']).unwrap_or(self.place.len());
+                let end = self.place[..at].rfind('@').unwrap_or(at);
+                let what = format!("a user means nothing to {}:", self.word);
+                Err(self.error(self.place_at..self.place_at + end, what))
+            }
+        }
+    }
+
+    /// Reads the place as [`host_port`](Address::host_port) does, with a user and a password before an `@`.
+    ///
+    /// # Errors
+    /// What is wrong with the user, the host or the port, and where.
+    pub fn url_place(&self) -> Result<(Option<UserInfo>, Place), AddressError> {
         let place = self.place.as_str();
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
         let (authority, path) = place.split_at(path_at);
-        if authority.contains('@') {
-            let what = "user and password can not be part of the host; send them with -H 'Authorization: ...'";
-            return Err(self.error(self.place_at..self.place_at + authority.len(), what));
-        }
+        let (user_info, host_at) = match authority.rsplit_once('@') {
+            Some((text, _)) => (Some(self.user_info(text)?), text.len() + 1),
+            None => (None, 0),
+        };
+        let authority = &authority[host_at..];
+        let at = self.place_at + host_at;
         let (host, port) = self.split_authority(authority)?;
         let port = match port {
             None => None,
+            // What was taken for a port may be a piece of a password.
+            Some((text, _)) if path.contains('@') && text.parse::<u16>().is_err() => {
+                return Err(AddressError {
+                    what: "in a password '/' is written %2F and '?' %3F".to_owned(),
+                    text: format!("{}{HIDDEN}", &self.text[..self.place_at]),
+                    at: self.place_at..self.place_at + HIDDEN.len(),
+                    is_usage: false,
+                });
+            }
             Some((text, 0)) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                 let what = format!("a port is missing: {}:{text}:PORT", self.word);
                 return Err(self.place_error(what));
             }
-            Some((text, at)) => Some(text.parse().map_err(|_| {
-                let span = self.place_at + at..self.place_at + at + text.len();
+            Some((text, port_at)) => Some(text.parse().map_err(|_| {
                 self.error(
-                    span,
+                    at + port_at..at + port_at + text.len(),
                     format!("bad port '{text}': a number from 0 to 65535 is wanted"),
                 )
             })?),
@@ -190,12 +305,34 @@ impl Address {
                 || host.bytes().all(|byte| byte.is_ascii_digit()))
         {
             let what = format!("bad host '{}'", host.escape_debug());
-            return Err(self.error(self.place_at..self.place_at + authority.len(), what));
+            return Err(self.error(at..at + authority.len(), what));
         }
-        Ok(Place {
+        let place = Place {
             host: host.map(str::to_owned),
             port,
             path: path.to_owned(),
+        };
+        Ok((user_info, place))
+    }
+
+    /// Reads `user` or `user:password`, percent-encoded (RFC 3986 3.2.1).
+    fn user_info(&self, text: &str) -> Result<UserInfo, AddressError> {
+        let wrong = |what: &str| self.error(self.place_at..self.place_at + text.len(), what);
+        let decode = |part: &str| {
+            let decoded = percent_decoded(part)
+                .ok_or_else(|| wrong("user and password are percent-encoded UTF-8"))?;
+            match decoded.contains(char::is_control) {
+                true => Err(wrong("user and password have no control characters")),
+                false => Ok(decoded),
+            }
+        };
+        let (user, password) = match text.split_once(':') {
+            Some((user, password)) => (user, Some(decode(password)?.into())),
+            None => (text, None),
+        };
+        Ok(UserInfo {
+            user: decode(user)?.into(),
+            password,
         })
     }
 
@@ -259,6 +396,38 @@ fn next_comma(text: &str, from: usize) -> usize {
     (from..bytes.len())
         .find(|&at| bytes[at] == b',' && (at == 0 || bytes[at - 1] != b'\\'))
         .unwrap_or(bytes.len())
+}
+
+/// A host and a port as one word: an IPv6 address in brackets, the port where there is one.
+pub fn authority(host: &str, port: Option<u16>) -> String {
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+/// Replaces `%XX` by its byte; `None` where that is no UTF-8 or no hexadecimal number.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn unescape(text: &str) -> String {
@@ -454,6 +623,43 @@ mod tests {
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines[1], "  tcp:ü:99999");
         assert_eq!(lines[2], "        ^^^^^");
+    }
+
+    #[test]
+    fn a_user_is_decoded_and_never_shown() {
+        assert_eq!(place("ws://h:1/p@th").1, Some(1));
+        let url = "ws://us%40er:p%2Fa:ss@h:1/p@th";
+        let (user_info, place) = Address::parse(url, false).url_place().unwrap();
+        let user_info = user_info.unwrap();
+        assert_eq!(user_info.user.reveal(), "us@er");
+        assert_eq!(user_info.password.unwrap().reveal(), "p/a:ss");
+        assert_eq!((place.host, place.port), (host("h"), Some(1)));
+        assert_eq!(Address::shown(url), "ws://h:1/p@th");
+        assert_eq!(
+            Address::shown("ws-c:tcp:h:1,user=a:b,ping=0"),
+            "ws-c:tcp:h:1,user=***,ping=0"
+        );
+        for wrong in ["ws://a%zz@h", "ws://a%0Ab@h", "ws://a:%ff@h", "ws://a%+1@h"] {
+            let error = Address::parse(wrong, false).url_place().unwrap_err();
+            assert_eq!(error.exit_status(), 3, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_error_hides_what_is_secret() {
+        let shown = |text: &str| {
+            let address = Address::parse(text, false);
+            let error = address.url_place().unwrap_err().to_string();
+            assert!(!error.contains("hidden"), "{error}");
+            error
+        };
+        let error = shown("ws://me:hidden@h:x/");
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines[1], "  ws://***@h:x/");
+        assert_eq!(lines[2], "             ^");
+        shown("ws://me:hid/hidden@h/");
+        shown("ws://h:x/#bearer=hidden,user=hidden,ping=0");
+        shown("tcp:h:x,proxy=http://me:hidden@h");
     }
 
     #[test]

@@ -11,9 +11,10 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parse
 use crate::address::{Address, AddressError};
 use crate::bridge::{self, Plan};
 use crate::docs;
-use crate::endpoint::{Endpoint, Scheme, Settings};
+use crate::endpoint::{Endpoint, Scheme, Settings, ws};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
+use crate::variables::Variables;
 
 /// Join any two endpoints by one WebSocket bridge
 #[derive(Parser, Debug)]
@@ -54,6 +55,9 @@ pub struct Args {
         help_heading = "Messages of the program"
     )]
     pub log_format: LogFormat,
+    /// The environment variables that options fall back to.
+    #[arg(skip)]
+    pub variables: Variables,
     #[command(flatten)]
     session: session::Options,
     #[command(flatten)]
@@ -105,8 +109,8 @@ impl Args {
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
         let (left, right) = self.addresses()?;
-        let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
-        let (left_settings, mut right_settings) = self.settings(matches, [of_left, of_right])?;
+        let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
+        let (left_settings, mut right_settings) = self.settings(matches, &[of_left, of_right])?;
         right_settings.words = self.words().to_vec();
         Ok(Plan {
             names: [Address::shown(&left), Address::shown(&right)],
@@ -179,44 +183,79 @@ impl Args {
     fn settings(
         &self,
         matches: &ArgMatches,
-        sides: [Option<&Scheme>; 2],
+        sides: &[Vec<&Scheme>; 2],
     ) -> Result<(Settings, Settings), clap::Error> {
-        let commands = sides.map(|side| side.map(Scheme::command));
+        let commands = sides.each_ref().map(|side| {
+            side.iter()
+                .map(|scheme| scheme.command())
+                .collect::<Vec<_>>()
+        });
         let takes = |side: usize, key: &str| {
             let arguments = commands[side].iter().flat_map(Command::get_arguments);
             arguments.into_iter().any(|arg| arg.get_long() == Some(key))
         };
-        let mut settings = [Settings::default(), Settings::default()];
+        let heading = |side: usize, key: &str| {
+            let mut arguments = commands[side].iter().flat_map(Command::get_arguments);
+            let found = arguments.find(|arg| arg.get_long() == Some(key));
+            found.map(|arg| arg.get_help_heading().map(str::to_owned))
+        };
+        // A flag that means one thing to a server and another to a client is the server's.
+        let is_server = |side: usize, key: &str| {
+            heading(side, key) == Some(Some(ws::SERVER_HEADING.to_owned()))
+        };
+        let is_for = |side: usize, key: &str| {
+            takes(side, key) && (is_server(side, key) || !is_server(1 - side, key))
+        };
+        let own = Settings {
+            variables: self.variables.clone(),
+            ..Settings::default()
+        };
+        let mut settings = [own.clone(), own];
+        let names = |side: &[&Scheme]| {
+            let names: String = side.iter().map(|it| format!("{}:", it.names[0])).collect();
+            names.replace("-:", "-")
+        };
         for (key, values) in given_flags(matches) {
-            for side in [0, 1].into_iter().filter(|&side| takes(side, &key)) {
+            let meant: Vec<_> = [0, 1]
+                .into_iter()
+                .filter(|side| is_for(*side, &key))
+                .collect();
+            if meant.len() == 2 && heading(0, &key) != heading(1, &key) {
+                let what = format!(
+                    "--{key} means one thing to {} and another to {}; -o left.{key} or -o right.{key} is one of them\n",
+                    names(&sides[0]),
+                    names(&sides[1]),
+                );
+                return Err(command().error(ErrorKind::ArgumentConflict, what));
+            }
+            for side in meant {
                 settings[side]
                     .pairs
                     .extend(values.iter().map(|value| (key.clone(), value.clone())));
             }
             // Text and binary say something of byte sides; between two WebSockets they change nothing.
-            let is_known = sides.iter().all(Option::is_some);
+            let is_known = sides.iter().all(|side| !side.is_empty());
             if is_known && !takes(0, &key) && !takes(1, &key) && key != "text" && key != "binary" {
-                let names: Vec<_> = sides
-                    .iter()
-                    .flatten()
-                    .map(|scheme| format!("{}:", scheme.names[0]))
-                    .collect();
                 let what = format!(
-                    "--{key} means nothing to {}\n",
-                    names.join(" and ").replace("-:", "-")
+                    "--{key} means nothing to {} and {}\n",
+                    names(&sides[0]),
+                    names(&sides[1])
                 );
                 return Err(command().error(ErrorKind::ArgumentConflict, what));
             }
         }
         for option in &self.option {
             let (side, key, value) = side_option(option).ok_or_else(|| {
+                let typed = option.split('=').next().unwrap_or_default();
                 let what = format!(
-                    "'{option}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
+                    "'{typed}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
                 command().error(ErrorKind::ValueValidation, what)
             })?;
-            if sides[side].is_some() && !takes(side, &key) {
-                let what = format!("'{option}': that side has no option '{key}'\n");
+            if !sides[side].is_empty() && !takes(side, &key) {
+                // Without the value, which may be a secret.
+                let side = ["left", "right"][side];
+                let what = format!("'{side}.{key}': that side has no option '{key}'\n");
                 return Err(command().error(ErrorKind::UnknownArgument, what));
             }
             settings[side].pairs.push((key, value));
@@ -348,6 +387,11 @@ mod tests {
             &["--path", "/a", "tcp:1"],
             2,
             "--path means nothing to - and tcp:",
+        );
+        fails(
+            &["--follow", "file:/a", "ws://h"],
+            2,
+            "--follow means one thing to file: and another to ws:",
         );
         fails(
             &["-o", "left.pth=/a", "ws-l:1", "echo:"],

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
+use crate::variables::VARIABLES;
 
 /// What is shown behind the options of the help: endpoints and examples.
 pub fn after_help() -> String {
@@ -107,6 +108,8 @@ pub fn man_sections() -> String {
     }
     text += ".PP\nOptions follow the place after a comma (\\fBws\\-l:8080,path=/chat\\fR), in a URL after a \\fB#\\fR\n\
              (\\fBws://host/#ping=0\\fR). The same names are flags (\\fB\\-\\-path\\fR) and keys of \\fB\\-o left.path=/chat\\fR.\n";
+    text += ".PP\nOne that takes an ENDPOINT wraps it; options stand behind the whole, and each is that of the outermost that has it\n\
+             (\\fBws\\-c:tcp:localhost:80,ping=0,framing=lines\\fR: ping is that of ws\\-c, framing that of tcp).\n";
     text += ".SH EXAMPLES\n";
     for (command, what) in EXAMPLES {
         let _ = writeln!(text, ".TP\n{}\n\\fB{}\\fR", roff(what), roff(command));
@@ -115,6 +118,11 @@ pub fn man_sections() -> String {
     for paragraph in ENDINGS {
         let _ = writeln!(text, ".PP\n{}", roff(paragraph));
     }
+    text += ".SH ENVIRONMENT\n";
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(text, ".TP\n\\fB{}\\fR\n{}.", roff(name), roff(meaning));
+    }
+    text += ".PP\nOf two spellings the one in lower case wins.\n";
     text += ".SH EXIT STATUS\n";
     for (status, meaning) in EXIT_STATUSES {
         let _ = writeln!(text, ".TP\n\\fB{status}\\fR\n{}", roff(meaning));

@@ -183,6 +183,12 @@ pub enum Deadline {
 pub enum Cause {
     /// The host name has no address.
     NotResolved,
+    /// The name of the proxy has no address.
+    ProxyNotResolved,
+    /// The proxy refused, or its answer makes no sense.
+    Proxy,
+    /// Too many redirects, or one that must not be followed.
+    Redirect,
     /// The system refused: nobody listens, no route, no such socket, port in use.
     Refused,
     /// The connection or its handshake took too long.
@@ -214,6 +220,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     (1, "any other error"),
     (2, "usage: an unknown endpoint, flag or option"),
     (3, "bad address or URL"),
+    (5, "the name of the proxy could not be resolved"),
     (6, "the host name could not be resolved"),
     (7, "connecting or binding failed"),
     (8, "the answer to the handshake is malformed"),
@@ -223,11 +230,16 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     ),
     (23, "a local write failed (disk full), or --tee did"),
     (28, "a deadline passed"),
+    (47, "too many redirects, or one that is not followed"),
     (
         56,
         "the connection was lost without a Close: data may be incomplete",
     ),
     (63, "a message was over the limit"),
+    (
+        97,
+        "the proxy refused or broke its protocol; its words are on stderr",
+    ),
     (110, "the peer closed with an error code (1002-1015)"),
     (111, "the peer closed with an application code (3000-4999)"),
     (112, "the peer broke the protocol"),
@@ -397,6 +409,9 @@ impl Cause {
     pub fn exit_status(self) -> u8 {
         match self {
             Cause::NotResolved => 6,
+            Cause::ProxyNotResolved => 5,
+            Cause::Proxy => 97,
+            Cause::Redirect => 47,
             Cause::Refused | Cause::Busy => 7,
             Cause::Timeout => 28,
             Cause::Handshake => 8,
@@ -423,6 +438,9 @@ impl Cause {
     pub fn token(self) -> &'static str {
         match self {
             Cause::NotResolved => "not-resolved",
+            Cause::ProxyNotResolved => "proxy-not-resolved",
+            Cause::Proxy => "proxy",
+            Cause::Redirect => "redirect",
             Cause::Refused => "refused",
             Cause::Timeout => "timeout",
             Cause::Handshake => "handshake",
@@ -446,6 +464,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::NotResolved => f.write_str("name not resolved"),
+            Cause::ProxyNotResolved => f.write_str("name of the proxy not resolved"),
+            Cause::Proxy => f.write_str("refused by the proxy"),
+            Cause::Redirect => f.write_str("redirect not followed"),
             Cause::Refused => f.write_str("cannot connect"),
             Cause::Timeout => f.write_str("timed out"),
             Cause::Handshake => f.write_str("malformed handshake"),

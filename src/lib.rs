@@ -27,12 +27,17 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address utf8 sendqueue workers heap     depend on nothing of ours
+//!             > message ending caller address variables secret utf8 sendqueue workers heap
+//!                                          depend on nothing of ours but each other
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
 //! bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
 //! WebSocket and lines, because both must judge it.
+//!
+//! An address may wrap another (`ws-c:tcp:localhost:80`): [`scheme`] cuts it into layers and builds them from the core on; a
+//! wrapper finds what it wraps in [`endpoint::Settings`]. The options stand behind the core, and each goes to the outermost
+//! layer that has its key. A flag is for every layer that has it.
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
@@ -95,9 +100,11 @@ pub mod message;
 pub mod peer;
 pub mod pump;
 pub mod scheme;
+pub mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod tap;
 pub mod utf8;
+pub mod variables;
 pub mod workers;
 pub mod ws;

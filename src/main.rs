@@ -13,13 +13,15 @@ use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::ending::Stop;
+use wsbridge::variables::Variables;
 use wsbridge::workers;
 
 fn main() -> ExitCode {
-    let (args, matches) = match cli::parse(std::env::args_os()) {
+    let (mut args, matches) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
     };
+    args.variables = Variables::of(std::env::vars_os());
     start_logging(&args);
     // A bug of ours ends one session, in one line; the others go on.
     std::panic::set_hook(Box::new(|panic| {

@@ -1,5 +1,7 @@
 //! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
 
+mod early;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +13,8 @@ use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::{Framed, Framing};
 use crate::message::{Batch, Fragment};
+
+pub use early::behind;
 
 /// An open connection.
 pub enum Peer {

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::address::{Address, AddressError, nearest};
+use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
     Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process,
-    read_options, serial, stdio, tcp, udp, unix, ws,
+    read_options, serial, stdio, tcp, udp, unix, ws, ws::over,
 };
 use crate::tap;
 
@@ -13,6 +13,8 @@ use crate::tap;
 pub const SCHEMES: &[&Scheme] = &[
     &ws::LISTEN,
     &ws::DIAL,
+    &over::CLIENT,
+    &over::SERVER,
     &tcp::DIAL,
     &tcp::LISTEN,
     &unix::DIAL,
@@ -37,17 +39,12 @@ pub const SCHEMES: &[&Scheme] = &[
     &device::CLOGGED,
 ];
 
+/// Those whose place is another endpoint, which they speak their protocol over: `ws-c:tcp:localhost:80`.
+const WRAPPERS: &[&Scheme] = &[&over::CLIENT, &over::SERVER];
+
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("tls", "TLS is not built in yet"),
-    (
-        "ws-c",
-        "a client over another transport is not built in yet; over TCP it is ws://HOST:PORT",
-    ),
-    (
-        "ws-u",
-        "a server over another transport is not built in yet; over TCP it is ws-l:PORT",
-    ),
     ("hub", "rooms that many callers share are not built in yet"),
     ("chat", "rooms that many callers share are not built in yet"),
     (
@@ -77,15 +74,127 @@ pub fn find(text: &str) -> Option<&'static Scheme> {
     found.copied().filter(|_| has_colon || text == "-")
 }
 
-/// Makes the endpoint of an address.
+/// The schemes of an address from the outermost wrapper to the core; empty where the core is unknown.
+pub fn chain(text: &str) -> Vec<&'static Scheme> {
+    let layers = layers(text).unwrap_or_default();
+    layers.into_iter().map(|(scheme, _)| scheme).collect()
+}
+
+/// Makes the endpoint of an address, and first those that it wraps.
 ///
 /// # Errors
 /// An unknown word with the nearest known one, a malformed place, an unknown option.
 pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
-    match find(text) {
-        Some(scheme) => (scheme.build)(&Address::parse(text, scheme.is_raw), settings),
-        None => Err(unknown(text).into()),
+    let mut settings = settings.clone();
+    let mut built = None;
+    for (scheme, address) in layers(text)?.into_iter().rev() {
+        settings.inner = built.take();
+        built = Some((scheme.build)(&address, &settings)?);
     }
+    // There is a core, or there are no layers but an error.
+    built.ok_or_else(|| unknown(text).into())
+}
+
+/// Cuts an address into its layers, each an address of its own in the same text.
+///
+/// The options stand behind the core. One goes to the outermost layer that has the key.
+fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
+    let mut layers: Vec<(&Scheme, Address)> = Vec::new();
+    let mut at = 0;
+    let core = loop {
+        let rest = &text[at..];
+        let scheme = find(rest).ok_or_else(|| unknown(rest).within(text, at))?;
+        let word = Address::word_of(rest);
+        if let Some((outer, _)) = layers.last()
+            && !has_key(scheme, "framing")
+        {
+            return Err(has_messages(text, at, outer, scheme));
+        }
+        if !is_wrapper(scheme) {
+            break scheme;
+        }
+        let place_at = at + word.len() + 1;
+        layers.push((
+            scheme,
+            Address {
+                text: text.to_owned(),
+                word: word.to_owned(),
+                place: text[place_at..].to_owned(),
+                place_at,
+                options: Vec::new(),
+                is_url: false,
+            },
+        ));
+        at = place_at;
+        if at == text.len() {
+            let what = format!("an endpoint is missing behind {word}:, such as tcp:localhost:80");
+            return Err(layers[0].1.error(at..at, what));
+        }
+    };
+    let (mut address, options) = Address::parse(&text[at..], core.is_raw).within(text, at);
+    for option in options {
+        let wrapper = layers
+            .iter()
+            .position(|(scheme, _)| has_key(scheme, &option.key));
+        match wrapper {
+            Some(wrapper) => layers[wrapper].1.options.push(option),
+            None if layers.is_empty() || has_key(core, &option.key) => {
+                address.options.push(option);
+            }
+            None => {
+                layers.push((core, address));
+                return Err(unknown_option(text, &layers, &option));
+            }
+        }
+    }
+    layers.push((core, address));
+    Ok(layers)
+}
+
+fn unknown_option(
+    text: &str,
+    layers: &[(&Scheme, Address)],
+    option: &AddressOption,
+) -> AddressError {
+    let commands: Vec<_> = layers.iter().map(|layer| layer.0.command()).collect();
+    let keys = commands
+        .iter()
+        .flat_map(|command| command.get_arguments())
+        .filter_map(|arg| arg.get_long());
+    let names: Vec<_> = layers.iter().map(|layer| layer.0.names[0]).collect();
+    let mut what = format!("unknown option '{}' for {}:", option.key, names.join(":"));
+    if let Some(near) = nearest(&option.key, keys) {
+        what += &format!("; did you mean '{near}'?");
+    }
+    AddressError {
+        what,
+        text: text.to_owned(),
+        at: option.at.clone(),
+        is_usage: true,
+    }
+}
+
+fn is_wrapper(scheme: &Scheme) -> bool {
+    WRAPPERS
+        .iter()
+        .any(|wrapper| std::ptr::eq(*wrapper, scheme))
+}
+
+fn has_messages(text: &str, at: usize, outer: &Scheme, inner: &Scheme) -> AddressError {
+    let (outer, name) = (outer.names[0], inner.names[0]);
+    AddressError {
+        what: format!("{outer}: speaks over bytes, and {name}: has messages of its own"),
+        text: text.to_owned(),
+        at: at..at + Address::word_of(&text[at..]).len(),
+        is_usage: true,
+    }
+}
+
+fn has_key(scheme: &Scheme, key: &str) -> bool {
+    let command = scheme.command();
+    command
+        .get_arguments()
+        .any(|arg| arg.get_long() == Some(key))
 }
 
 /// Reads how one side is to be watched, out of an address that can be built.
@@ -93,10 +202,10 @@ pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
 /// # Errors
 /// A value that the options do not take.
 pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
-    let Some(scheme) = find(text) else {
-        return Ok(tap::Options::default());
-    };
-    read_options(scheme, &Address::parse(text, scheme.is_raw), settings)
+    match layers(text)?.first() {
+        Some((scheme, address)) => read_options(scheme, address, settings),
+        None => Ok(tap::Options::default()),
+    }
 }
 
 fn unknown(text: &str) -> AddressError {
@@ -198,6 +307,10 @@ mod tests {
             "udp-c:h:1",
             "unix-dgram:/a",
             "abstract-dgram:a",
+            "ws-c:tcp:h:1",
+            "ws-connect:unix:/a",
+            "ws-u:-",
+            "ws-upgrade:tcp-l:1",
             "seqpacket:/a",
             "seqpacket-connect:/a",
             "seqpacket-listen:/a",
@@ -212,6 +325,98 @@ mod tests {
         let error = build(text, &Settings::default()).err().unwrap();
         let error = error.downcast_ref::<AddressError>().unwrap();
         assert_eq!((error.what.as_str(), error.exit_status()), (what, 2));
+    }
+
+    #[track_caller]
+    fn wrapped(text: &str, expected: &[(&str, &str, &[&str])]) {
+        let layers = layers(text).unwrap();
+        let found = layers.iter().map(|(scheme, address)| {
+            assert_eq!(
+                &text[address.place_at..][..address.place.len()],
+                address.place
+            );
+            let options = address.options.iter();
+            let options: Vec<_> = options.map(|it| &text[it.at.clone()]).collect();
+            (scheme.names[0], address.place.as_str(), options)
+        });
+        let expected = expected
+            .iter()
+            .map(|(name, place, options)| (*name, *place, options.to_vec()));
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_address_wraps_another_and_options_go_to_the_outermost_that_has_them() {
+        wrapped(
+            "ws-c:tcp:h:1",
+            &[("ws-c", "tcp:h:1", &[]), ("tcp", "h:1", &[])],
+        );
+        wrapped(
+            "ws-c:tcp:h:1,framing=lines,ping=1s,connect-timeout=1s",
+            &[
+                (
+                    "ws-c",
+                    "tcp:h:1,framing=lines,ping=1s,connect-timeout=1s",
+                    &["ping=1s"],
+                ),
+                ("tcp", "h:1", &["framing=lines", "connect-timeout=1s"]),
+            ],
+        );
+        wrapped(
+            "ws-u:tcp://h:1#path=/a",
+            &[
+                ("ws-u", "tcp://h:1#path=/a", &["path=/a"]),
+                ("tcp", "h:1", &[]),
+            ],
+        );
+        wrapped("ws-u:-", &[("ws-u", "-", &[]), ("-", "", &[])]);
+        wrapped(
+            "ws-c:sh-c:a,ping=1s",
+            &[("ws-c", "sh-c:a,ping=1s", &[]), ("sh-c", "a,ping=1s", &[])],
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_below_a_wrapper_is_pointed_at() {
+        for (text, what, under) in [
+            (
+                "ws-c:",
+                "an endpoint is missing behind ws-c:, such as tcp:localhost:80",
+                "",
+            ),
+            (
+                "ws-c:tpc:1",
+                "unknown endpoint 'tpc:'; did you mean 'tcp:'?",
+                "tpc",
+            ),
+            (
+                "ws-c:tcp:h:x",
+                "bad port 'x': a number from 0 to 65535 is wanted",
+                "x",
+            ),
+            (
+                "ws-c:tcp:h:1,pnig=1",
+                "unknown option 'pnig' for ws-c:tcp:; did you mean 'ping'?",
+                "pnig=1",
+            ),
+            (
+                "ws-c:echo:",
+                "ws-c: speaks over bytes, and echo: has messages of its own",
+                "echo",
+            ),
+            (
+                "ws-u:ws-u:-",
+                "ws-u: speaks over bytes, and ws-u: has messages of its own",
+                "ws-u",
+            ),
+        ] {
+            let error = build(text, &Settings::default()).err().unwrap();
+            let error = error.downcast_ref::<AddressError>().unwrap();
+            assert_eq!(
+                (error.what.as_str(), &text[error.at.clone()]),
+                (what, under)
+            );
+        }
     }
 
     #[test]

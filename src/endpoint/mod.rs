@@ -10,6 +10,8 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+pub mod proxy;
+pub mod route;
 pub mod send;
 pub mod serial;
 pub mod stdio;
@@ -19,6 +21,7 @@ pub mod unix;
 pub mod ws;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -33,6 +36,7 @@ use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::peer::Peer;
 use crate::tap;
+use crate::variables::Variables;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -44,6 +48,15 @@ pub enum Endpoint {
     Dial(Arc<dyn Dial>),
     /// Waits for callers.
     Listen(Arc<dyn Listen>),
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Endpoint::Dial(_) => "Dial",
+            Endpoint::Listen(_) => "Listen",
+        })
+    }
 }
 
 /// An endpoint that opens connections.
@@ -162,6 +175,10 @@ pub struct Settings {
     pub pairs: Vec<(String, Option<String>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
+    /// The endpoint that a wrapper wraps.
+    pub inner: Option<Endpoint>,
+    /// The environment variables that options fall back to.
+    pub variables: Variables,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

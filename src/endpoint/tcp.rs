@@ -1,10 +1,11 @@
-//! `tcp:` and `tcp-l:`: TCP connections, dialled by racing the addresses of a name, and listeners.
+//! `tcp:` and `tcp-l:`: TCP connections and listeners.
+
+mod dial;
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,18 +17,21 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 
+use super::proxy::Traffic;
+use super::route::{self, Route};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
-    read_options,
 };
-use crate::address::{Address, parse_duration};
+use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
+
+pub use dial::{DialOptions, race, resolve};
 
 /// `tcp:`
 pub const DIAL: Scheme = Scheme {
@@ -44,7 +48,11 @@ pub const DIAL: Scheme = Scheme {
     summary: "Connect to a TCP server; without HOST to localhost",
     example: "wsbridge ws-l:8080 tcp:localhost:6379",
     is_raw: false,
-    options: &[DialOptions::augment_args, framing::Options::augment_args],
+    options: &[
+        DialOptions::augment_args,
+        route::Options::augment_args,
+        framing::Options::augment_args,
+    ],
     build: build_dial,
 };
 
@@ -59,19 +67,6 @@ pub const LISTEN: Scheme = Scheme {
     build: build_listen,
 };
 
-/// Options of everything that opens a TCP connection.
-#[derive(Args, Clone, Debug)]
-#[group(skip)]
-pub struct DialOptions {
-    /// Give up connecting after this time
-    ///
-    /// It covers looking up the name and trying all of its addresses.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "Connecting")]
-    pub connect_timeout: Duration,
-}
-
-/// The next address is tried when one has not answered for this time (RFC 8305 5).
-const STAGGER: Duration = Duration::from_millis(250);
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
 /// Whether an accepted connection has the TCP_NODELAY of its listener.
@@ -93,7 +88,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
-        options: read_options(&DIAL, address, settings)?,
+        route: Route::read(&DIAL, address, settings)?,
         framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
     })))
 }
@@ -118,132 +113,17 @@ struct TcpDial {
     name: String,
     host: String,
     port: u16,
-    options: DialOptions,
+    route: Route,
     framing: Framing,
 }
 
 impl Dial for TcpDial {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let stream = connect(&self.host, self.port, &self.options)
-                .await
-                .with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(Box::new(Connection::new(stream)), self.framing))
+            let opened = self.route.open(Traffic::Other, &self.host, self.port).await;
+            let stream = opened.with_context(|| format!("connecting to {}", self.name))?;
+            Ok(Peer::Bytes(stream, self.framing))
         })
-    }
-}
-
-/// Looks a name up and opens a connection to the first of its addresses that answers (RFC 8305).
-///
-/// # Errors
-/// The system's reason with all addresses that were tried; a [`Cause`] is attached.
-pub async fn connect(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream> {
-    match timeout(options.connect_timeout, race(host, port)).await {
-        Ok(result) => result,
-        Err(_) => Err(anyhow::Error::new(Cause::Timeout)
-            .context(format!("no answer within {:?}", options.connect_timeout))),
-    }
-}
-
-async fn race(host: &str, port: u16) -> Result<TcpStream> {
-    let mut waiting = interleave(resolve(host, port).await?);
-    let mut running = Vec::new();
-    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
-    loop {
-        if let Some(addr) = waiting.pop_front() {
-            running.push((addr, Box::pin(TcpStream::connect(addr))));
-        }
-        let next = if waiting.is_empty() {
-            first(&mut running).await
-        } else {
-            match timeout(STAGGER, first(&mut running)).await {
-                Ok(next) => next,
-                Err(_) => continue,
-            }
-        };
-        match next {
-            Some((_, Ok(stream))) => {
-                // What can not be set on a connection shows at its first read.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Some((addr, Err(error))) => failures.push((addr, error)),
-            None if waiting.is_empty() => return Err(all_failed(&failures)),
-            None => {}
-        }
-    }
-}
-
-/// Waits for the first of some attempts, in this task: tasks of their own would cost more than connecting does. Cancel-safe.
-async fn first<F>(running: &mut Vec<(SocketAddr, Pin<Box<F>>)>) -> Option<(SocketAddr, F::Output)>
-where
-    F: Future,
-{
-    poll_fn(|cx| {
-        for index in 0..running.len() {
-            let (addr, attempt) = &mut running[index];
-            if let Poll::Ready(done) = attempt.as_mut().poll(cx) {
-                let addr = *addr;
-                drop(running.swap_remove(index));
-                return Poll::Ready(Some((addr, done)));
-            }
-        }
-        match running.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Pending,
-        }
-    })
-    .await
-}
-
-fn all_failed(failures: &[(SocketAddr, io::Error)]) -> anyhow::Error {
-    let mut tried: Vec<_> = failures.iter().map(|(addr, _)| addr.ip()).collect();
-    tried.sort();
-    let tried: Vec<_> = tried.iter().map(IpAddr::to_string).collect();
-    let reason = failures
-        .first()
-        .map_or_else(|| "no address".to_owned(), |(_, error)| errno_text(error));
-    anyhow::Error::new(Cause::Refused).context(format!("{reason} ({})", tried.join(", ")))
-}
-
-/// Looks up the addresses of a name or reads an IP literal.
-///
-/// # Errors
-/// The resolver's reason, with [`Cause::NotResolved`].
-pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let found = tokio::net::lookup_host((host, port)).await;
-    let addrs: Vec<_> = found
-        .map_err(|error| {
-            let text = error.to_string();
-            let reason = text.rsplit(": ").next().unwrap_or_default().to_lowercase();
-            anyhow::Error::new(Cause::NotResolved).context(format!("looking up '{host}': {reason}"))
-        })?
-        .collect();
-    if addrs.is_empty() {
-        return Err(anyhow::Error::new(Cause::NotResolved)
-            .context(format!("looking up '{host}': no address")));
-    }
-    Ok(addrs)
-}
-
-/// Alternates the families, beginning with that of the first address (RFC 8305 4).
-fn interleave(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
-    let first_is_v6 = addrs.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addrs
-        .into_iter()
-        .partition(|addr| addr.is_ipv6() == first_is_v6);
-    let mut mixed = VecDeque::new();
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    loop {
-        let pair = (first.next(), second.next());
-        mixed.extend(pair.0);
-        mixed.extend(pair.1);
-        if pair == (None, None) {
-            return mixed;
-        }
     }
 }
 
@@ -674,39 +554,6 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_families_alternate() {
-        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let mixed = interleave(vec![
-            addr("[::1]:1"),
-            addr("[::2]:1"),
-            addr("1.1.1.1:1"),
-            addr("[::3]:1"),
-        ]);
-        assert_eq!(
-            mixed,
-            [
-                addr("[::1]:1"),
-                addr("1.1.1.1:1"),
-                addr("[::2]:1"),
-                addr("[::3]:1")
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_refusal_names_the_addresses_and_the_reason() {
-        let listeners = Listeners::bind(Some("127.0.0.1"), 0).await.unwrap();
-        let port = listeners.addrs()[0].port();
-        drop(listeners);
-        let options = DialOptions {
-            connect_timeout: Duration::from_secs(5),
-        };
-        let error = connect("127.0.0.1", port, &options).await.unwrap_err();
-        assert_eq!(error.to_string(), "connection refused (127.0.0.1)");
-        assert_eq!(Cause::of(&error), Some(Cause::Refused));
-    }
 
     #[tokio::test]
     async fn what_is_accepted_does_not_delay() {

@@ -142,47 +142,51 @@ struct UnixDial {
 impl Dial for UnixDial {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let connected = timeout(self.options.connect_timeout, self.connect()).await;
-            let result = match connected {
-                Ok(Ok(stream)) => Ok(stream),
-                Ok(Err(error)) => {
-                    Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)))
-                }
-                Err(_) => Err(anyhow::Error::new(Cause::Timeout).context(format!(
-                    "no answer within {:?}",
-                    self.options.connect_timeout
-                ))),
+            let deadline = self.options.connect_timeout;
+            let result = match timeout(deadline, connect(&self.place)).await {
+                Ok(result) => result,
+                Err(_) => Err(anyhow::Error::new(Cause::Timeout)
+                    .context(format!("no answer within {deadline:?}"))),
             };
             let stream = result.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(Box::new(Connection { stream }), self.framing))
+            Ok(Peer::Bytes(stream, self.framing))
         })
     }
 }
 
-impl UnixDial {
-    async fn connect(&self) -> io::Result<UnixStream> {
-        if !self.place.starts_with('@') {
-            loop {
-                match UnixStream::connect(&self.place).await {
-                    // Its backlog is full, and there is no event for when it no longer is.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        sleep(BACKLOG_PAUSE).await;
-                    }
-                    other => return other,
+/// Connects to a socket by its path, or by its abstract name behind an `@`. It has no deadline.
+///
+/// # Errors
+/// The system's reason, with [`Cause::Refused`].
+pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
+    match open(place).await {
+        Ok(stream) => Ok(Box::new(Connection { stream })),
+        Err(error) => Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error))),
+    }
+}
+
+async fn open(place: &str) -> io::Result<UnixStream> {
+    if !place.starts_with('@') {
+        loop {
+            match UnixStream::connect(place).await {
+                // Its backlog is full, and there is no event for when it no longer is.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sleep(BACKLOG_PAUSE).await;
                 }
+                other => return other,
             }
         }
-        // An abstract connect is answered by the kernel at once; a full backlog makes it wait on a thread.
-        let addr = sock_addr(&self.place)?;
-        let connected = tokio::task::spawn_blocking(move || {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.connect(&addr)?;
-            socket.set_nonblocking(true)?;
-            Ok::<_, io::Error>(socket)
-        });
-        let socket = connected.await.map_err(io::Error::other)??;
-        UnixStream::from_std(StdStream::from(OwnedFd::from(socket)))
     }
+    // An abstract connect is answered by the kernel at once; a full backlog makes it wait on a thread.
+    let addr = sock_addr(place)?;
+    let connected = tokio::task::spawn_blocking(move || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.connect(&addr)?;
+        socket.set_nonblocking(true)?;
+        Ok::<_, io::Error>(socket)
+    });
+    let socket = connected.await.map_err(io::Error::other)??;
+    UnixStream::from_std(StdStream::from(OwnedFd::from(socket)))
 }
 
 struct UnixListen {

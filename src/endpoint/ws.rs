@@ -1,5 +1,10 @@
 //! `ws-l:` and `ws://`: WebSocket servers and clients.
 
+mod netrc;
+pub mod over;
+mod request;
+mod target;
+
 use std::io;
 use std::mem::take;
 use std::sync::Arc;
@@ -7,21 +12,25 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use http::{HeaderName, HeaderValue, Uri};
+use http::Uri;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::tcp::{self, Accepted, Connection, DialOptions, Listeners};
+use self::request::Request;
+use self::target::Target;
+use super::proxy::Traffic;
+use super::route::{self, Route};
+use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
-use crate::address::{Address, AddressError, parse_duration};
+use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
-use crate::http::client::{self, Call};
+use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
-use crate::peer::Peer;
+use crate::peer::{ByteStream, Peer};
 use crate::ws::{self, Role, Socket};
 
 /// `ws-l:`
@@ -44,11 +53,17 @@ pub const DIAL: Scheme = Scheme {
     is_raw: false,
     options: &[
         HandshakeOptions::augment_args,
-        ClientOptions::augment_args,
+        request::Options::augment_args,
         DialOptions::augment_args,
+        route::Options::augment_args,
     ],
     build: build_dial,
 };
+
+/// What the options of a server stand under in the help.
+pub const SERVER_HEADING: &str = "WebSocket server";
+/// Redirects that are followed at most.
+const MAX_REDIRECTS: usize = 10;
 
 /// Options of both roles.
 #[derive(Args, Clone, Debug)]
@@ -72,15 +87,15 @@ pub struct HandshakeOptions {
 /// Options of a WebSocket server.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "WebSocket server")]
+#[command(next_help_heading = SERVER_HEADING)]
 pub struct ListenOptions {
     /// Upgrade this path only; others get 404
     #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub path: Option<String>,
-    /// Let pages of this origin connect (repeatable; * is any)
+    /// Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
     ///
     /// Pages of the same host and port always may, and on a loopback bind pages of this machine. What is no web page sends
-    /// no origin and may too. Example: --origin https://app.example.com
+    /// no origin and may too. Between a server and a client it is the server's; the client's is -o right.origin=URL. Example: --origin https://app.example.com
     #[arg(long, value_name = "URL")]
     pub origin: Vec<String>,
     /// Answer for this host name (repeatable)
@@ -93,17 +108,6 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
-}
-
-/// Options of a WebSocket client.
-#[derive(Args, Clone, Debug)]
-#[group(skip)]
-pub struct ClientOptions {
-    /// Send this header with the request (repeatable)
-    ///
-    /// Example: -H 'Authorization: Bearer abc'
-    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = parse_header, help_heading = "WebSocket client")]
-    pub header: Vec<(HeaderName, HeaderValue)>,
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
@@ -119,22 +123,6 @@ fn parse_path(text: &str) -> Result<String, String> {
         Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(text.to_owned()),
         _ => Err("a path begins with / and has no query".to_owned()),
     }
-}
-
-fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text
-        .split_once(':')
-        .ok_or("a header is written 'Name: value'")?;
-    let name = name
-        .trim()
-        .parse()
-        .map_err(|_| format!("'{}' is no header name", name.escape_debug()))?;
-    let value = value.trim();
-    let mut header: HeaderValue = value
-        .parse()
-        .map_err(|_| "a header value has no control bytes".to_owned())?;
-    header.set_sensitive(true);
-    Ok((name, header))
 }
 
 impl HandshakeOptions {
@@ -177,23 +165,10 @@ impl Listen for WsListen {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
                 .with_context(|| format!("listening on {}", self.name))?;
-            let service = Service {
-                policy: Policy {
-                    is_loopback: sockets.is_loopback(),
-                    hosts: self.options.host.clone(),
-                    origins: self.options.origin.clone(),
-                },
-                path: self.options.path.clone(),
-                protocols: self.handshake.protocol.clone(),
-            };
+            let is_loopback = sockets.is_loopback();
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
-                shared: Arc::new(Shared {
-                    service,
-                    deadline: self.handshake.handshake_timeout,
-                    socket: self.handshake.socket(),
-                    accept_first: self.options.accept_first,
-                }),
+                shared: Arc::new(Shared::new(&self.handshake, &self.options, is_loopback)),
             });
             Ok(accept)
         })
@@ -206,6 +181,25 @@ struct Shared {
     deadline: Duration,
     socket: ws::Options,
     accept_first: bool,
+}
+
+impl Shared {
+    fn new(handshake: &HandshakeOptions, options: &ListenOptions, is_loopback: bool) -> Shared {
+        Shared {
+            service: Service {
+                policy: Policy {
+                    is_loopback,
+                    hosts: options.host.clone(),
+                    origins: options.origin.clone(),
+                },
+                path: options.path.clone(),
+                protocols: handshake.protocol.clone(),
+            },
+            deadline: handshake.handshake_timeout,
+            socket: handshake.socket(),
+            accept_first: options.accept_first,
+        }
+    }
 }
 
 struct WsAccept {
@@ -251,35 +245,40 @@ impl Handshake for WsHandshake {
                 from,
                 shared,
             } = *self;
-            let mut upgrade =
-                match Upgrade::read(Box::new(stream.open()?), &shared.service, shared.deadline)
-                    .await
-                {
-                    Ok(upgrade) => upgrade,
-                    Err(error) => {
-                        // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
-                        if error.to_string().starts_with("HTTP ") {
-                            warn!("{from}: refused with {error:#}");
-                            return Ok(None);
-                        }
-                        return Err(error.context(from));
-                    }
-                };
-            let caller = Arc::new(Caller {
-                from,
-                uri: Some(take(&mut upgrade.uri)),
-                headers: take(&mut upgrade.headers),
-                protocol: upgrade.protocol().map(str::to_owned),
-                is_local: false,
-            });
-            let offer: Box<dyn Offer> = Box::new(WsOffer {
-                upgrade,
-                caller,
-                shared,
-            });
-            Ok(Some(offer))
+            shake(Box::new(stream.open()?), from, shared).await
         })
     }
+}
+
+/// Reads a request of a caller; `None` where it has been refused already.
+async fn shake(
+    io: Box<dyn ByteStream>,
+    from: String,
+    shared: Arc<Shared>,
+) -> Result<Option<Box<dyn Offer>>> {
+    let mut upgrade = match Upgrade::read(io, &shared.service, shared.deadline).await {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
+            if error.to_string().starts_with("HTTP ") {
+                warn!("{from}: refused with {error:#}");
+                return Ok(None);
+            }
+            return Err(error.context(from));
+        }
+    };
+    let caller = Arc::new(Caller {
+        from,
+        uri: Some(take(&mut upgrade.uri)),
+        headers: take(&mut upgrade.headers),
+        protocol: upgrade.protocol().map(str::to_owned),
+        is_local: false,
+    });
+    Ok(Some(Box::new(WsOffer {
+        upgrade,
+        caller,
+        shared,
+    })))
 }
 
 struct WsOffer {
@@ -330,122 +329,123 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
             "a WebSocket client is written as a URL: ws://HOST:PORT/PATH (ws-l: is a server)";
         return Err(address.place_error(what).into());
     }
-    let place = address.host_port()?;
-    let host = place
-        .host
-        .ok_or_else(|| address.place_error("a host is missing"))?;
+    let (user_info, place) = address.url_place()?;
+    let target = Target::of(address, place, false)?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
         name: Address::shown(&address.text),
-        call: Call {
-            host: authority(&host, place.port.filter(|port| *port != 80)),
-            target: target(address, &place.path)?,
-            headers: read_options::<ClientOptions>(&DIAL, address, settings)?.header,
-            protocols: read_options::<HandshakeOptions>(&DIAL, address, settings)?.protocol,
-        },
-        host,
-        port: place.port.unwrap_or(80),
+        request: Request::read(&DIAL, address, settings, &target.host, user_info)?,
+        target,
         handshake: read_options(&DIAL, address, settings)?,
-        options: read_options(&DIAL, address, settings)?,
+        transport: Transport::Route(Box::new(Route::read(&DIAL, address, settings)?)),
     })))
 }
 
-/// The value of the Host header; the default port is left out (RFC 9110 7.2).
-fn authority(host: &str, port: Option<u16>) -> String {
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
-    port.map_or(host.clone(), |port| format!("{host}:{port}"))
-}
-
-/// Path and query; what may not stand there as it is gets percent-encoded.
-fn target(address: &Address, path: &str) -> Result<String, AddressError> {
-    let mut target = String::new();
-    if !path.starts_with('/') {
-        target.push('/');
-    }
-    for char in path.chars() {
-        if char.is_control() {
-            return Err(address.place_error("a URL has no control characters"));
-        }
-        if char.is_ascii() && char != ' ' && !"\"<>\\^`{|}".contains(char) {
-            target.push(char);
-        } else {
-            let mut bytes = [0; 4];
-            for byte in char.encode_utf8(&mut bytes).bytes() {
-                target += &format!("%{byte:02X}");
-            }
-        }
-    }
-    match target.parse::<Uri>() {
-        Ok(_) => Ok(target),
-        Err(error) => Err(address.place_error(format!("bad path: {error}"))),
-    }
+/// What a client speaks over.
+enum Transport {
+    /// Connections of its own, to whichever server.
+    Route(Box<Route>),
+    /// Those of another endpoint, which lead to one server.
+    Over(Arc<dyn Dial>),
 }
 
 struct WsDial {
     name: String,
-    host: String,
-    port: u16,
-    call: Call,
+    target: Target,
+    request: Request,
     handshake: HandshakeOptions,
-    options: DialOptions,
+    transport: Transport,
 }
 
 impl Dial for WsDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let opened = self.open().await;
+            let opened = self.open(caller).await;
             opened.with_context(|| format!("connecting to {}", self.name))
         })
+    }
+
+    fn is_spent(&self) -> bool {
+        matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
+    }
+
+    fn runs_programs(&self) -> bool {
+        matches!(&self.transport, Transport::Over(inner) if inner.runs_programs())
     }
 }
 
 impl WsDial {
-    async fn open(&self) -> Result<Peer> {
-        let stream = tcp::connect(&self.host, self.port, &self.options).await?;
-        let connection = Box::new(Connection::new(stream));
-        let answer =
-            client::upgrade(connection, &self.call, self.handshake.handshake_timeout).await?;
-        match &answer.protocol {
-            Some(protocol) => info!("{}: subprotocol {protocol}", self.name),
-            None if !self.call.protocols.is_empty() => {
-                warn!(
-                    "{}: the server ignored the subprotocols {}",
-                    self.name,
-                    self.call.protocols.join(", ")
-                );
+    async fn open(&self, caller: &Caller) -> Result<Peer> {
+        let (mut target, mut request) = (self.target.clone(), self.request.clone());
+        let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);
+        for _ in 0..=MAX_REDIRECTS {
+            let io = self.open_transport(&target, caller).await?;
+            let answer = self.handshake.ask(io, &target, &request).await?;
+            let (status, location) = match answer {
+                Answer::Open(opened) => return Ok(self.handshake.opened(opened, &self.name)),
+                Answer::Elsewhere(status, location) => (status, location),
+            };
+            let next = target.follow(&location).map_err(|what| {
+                let location = Address::shown(&location);
+                refused(format!("HTTP {status} leads to {location}: {what}"))
+            })?;
+            debug!("{}: HTTP {status} leads to {}", self.name, next.shown());
+            if !next.is_same_server(&target) {
+                request.forget();
             }
-            None => {}
+            target = next;
         }
-        let socket = Socket::new(
-            answer.io,
-            &answer.early,
-            Role::Client,
-            self.handshake.socket(),
-        );
-        Ok(Peer::Messages(Box::new(socket)))
+        Err(refused(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    async fn open_transport(
+        &self,
+        target: &Target,
+        caller: &Caller,
+    ) -> Result<Box<dyn ByteStream>> {
+        let refused = |what: &str| {
+            anyhow::Error::new(Cause::Redirect).context(format!("{}: {what}", target.shown()))
+        };
+        match &self.transport {
+            Transport::Over(inner) if target.is_same_server(&self.target) => {
+                over::bytes(inner.dial(caller).await?)
+            }
+            Transport::Over(_) => Err(refused("another server can not be reached over it")),
+            Transport::Route(_) if target.is_secure => Err(refused("TLS is not built in yet")),
+            Transport::Route(route) => route.open(Traffic::Web, &target.host, target.port).await,
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_is_encoded_where_it_must_be() {
-        let encode = |path: &str| target(&Address::parse("ws://h", false), path).unwrap();
-        assert_eq!(encode(""), "/");
-        assert_eq!(encode("?q=1"), "/?q=1");
-        assert_eq!(encode("/ü x?a=%20"), "/%C3%BC%20x?a=%20");
+impl HandshakeOptions {
+    /// Asks for the upgrade of a stream to a server.
+    async fn ask(
+        &self,
+        io: Box<dyn ByteStream>,
+        target: &Target,
+        request: &Request,
+    ) -> Result<Answer> {
+        let call = Call {
+            host: target.authority(),
+            target: target.path.clone(),
+            headers: request.headers.clone(),
+            protocols: self.protocol.clone(),
+            shows_head: request.shows_head,
+            follows: request.follows,
+        };
+        client::upgrade(io, &call, self.handshake_timeout).await
     }
 
-    #[test]
-    fn headers_are_split_at_the_first_colon_and_have_no_control_bytes() {
-        assert_eq!(parse_header("X-A: b:c").unwrap().1, "b:c");
-        assert!(parse_header("no colon").is_err());
-        assert!(parse_header("X: a\r\nB: c").is_err());
-        assert!(parse_header("a b: c").is_err());
+    /// Makes a peer of what was opened, and says what became of the subprotocols.
+    fn opened(&self, opened: Opened, name: &str) -> Peer {
+        match &opened.protocol {
+            Some(protocol) => info!("{name}: subprotocol {protocol}"),
+            None if !self.protocol.is_empty() => {
+                let offered = self.protocol.join(", ");
+                warn!("{name}: the server ignored the subprotocols {offered}");
+            }
+            None => {}
+        }
+        let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket());
+        Peer::Messages(Box::new(socket))
     }
 }

@@ -1,29 +1,21 @@
 //! The client's side of the opening handshake: a request, and an answer that is checked.
 
-use std::future::poll_fn;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use data_encoding::BASE64;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http_body_util::Empty;
 use rand::RngExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::info;
 
-use super::{VERSION, has_token, tokens};
-use crate::ending::{Cause, Ending};
+use super::exchange::{Asked, Exchange};
+use super::{USER_AGENT, VERSION, has_token, tokens};
+use crate::ending::Cause;
 use crate::peer::ByteStream;
-
-/// Bytes of the body of a refusal that are shown.
-const SHOWN_BODY: usize = 1024;
-/// How long the body of a refusal is read.
-const BODY: Duration = Duration::from_secs(1);
-/// Lines of the body of a refusal that are shown.
-const SHOWN_LINES: usize = 5;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -32,14 +24,26 @@ pub struct Call {
     pub host: String,
     /// Path and query, beginning with `/`.
     pub target: String,
-    /// Headers to add; one that we would set is replaced.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers to add; one that we would set is replaced, one without a value is left out.
+    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// Subprotocols to offer, best first.
     pub protocols: Vec<String>,
+    /// Whether the head of the answer is shown.
+    pub shows_head: bool,
+    /// Whether to go where the answer says.
+    pub follows: bool,
+}
+
+/// What the server says.
+pub enum Answer {
+    /// 101.
+    Open(Opened),
+    /// A redirect: its status and its Location.
+    Elsewhere(StatusCode, String),
 }
 
 /// An answer of 101.
-pub struct Answer {
+pub struct Opened {
     /// The stream behind it.
     pub io: Box<dyn ByteStream>,
     /// Bytes that came glued to it.
@@ -48,6 +52,9 @@ pub struct Answer {
     pub protocol: Option<String>,
 }
 
+/// Statuses that say to go elsewhere with the same request, or with a GET, which this is (RFC 9110 15.4).
+const REDIRECTS: &[u16] = &[301, 302, 303, 307, 308];
+
 /// Asks for the upgrade of a stream and checks the answer (RFC 6455 4.1), whose head must come within `deadline`.
 ///
 /// # Errors
@@ -55,69 +62,63 @@ pub struct Answer {
 /// [`Cause::HttpStatus`] with the first lines of the body where the answer is another; [`Cause::Handshake`] where it makes
 /// no sense; [`Cause::Refused`] where the connection ended.
 pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -> Result<Answer> {
-    let key = base64(rand::rng().random());
+    let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
     let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
     let offered: Vec<_> = offered.map(str::to_owned).collect();
-    let handshake = http1::Builder::new()
-        .title_case_headers(true)
-        .handshake(TokioIo::new(io));
-    let (mut sender, mut connection) = handshake.await.context(Cause::Handshake)?;
-    let answered = async {
-        let mut answered = std::pin::pin!(sender.send_request(request));
-        tokio::select! {
-            biased;
-            answered = &mut answered => answered,
-            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => answered.await,
-        }
+    let asked = Asked {
+        name: "the server",
+        is_malformed: Cause::Handshake,
+        is_gone: Cause::Refused,
     };
-    let answered = timeout(deadline, answered).await.map_err(|_| {
+    let asking = Exchange::ask(io, request, &asked);
+    let exchange = timeout(deadline, asking).await.map_err(|_| {
         anyhow::Error::new(Cause::Timeout)
             .context(format!("no answer to the handshake within {deadline:?}"))
-    })?;
-    let response = answered.map_err(|error| {
-        let cause = if error.is_parse() {
-            Cause::Handshake
-        } else {
-            Cause::Refused
-        };
-        let what = if error.is_incomplete_message() || error.is_canceled() {
-            "the server closed the connection without an answer".to_owned()
-        } else {
-            format!("the answer is no HTTP: {error}")
-        };
-        anyhow::Error::new(cause).context(what)
-    })?;
-    let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let checked = if is_switching {
-        check(response.headers(), &key, &offered)
-            .map_err(|what| anyhow::Error::new(Cause::Handshake).context(what))
-    } else {
-        let mut reading = std::pin::pin!(refused(response));
-        Err(tokio::select! {
-            error = &mut reading => error,
-            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => reading.await,
-        })
-    };
-    if is_switching {
-        poll_fn(|cx| connection.poll_without_shutdown(cx))
-            .await
-            .context(Cause::Handshake)?;
-    }
-    let parts = connection.into_parts();
-    let mut io = parts.io.into_inner();
-    match checked {
-        Ok(protocol) => Ok(Answer {
-            io,
-            early: parts.read_buf,
-            protocol,
-        }),
-        Err(error) => {
-            // A no is an end like any other, not a cut.
-            let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
-            Err(error)
+    })??;
+    if call.shows_head {
+        for line in exchange.head() {
+            info!("< {line}");
         }
     }
+    let status = exchange.status();
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let location =
+            location(exchange.headers()).filter(|_| REDIRECTS.contains(&status.as_u16()));
+        return match location {
+            Some(location) if call.follows => {
+                exchange.end().await;
+                Ok(Answer::Elsewhere(status, location))
+            }
+            location => {
+                let mut what = exchange.refusal().await;
+                if let Some(location) = location {
+                    let location = location.escape_debug();
+                    what += &format!("\n  it says to go to {location}: --follow does so");
+                }
+                Err(anyhow!(Cause::HttpStatus(status.as_u16())).context(what))
+            }
+        };
+    }
+    match check(exchange.headers(), &key, &offered) {
+        Ok(protocol) => {
+            let (io, early) = exchange.into_stream().await.context(Cause::Handshake)?;
+            Ok(Answer::Open(Opened {
+                io,
+                early,
+                protocol,
+            }))
+        }
+        Err(what) => {
+            exchange.end().await;
+            Err(anyhow::Error::new(Cause::Handshake).context(what))
+        }
+    }
+}
+
+fn location(headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(header::LOCATION)?;
+    location.to_str().ok().map(str::to_owned)
 }
 
 impl Call {
@@ -134,10 +135,7 @@ impl Call {
             header::SEC_WEBSOCKET_VERSION,
             HeaderValue::from_static(VERSION),
         );
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("wsbridge/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(header::USER_AGENT, USER_AGENT);
         if !self.protocols.is_empty() {
             headers.insert(
                 header::SEC_WEBSOCKET_PROTOCOL,
@@ -146,11 +144,12 @@ impl Call {
         }
         let mut replaced = Vec::new();
         for (name, value) in &self.headers {
-            if replaced.contains(&name) {
-                headers.append(name.clone(), value.clone());
-            } else {
-                headers.insert(name.clone(), value.clone());
+            if !replaced.contains(&name) {
+                headers.remove(name);
                 replaced.push(name);
+            }
+            if let Some(value) = value {
+                headers.append(name.clone(), value.clone());
             }
         }
         Ok(request)
@@ -190,56 +189,9 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
     }
 }
 
-/// Makes the error for an answer that is no 101: its status and the first lines of its body.
-async fn refused(mut response: Response<Incoming>) -> anyhow::Error {
-    let status = response.status();
-    let mut body = Vec::new();
-    let reading = async {
-        while body.len() < SHOWN_BODY
-            && let Some(Ok(frame)) = response.body_mut().frame().await
-        {
-            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        }
-    };
-    // The status is the answer; of a body that does not end there is what has come.
-    let _ = timeout(BODY, reading).await;
-    body.truncate(SHOWN_BODY);
-    let mut what = format!("HTTP {status}");
-    for line in String::from_utf8_lossy(&body).lines().take(SHOWN_LINES) {
-        let line: String = line
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\t')
-            .collect();
-        what += &format!("\n  {}", line.trim_end());
-    }
-    anyhow!(Cause::HttpStatus(status.as_u16())).context(what)
-}
-
-/// Base64 of 16 bytes.
-fn base64(bytes: [u8; 16]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = u128::from_be_bytes(bytes);
-    // 128 bits are 21 digits, and a last one of two bits and four zeros.
-    let digit = |at: u32| {
-        let value = if at < 21 {
-            bits >> (122 - 6 * at)
-        } else {
-            bits << 4
-        };
-        char::from(DIGITS[(value & 0x3F) as usize])
-    };
-    (0..22).map(digit).chain(['=', '=']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_base64() {
-        assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(base64([0xFF; 16]), "/////////////////////w==");
-    }
 
     #[track_caller]
     fn checked(changes: &[(&'static str, &str)]) -> Result<Option<String>, String> {

@@ -1,11 +1,15 @@
-//! The opening handshake of WebSocket (RFC 6455 4) over HTTP/1.1, in both roles.
+//! HTTP/1.1: the opening handshake of WebSocket (RFC 6455 4) in both roles, and the way through a proxy.
 
 pub mod client;
+pub mod connect;
+mod exchange;
 pub mod policy;
 pub mod server;
 
+use anyhow::{Result, bail};
+use data_encoding::BASE64;
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
@@ -13,6 +17,27 @@ const VERSION: &str = "13";
 const MAX_HEAD: usize = 16 * 1024;
 /// Headers that a head may have.
 const MAX_HEADERS: usize = 100;
+
+/// What we call ourselves.
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("wsbridge/", env!("CARGO_PKG_VERSION")));
+
+/// The value of an Authorization header for a user and a password (RFC 7617).
+///
+/// # Errors
+/// A user with a colon, or control characters.
+pub fn basic(user: &str, password: &str) -> Result<HeaderValue> {
+    if user.contains(':') {
+        bail!("a user has no colon in its name");
+    }
+    if user.chars().chain(password.chars()).any(char::is_control) {
+        bail!("user and password have no control characters");
+    }
+    let words = BASE64.encode(format!("{user}:{password}").as_bytes());
+    let mut value = HeaderValue::from_str(&format!("Basic {words}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
 
 /// The elements of a header that is a comma-separated list, over all of its lines (RFC 9110 5.6.1).
 fn tokens<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {

@@ -22,6 +22,8 @@ const LAYERS: &[&[&str]] = &[
         "ending",
         "caller",
         "address",
+        "variables",
+        "secret",
         "utf8",
         "sendqueue",
         "workers",

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod client;
 mod datagrams;
 mod endings;
 mod files;

@@ -7,6 +7,7 @@ use std::thread;
 use socket2::{Domain, Socket, Type};
 
 use super::{close_code, each, listener, once, status};
+use crate::http::refusing_port;
 use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, free_port, run};
 
 /// A port that answers no connection: its backlog is full (Linux drops what comes then).
@@ -212,9 +213,10 @@ fn what_a_client_sends_before_the_backend_is_there_is_delivered() {
 
 #[test]
 fn a_tcp_client_is_reset_when_the_target_can_not_be_reached() {
+    let (_socket, refusing) = refusing_port();
     for (target, exit) in [
-        (format!("ws://127.0.0.1:{}", free_port()), 7),
-        (format!("tcp:127.0.0.1:{}", free_port()), 7),
+        (format!("ws://127.0.0.1:{refusing}"), 7),
+        (format!("tcp:127.0.0.1:{refusing}"), 7),
         ("ws://no-such-name.invalid".to_owned(), 6),
     ] {
         let bridge = once("tcp-l:0", &target, &[]);

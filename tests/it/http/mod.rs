@@ -135,7 +135,7 @@ fn echo() -> Bridge {
 }
 
 /// A port of loopback that refuses connections for as long as the socket lives: bound, but nobody listens.
-fn refusing_port() -> (Socket, u16) {
+pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
@@ -144,7 +144,7 @@ fn refusing_port() -> (Socket, u16) {
     (socket, port)
 }
 
-fn listener() -> (TcpListener, u16) {
+pub fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
@@ -166,7 +166,7 @@ fn answering(answer: impl Into<Vec<u8>>) -> (u16, thread::JoinHandle<String>) {
     (port, server)
 }
 
-fn read_head(stream: &mut TcpStream) -> String {
+pub fn read_head(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -187,13 +187,13 @@ fn faced_with(answer: impl Into<Vec<u8>>) -> (i32, String) {
 }
 
 /// The headers of that name in a request, in their order.
-fn headers<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
+pub fn headers<'a>(request: &'a str, name: &str) -> Vec<&'a str> {
     let lines = request.lines().filter_map(|line| line.split_once(':'));
     let named = lines.filter(|(other, _)| other.eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.trim()).collect()
 }
 
-fn answer_101(request: &str, more: &str) -> String {
+pub fn answer_101(request: &str, more: &str) -> String {
     let key = headers(request, "sec-websocket-key")[0];
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
     format!(

@@ -15,6 +15,10 @@ use super::peers::Ws;
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsbridge"));
     command.args(words);
+    // What the machine of the test says of proxies is not part of it.
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command
 }
 
@@ -35,7 +39,15 @@ impl Finished {
 /// Runs the program with `input` on its stdin to its end.
 #[track_caller]
 pub fn run(words: &[&str], input: impl AsRef<[u8]>) -> Finished {
-    let mut running = spawn(words);
+    run_in(&[], words, input)
+}
+
+/// Runs the program with variables in its environment.
+#[track_caller]
+pub fn run_in(variables: &[(&str, &str)], words: &[&str], input: impl AsRef<[u8]>) -> Finished {
+    let mut command = command(words);
+    command.envs(variables.iter().copied());
+    let mut running = start(command);
     let mut stdin = running.stdin();
     let input = input.as_ref().to_vec();
     // Where the program ends early it does not take all of its input.

@@ -1,0 +1,211 @@
+//! `ws-c:` and `ws-u:`: a WebSocket over any endpoint of bytes, as its client or its server.
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+
+use super::request::{self, Request};
+use super::target::Target;
+use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, shake};
+use crate::address::Address;
+use crate::caller::Caller;
+use crate::endpoint::{
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+};
+use crate::peer::{ByteStream, Peer};
+
+/// `ws-c:`
+pub const CLIENT: Scheme = Scheme {
+    names: &["ws-c", "c-ws", "ws-connect", "connect-ws"],
+    syntax: "ws-c:ENDPOINT",
+    summary: "Be a WebSocket client over another endpoint; --uri says what to ask for",
+    example: "wsbridge ws-c:unix:/run/app.sock,uri=ws://app/chat",
+    is_raw: false,
+    options: &[
+        HandshakeOptions::augment_args,
+        request::Options::augment_args,
+        Options::augment_args,
+    ],
+    build: build_client,
+};
+
+/// `ws-u:`
+pub const SERVER: Scheme = Scheme {
+    names: &["ws-u", "u-ws", "ws-upgrade", "upgrade-ws"],
+    syntax: "ws-u:ENDPOINT",
+    summary: "Be a WebSocket server over another endpoint: - under inetd, a Unix socket",
+    example: "wsbridge ws-u:unix-l:/tmp/app.sock tcp:localhost:6379",
+    is_raw: false,
+    options: &[HandshakeOptions::augment_args, ListenOptions::augment_args],
+    build: build_server,
+};
+
+/// Options of a client that does not connect itself.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "WebSocket client")]
+pub(super) struct Options {
+    /// Ask for this host and path over ws-c:
+    #[arg(long, value_name = "URL", default_value = "ws://localhost/")]
+    uri: String,
+}
+
+fn inner(settings: &Settings) -> Result<Endpoint> {
+    // The table of schemes builds what is wrapped first.
+    let inner = settings.inner.clone();
+    inner.ok_or_else(|| anyhow!("there is no endpoint to wrap"))
+}
+
+fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let Endpoint::Dial(inner) = inner(settings)? else {
+        let what = "a client over an endpoint that listens is not built in; ws-u: is a server";
+        return Err(address.place_error(what).into());
+    };
+    let options: Options = read_options(&CLIENT, address, settings)?;
+    let uri = Address::parse(&options.uri, true);
+    let is_secure = match uri.word.to_ascii_lowercase().as_str() {
+        "ws" | "http" if uri.is_url => false,
+        "wss" | "https" if uri.is_url => true,
+        _ => {
+            let what = "--uri is written ws://HOST/PATH";
+            return Err(uri.error(0..uri.text.len(), what).into());
+        }
+    };
+    let (user_info, place) = uri.url_place()?;
+    let target = Target::of(&uri, place, is_secure)?;
+    Ok(Endpoint::Dial(Arc::new(WsDial {
+        name: Address::shown(&address.text),
+        request: Request::read(&CLIENT, address, settings, &target.host, user_info)?,
+        target,
+        handshake: read_options(&CLIENT, address, settings)?,
+        transport: Transport::Over(inner),
+    })))
+}
+
+fn build_server(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let server = Server {
+        name: Address::shown(&address.text),
+        handshake: read_options(&SERVER, address, settings)?,
+        options: read_options(&SERVER, address, settings)?,
+    };
+    Ok(match inner(settings)? {
+        Endpoint::Dial(inner) => Endpoint::Dial(Arc::new(OneServer { server, inner })),
+        Endpoint::Listen(inner) => Endpoint::Listen(Arc::new(ManyServer { server, inner })),
+    })
+}
+
+struct Server {
+    name: String,
+    handshake: HandshakeOptions,
+    options: ListenOptions,
+}
+
+/// The bytes of a peer.
+pub(super) fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
+    match peer {
+        Peer::Bytes(io, _) => Ok(io),
+        Peer::Messages(_) => Err(anyhow!(
+            "a WebSocket is spoken over bytes, and these are messages"
+        )),
+    }
+}
+
+/// A server on the one connection that another endpoint opens, which may be that of anybody: inetd's.
+struct OneServer {
+    server: Server,
+    inner: Arc<dyn Dial>,
+}
+
+impl Dial for OneServer {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let Server {
+                name,
+                handshake,
+                options,
+            } = &self.server;
+            let io = bytes(self.inner.dial(caller).await?)?;
+            // A name that no page can have made its own is the safe way for whoever calls.
+            let shared = Arc::new(Shared::new(handshake, options, true));
+            let offer = shake(io, name.clone(), shared).await?;
+            let offer = offer.with_context(|| format!("{name}: the caller was refused"))?;
+            offer.accept().await
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.inner.is_spent()
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.inner.runs_programs()
+    }
+}
+
+struct ManyServer {
+    server: Server,
+    inner: Arc<dyn Listen>,
+}
+
+impl Listen for ManyServer {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+        Box::pin(async {
+            let inner = self.inner.bind().await?;
+            let Server {
+                handshake, options, ..
+            } = &self.server;
+            let is_loopback = !inner.is_exposed();
+            let accept: Box<dyn Accept> = Box::new(OverAccept {
+                inner,
+                shared: Arc::new(Shared::new(handshake, options, is_loopback)),
+            });
+            Ok(accept)
+        })
+    }
+}
+
+struct OverAccept {
+    inner: Box<dyn Accept>,
+    shared: Arc<Shared>,
+}
+
+impl Accept for OverAccept {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
+        Box::pin(async {
+            let handshake: Box<dyn Handshake> = Box::new(OverHandshake {
+                inner: self.inner.accept().await?,
+                shared: self.shared.clone(),
+            });
+            Ok(handshake)
+        })
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.inner.is_exposed()
+    }
+
+    fn places(&self) -> Vec<String> {
+        let places = self.inner.places().into_iter();
+        places.map(|place| format!("ws-u:{place}")).collect()
+    }
+}
+
+struct OverHandshake {
+    inner: Box<dyn Handshake>,
+    shared: Arc<Shared>,
+}
+
+impl Handshake for OverHandshake {
+    fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
+        Box::pin(async move {
+            let Some(offer) = self.inner.shake().await? else {
+                return Ok(None);
+            };
+            let from = offer.caller().from.clone();
+            let io = bytes(offer.accept().await?)?;
+            shake(io, from, self.shared).await
+        })
+    }
+}

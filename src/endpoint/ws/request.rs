@@ -1,0 +1,329 @@
+//! What a WebSocket client says of itself in its request: headers, and who it is.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use clap::error::ErrorKind;
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderName, HeaderValue};
+
+use super::netrc;
+use crate::address::Address;
+use crate::address::UserInfo;
+use crate::ending::errno_text;
+use crate::endpoint::{Scheme, Settings, read_options};
+use crate::http::basic;
+use crate::secret::Secret;
+
+/// Options of a WebSocket client's request.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "WebSocket client")]
+pub(super) struct Options {
+    /// Send this header with the request (repeatable)
+    ///
+    /// It replaces ours of that name, Host too. 'NAME:' leaves a header out, 'NAME;' sends it empty, @FILE has a header a line.
+    /// Example: -H 'X-Token: abc'
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub header: Vec<Secret>,
+    /// Log in with this user and password (HTTP Basic)
+    ///
+    /// Others can see the command line: without :PASSWORD it is read from --password-file, WSBRIDGE_PASSWORD or --netrc. A URL
+    /// may have both too: ws://user:password@host/
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub user: Option<Secret>,
+    /// Read the password from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Log in with this token, or with that in the first line of @FILE
+    #[arg(long, value_name = "TOKEN", conflicts_with = "user")]
+    pub bearer: Option<Secret>,
+    /// Take user and password for the host from this file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "~/.netrc")]
+    pub netrc: Option<String>,
+    /// Send these cookies (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub cookie: Vec<Secret>,
+    /// Name this page as the one that connects
+    #[arg(long, value_name = "URL")]
+    pub origin: Option<String>,
+    /// Call ourselves so
+    #[arg(long, value_name = "TEXT")]
+    pub user_agent: Option<String>,
+    /// Go where redirects lead, at most 10 times; of a file, read on as it grows
+    ///
+    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie. From wss:// none leads to ws://.
+    #[arg(long)]
+    pub follow: bool,
+    /// Show the head of the answer on stderr
+    #[arg(long, short = 'i')]
+    pub include: bool,
+}
+
+/// Headers that tell who asks, or that are meant for one host.
+const OF_ONE_SERVER: &[HeaderName] = &[AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
+
+/// A header with its value, or without one where it is to be left out.
+pub(super) type Header = (HeaderName, Option<HeaderValue>);
+
+/// What is said in the request.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// Each of them stands for all of its name that we would send.
+    pub(super) headers: Vec<Header>,
+    pub(super) follows: bool,
+    pub(super) shows_head: bool,
+}
+
+impl Request {
+    /// Reads the options for a host; who asks may stand in the URL.
+    ///
+    /// # Errors
+    /// clap's, with the option and the place in it.
+    pub(super) fn read(
+        scheme: &Scheme,
+        address: &Address,
+        settings: &Settings,
+        host: &str,
+        user_info: Option<UserInfo>,
+    ) -> Result<Request> {
+        let options: Options = read_options(scheme, address, settings)?;
+        let mut headers: Vec<Header> = Vec::new();
+        let mut add = |name: HeaderName, value: HeaderValue| headers.push((name, Some(value)));
+        if let Some(value) = options.authorization(settings, host, user_info)? {
+            add(AUTHORIZATION, value);
+        }
+        if !options.cookie.is_empty() {
+            let cookies: Vec<_> = options.cookie.iter().map(Secret::reveal).collect();
+            add(COOKIE, value("--cookie", &cookies.join("; "))?);
+        }
+        if let Some(origin) = &options.origin {
+            add(ORIGIN, value("--origin", origin)?);
+        }
+        if let Some(user_agent) = &options.user_agent {
+            add(USER_AGENT, value("--user-agent", user_agent)?);
+        }
+        let mut typed = Vec::new();
+        for header in &options.header {
+            match header.reveal().strip_prefix('@') {
+                Some(file) => {
+                    for (index, line) in read("--header", file)?.lines().enumerate() {
+                        if !line.trim().is_empty() {
+                            typed.push(parse(
+                                &format!("--header @{file}, line {}", index + 1),
+                                line,
+                            )?);
+                        }
+                    }
+                }
+                None => typed.push(parse("--header", header.reveal())?),
+            }
+        }
+        headers.retain(|(name, _)| typed.iter().all(|(other, _)| other != name));
+        headers.extend(typed);
+        Ok(Request {
+            headers,
+            follows: options.follow,
+            shows_head: options.include,
+        })
+    }
+
+    /// Forgets what only the server that it was meant for may know.
+    pub(super) fn forget(&mut self) {
+        self.headers
+            .retain(|(name, _)| !OF_ONE_SERVER.contains(name));
+    }
+}
+
+impl Options {
+    /// Who asks: the URL says it before the options do, and both before the file of passwords.
+    fn authorization(
+        &self,
+        settings: &Settings,
+        host: &str,
+        user_info: Option<UserInfo>,
+    ) -> Result<Option<HeaderValue>> {
+        if let (Some(token), None) = (&self.bearer, &user_info) {
+            let token = match token.reveal().strip_prefix('@') {
+                Some(file) => first_line("--bearer", file)?,
+                None => token.reveal().to_owned(),
+            };
+            return value("--bearer", &format!("Bearer {token}")).map(Some);
+        }
+        let given = match (user_info, &self.user) {
+            (Some(info), _) => Some((info.user.reveal().to_owned(), info.password)),
+            (None, Some(user)) => Some(match user.reveal().split_once(':') {
+                Some((user, password)) => (user.to_owned(), Some(password.into())),
+                None => (user.reveal().to_owned(), None),
+            }),
+            (None, None) => None,
+        };
+        let user = given.as_ref().map(|(user, _)| user.as_str());
+        let password = match &given {
+            Some((_, Some(password))) => Some(password.reveal().to_owned()),
+            _ => self.password(settings)?,
+        };
+        let (user, password) = match (user, password, self.netrc(settings, host, user)?) {
+            (Some(user), Some(password), _) => (user.to_owned(), password),
+            (_, _, Some(found)) => found,
+            (Some(user), None, None) => (user.to_owned(), String::new()),
+            (None, _, None) if self.password_file.is_some() => {
+                return Err(refused("--password-file: it needs --user"));
+            }
+            (None, _, None) => return Ok(None),
+        };
+        check("--user", &user)?;
+        check("the password", &password)?;
+        let value = basic(&user, &password);
+        value
+            .map(Some)
+            .map_err(|error| refused(&format!("--user: {error}")))
+    }
+
+    fn password(&self, settings: &Settings) -> Result<Option<String>> {
+        match &self.password_file {
+            Some(file) => first_line("--password-file", &file.to_string_lossy()).map(Some),
+            None => Ok(settings
+                .variables
+                .get("WSBRIDGE_PASSWORD")
+                .map(str::to_owned)),
+        }
+    }
+
+    fn netrc(
+        &self,
+        settings: &Settings,
+        host: &str,
+        user: Option<&str>,
+    ) -> Result<Option<(String, String)>> {
+        let Some(file) = &self.netrc else {
+            return Ok(None);
+        };
+        let variable = |name| settings.variables.get(name);
+        let file = match (file.strip_prefix("~/"), variable("NETRC"), variable("HOME")) {
+            (Some(".netrc"), Some(file), _) => file.to_owned(),
+            (Some(below), _, Some(home)) => format!("{home}/{below}"),
+            _ => file.clone(),
+        };
+        Ok(netrc::find(&read("--netrc", &file)?, host, user))
+    }
+}
+
+/// Reads `NAME: VALUE`, `NAME:` or `NAME;`.
+fn parse(place: &str, text: &str) -> Result<Header> {
+    let (name, value_of) = match (text.split_once(':'), text.trim_end().strip_suffix(';')) {
+        (Some((name, value)), _) => (name, Some(value.trim())),
+        (None, Some(name)) => (name, None),
+        (None, None) => {
+            return Err(refused(&format!(
+                "{place}: a header is written 'Name: value'"
+            )));
+        }
+    };
+    check(place, text)?;
+    let name = name.trim().parse().map_err(|_| {
+        // What has no name may be a secret as a whole.
+        refused(&format!("{place}: what stands before the colon is no name"))
+    })?;
+    Ok(match value_of {
+        Some("") => (name, None),
+        Some(text) => (name, Some(value(place, text)?)),
+        None => (name, Some(HeaderValue::from_static(""))),
+    })
+}
+
+fn value(place: &str, text: &str) -> Result<HeaderValue> {
+    check(place, text)?;
+    let value = HeaderValue::from_bytes(text.as_bytes());
+    let mut value = value.map_err(|_| refused(&format!("{place}: no value of a header")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Refuses control characters, and says where one is: not what is around it, which may be secret.
+fn check(place: &str, text: &str) -> Result<()> {
+    match text
+        .chars()
+        .position(|char| char.is_control() && char != '\t')
+    {
+        Some(at) => Err(refused(&format!(
+            "{place}: character {} is a control character",
+            at + 1
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn read(option: &str, file: &str) -> Result<String> {
+    fs::read_to_string(file).map_err(|error| {
+        let reason = errno_text(&error);
+        refused(&format!(
+            "{option}: reading {}: {reason}",
+            file.escape_debug()
+        ))
+    })
+}
+
+fn first_line(option: &str, file: &str) -> Result<String> {
+    let text = read(option, file)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn refused(what: &str) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn parsed(text: &str, name: &str, value: Option<&str>) {
+        let header = parse("--header", text).unwrap();
+        assert_eq!(header.0, name);
+        assert_eq!(
+            header.1.as_ref().map(HeaderValue::as_bytes),
+            value.map(str::as_bytes)
+        );
+    }
+
+    #[test]
+    fn headers_are_set_left_out_or_empty() {
+        parsed("X-A: b:c ", "x-a", Some("b:c"));
+        parsed("X-A:b", "x-a", Some("b"));
+        parsed("X-A:", "x-a", None);
+        parsed("X-A: ", "x-a", None);
+        parsed("X-A;", "x-a", Some(""));
+        parsed("X-A: ü;", "x-a", Some("ü;"));
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused_and_not_shown() {
+        for (text, what) in [
+            (
+                "secret",
+                "error: --header: a header is written 'Name: value'\n",
+            ),
+            (
+                "secret secret: b",
+                "error: --header: what stands before the colon is no name\n",
+            ),
+            (
+                ": secret",
+                "error: --header: what stands before the colon is no name\n",
+            ),
+            (
+                "X: secret\r\nB: c",
+                "error: --header: character 10 is a control character\n",
+            ),
+            (
+                "X: \0",
+                "error: --header: character 4 is a control character\n",
+            ),
+        ] {
+            assert_eq!(parse("--header", text).unwrap_err().to_string(), what);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The CONNECT request (RFC 9110 9.3.6): a way through an HTTP proxy.
+
+use anyhow::{Context as _, Result};
+use http::{HeaderValue, Request, header};
+use http_body_util::Empty;
+
+use super::basic;
+use super::exchange::{Asked, Exchange};
+use crate::ending::Cause;
+use crate::peer::{self, ByteStream};
+
+/// Asks a proxy, over a connection to it, for one to `authority`, with a user and a password where they are given. Nothing that
+/// comes behind the answer is lost. It has no deadline.
+///
+/// # Errors
+/// The status of its answer and the first lines of the body, with [`Cause::Proxy`].
+pub async fn tunnel(
+    io: Box<dyn ByteStream>,
+    authority: &str,
+    user: Option<(&str, &str)>,
+) -> Result<Box<dyn ByteStream>> {
+    let asked = Asked {
+        name: "it",
+        is_malformed: Cause::Proxy,
+        is_gone: Cause::Proxy,
+    };
+    let exchange = Exchange::ask(io, request(authority, user)?, &asked).await?;
+    if !exchange.status().is_success() {
+        let words = exchange.refusal().await;
+        return Err(anyhow::Error::new(Cause::Proxy).context(words));
+    }
+    let (io, early) = exchange
+        .into_stream()
+        .await
+        .map_err(|error| anyhow::Error::new(Cause::Proxy).context(error.to_string()))?;
+    Ok(peer::behind(early, io))
+}
+
+fn request(authority: &str, user: Option<(&str, &str)>) -> Result<Request<Empty<bytes::Bytes>>> {
+    let mut request = Request::connect(authority)
+        .body(Empty::new())
+        .context(Cause::Proxy)
+        .with_context(|| format!("'{}' can not be asked for", authority.escape_debug()))?;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_str(authority)?);
+    headers.insert(header::USER_AGENT, super::USER_AGENT);
+    if let Some((name, password)) = user {
+        headers.insert(header::PROXY_AUTHORIZATION, basic(name, password)?);
+    }
+    Ok(request)
+}

@@ -1,0 +1,160 @@
+//! One request over a stream and its answer, behind which the stream is another thing or at its end.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use crate::ending::{Cause, Ending};
+use crate::peer::ByteStream;
+
+/// Bytes of the body of a refusal that are shown.
+const SHOWN_BODY: usize = 1024;
+/// How long the body of a refusal is read.
+const BODY: Duration = Duration::from_secs(1);
+/// Lines of the body of a refusal that are shown.
+const SHOWN_LINES: usize = 5;
+
+/// Who is asked, and what it is called to fail with it.
+pub(super) struct Asked {
+    pub(super) name: &'static str,
+    /// The answer is no HTTP.
+    pub(super) is_malformed: Cause,
+    /// There is no answer.
+    pub(super) is_gone: Cause,
+}
+
+/// A request that was answered.
+pub(super) struct Exchange {
+    response: Response<Incoming>,
+    connection: Connection<TokioIo<Box<dyn ByteStream>>, Empty<Bytes>>,
+    /// To drop it ends the connection.
+    _sender: SendRequest<Empty<Bytes>>,
+}
+
+impl Exchange {
+    /// Sends a request and waits for the head of its answer. It has no deadline.
+    ///
+    /// # Errors
+    /// What came instead, with the causes of who is asked.
+    pub(super) async fn ask(
+        io: Box<dyn ByteStream>,
+        request: Request<Empty<Bytes>>,
+        asked: &Asked,
+    ) -> Result<Exchange> {
+        let handshake = http1::Builder::new()
+            .title_case_headers(true)
+            .handshake(TokioIo::new(io));
+        let (mut sender, mut connection) = handshake.await.context(asked.is_malformed)?;
+        let answered = {
+            let mut answered = std::pin::pin!(sender.send_request(request));
+            tokio::select! {
+                biased;
+                answered = &mut answered => answered,
+                _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => answered.await,
+            }
+        };
+        let response = answered.map_err(|error| {
+            let cause = match error.is_parse() {
+                true => asked.is_malformed,
+                false => asked.is_gone,
+            };
+            let what = if error.is_incomplete_message() || error.is_canceled() {
+                format!("{} closed the connection without an answer", asked.name)
+            } else {
+                format!("the answer is no HTTP: {error}")
+            };
+            anyhow::Error::new(cause).context(what)
+        })?;
+        Ok(Exchange {
+            response,
+            connection,
+            _sender: sender,
+        })
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The head of the answer, line by line.
+    pub(super) fn head(&self) -> Vec<String> {
+        let mut lines = vec![format!("{:?} {}", self.response.version(), self.status())];
+        lines.extend(self.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value: String = value.chars().map(printable).collect();
+            format!("{name}: {value}")
+        }));
+        lines
+    }
+
+    /// The stream behind the answer, with the bytes that came glued to it.
+    ///
+    /// # Errors
+    /// Where the connection is broken.
+    pub(super) async fn into_stream(
+        mut self,
+    ) -> Result<(Box<dyn ByteStream>, Bytes), hyper::Error> {
+        poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
+        let parts = self.connection.into_parts();
+        Ok((parts.io.into_inner(), parts.read_buf))
+    }
+
+    /// The status and the first lines of the body; the stream is ended.
+    pub(super) async fn refusal(mut self) -> String {
+        let mut what = format!("HTTP {}", self.status());
+        let body = {
+            let mut reading = std::pin::pin!(read(&mut self.response));
+            tokio::select! {
+                body = &mut reading => body,
+                _ = poll_fn(|cx| self.connection.poll_without_shutdown(cx)) => reading.await,
+            }
+        };
+        for line in String::from_utf8_lossy(&body).lines().take(SHOWN_LINES) {
+            let line: String = line
+                .chars()
+                .filter(|c| !c.is_control() || *c == '\t')
+                .collect();
+            what += &format!("\n  {}", line.trim_end());
+        }
+        self.end().await;
+        what
+    }
+
+    /// Ends the stream: a no is an end like any other, not a cut.
+    pub(super) async fn end(self) {
+        let mut io = self.connection.into_parts().io.into_inner();
+        let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
+    }
+}
+
+/// The first bytes of a body.
+async fn read(response: &mut Response<Incoming>) -> Vec<u8> {
+    let mut body = Vec::new();
+    let reading = async {
+        while body.len() < SHOWN_BODY
+            && let Some(Ok(frame)) = response.body_mut().frame().await
+        {
+            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+    };
+    // The status is the answer; of a body that does not end there is what has come.
+    let _ = timeout(BODY, reading).await;
+    body.truncate(SHOWN_BODY);
+    body
+}
+
+fn printable(char: char) -> char {
+    if char.is_control() { '?' } else { char }
+}

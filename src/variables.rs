@@ -1,0 +1,78 @@
+//! The environment variables that options fall back to. `main` reads them; nothing else does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use crate::secret::Secret;
+
+/// Every variable that is read, with what it is for. Of two spellings the one in lower case wins.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("http_proxy", "The proxy for ws://, as --proxy takes it"),
+    ("https_proxy", "The proxy for wss://"),
+    (
+        "all_proxy",
+        "The proxy for those that have none of their own",
+    ),
+    (
+        "no_proxy",
+        "Hosts that are reached without a proxy, as --no-proxy takes them",
+    ),
+    (
+        "WSBRIDGE_PASSWORD",
+        "The password of --user, or of the user in a URL",
+    ),
+    ("NETRC", "The file of --netrc"),
+    ("HOME", "Where ~/.netrc is"),
+];
+
+/// The variables that are set.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(BTreeMap<String, Secret>);
+
+impl Variables {
+    /// Keeps those of the environment that have a meaning here.
+    pub fn of(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
+        let mut kept = BTreeMap::new();
+        for (name, value) in environment {
+            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else {
+                continue;
+            };
+            let is_known = VARIABLES
+                .iter()
+                .any(|(known, _)| *known == name || known.to_ascii_uppercase() == name);
+            if is_known {
+                kept.insert(name, Secret::from(value));
+            }
+        }
+        Variables(kept)
+    }
+
+    /// The value of a variable by its name in [`VARIABLES`], else by that name in capitals.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.get(name);
+        let found = found.or_else(|| self.0.get(&name.to_ascii_uppercase()));
+        found.map(Secret::reveal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_case_wins_and_others_are_not_kept() {
+        let set = [
+            ("HTTP_PROXY", "upper"),
+            ("http_proxy", "lower"),
+            ("ALL_PROXY", "all"),
+            ("PATH", "/bin"),
+        ];
+        let set = set.map(|(name, value)| (name.into(), value.into()));
+        let variables = Variables::of(set);
+        assert_eq!(variables.get("http_proxy"), Some("lower"));
+        assert_eq!(variables.get("all_proxy"), Some("all"));
+        assert_eq!(variables.get("https_proxy"), None);
+        assert_eq!(variables.get("PATH"), None);
+        assert!(!format!("{variables:?}").contains("lower"));
+    }
+}
