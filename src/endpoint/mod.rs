@@ -16,6 +16,7 @@ pub mod send;
 pub mod serial;
 pub mod stdio;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 pub mod unix;
 pub mod ws;
@@ -66,6 +67,11 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+
+    /// The host that it leads to, where it has one: the name that TLS asks for.
+    fn host(&self) -> Option<&str> {
+        None
+    }
 
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {
