@@ -44,7 +44,7 @@ complete -c wsbridge -l tls-min -d 'Speak no older version of TLS' -r -f -a "1.2
 complete -c wsbridge -l alpn -d 'Offer these application protocols, best first' -r
 complete -c wsbridge -l keylog -d 'Append the keys of sessions to this file: who reads it reads them' -r -F
 complete -c wsbridge -l client-ca -d 'Let in who has a certificate that these issued' -r -F
-complete -c wsbridge -l client-auth -d 'Whether callers must have one' -r -f -a "required\t'Who has none is refused'
+complete -c wsbridge -l client-auth -d 'Whether callers must have one; without it they must' -r -f -a "required\t'Who has none is refused'
 optional\t'Who has none is let in; who has a wrong one is not'"
 complete -c wsbridge -l uri -d 'Ask for this host and path over ws-c:' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r

@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long, short = 'k')]
     pub insecure: bool,
     /// Tell even a server that is not known who we are
-    #[arg(long, requires = "insecure")]
+    #[arg(long)]
     pub insecure_send_credentials: bool,
     /// Ask for this name instead of the host, and want a certificate for it
     #[arg(long, value_name = "NAME", value_parser = parse_name)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use tokio::time::timeout;
 use tokio_rustls::rustls::ServerConfig;
@@ -46,15 +47,9 @@ pub struct Options {
     /// A file of certificates in PEM, or a folder of such files. Programs find the subject in SSL_CLIENT_S_DN.
     #[arg(long, value_name = "FILE|DIR")]
     pub client_ca: Option<PathBuf>,
-    /// Whether callers must have one
-    #[arg(
-        long,
-        value_name = "WHETHER",
-        value_enum,
-        default_value = "required",
-        requires = "client_ca"
-    )]
-    pub client_auth: ClientAuth,
+    /// Whether callers must have one; without it they must
+    #[arg(long, value_name = "WHETHER", value_enum)]
+    pub client_auth: Option<ClientAuth>,
     /// Speak no older version of TLS
     #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
     pub tls_min: Version,
@@ -105,6 +100,10 @@ impl Server {
         if !options.key.is_empty() && options.key.len() != options.cert.len() {
             let what = "each --cert needs a --key, or each has its key in the same file";
             return Err(failed(Cause::OwnCertificate, what));
+        }
+        if options.client_auth.is_some() && options.client_ca.is_none() {
+            let what = "--client-auth without --client-ca: nobody vouches for callers\n";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, what).into());
         }
         let own = match options.self_signed {
             true => Some(self_signed(host)?),
@@ -193,10 +192,7 @@ impl Server {
                 let (cause, what) = reason::of_server(&error);
                 Err(failed(cause, what))
             }
-            Err(_) => Err(failed(
-                Cause::Timeout,
-                format!("no TLS handshake within {deadline:?}"),
-            )),
+            Err(_) => Err(failed(Cause::Timeout, "no TLS handshake in time")),
         }
     }
 }
@@ -239,7 +235,7 @@ fn config(
         Some(place) => {
             let roots = Arc::new(pem::roots("--client-ca", place)?);
             let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            if options.client_auth == ClientAuth::Optional {
+            if options.client_auth == Some(ClientAuth::Optional) {
                 verifier = verifier.allow_unauthenticated();
             }
             let built = verifier.build();
