@@ -19,6 +19,7 @@ use super::pin::Pin;
 use super::resolver::Resolver;
 use super::stream::{Stream, Transport};
 use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
+use crate::buffer::LARGE;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 
@@ -181,8 +182,14 @@ impl Server {
         deadline: Duration,
     ) -> Result<(Box<dyn ByteStream>, Option<String>)> {
         let acceptor = TlsAcceptor::from(self.current());
-        match timeout(deadline, acceptor.accept(Transport(io)).into_fallible()).await {
-            Ok(Ok(tls)) => {
+        match timeout(
+            deadline,
+            acceptor.accept(Transport::new(io)).into_fallible(),
+        )
+        .await
+        {
+            Ok(Ok(mut tls)) => {
+                tls.get_mut().1.set_buffer_limit(Some(LARGE));
                 let shown = tls.get_ref().1.peer_certificates();
                 let subject = shown.and_then(|chain| Some(Described::of(chain.first()?).subject));
                 Ok((Stream::over(TlsStream::Server(tls)), subject))

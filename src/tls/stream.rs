@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tokio_rustls::rustls::Error;
 
 use super::reason;
+use crate::buffer::ReadBuffer;
 use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::peer::ByteStream;
 
@@ -19,15 +21,28 @@ use crate::peer::ByteStream;
 const FINISH: Duration = Duration::from_secs(1);
 
 /// What TLS runs over. Its end is not that of TLS: who ends the one ends the other too.
-pub(super) struct Transport(pub(super) Box<dyn ByteStream>);
+///
+/// It reads all that has come at once: rustls asks for 4 KiB at a time, which would be a call of the system each.
+pub(super) struct Transport {
+    io: Box<dyn ByteStream>,
+    read: ReadBuffer,
+}
 
 impl AsyncRead for Transport {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let Transport { io, read } = self.get_mut();
+        if read.bytes().is_empty() {
+            ready!(read.poll_fill(io, cx))?;
+        }
+        let bytes = read.bytes();
+        let count = bytes.len().min(buf.remaining());
+        buf.put_slice(&bytes[..count]);
+        bytes.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -37,7 +52,7 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -45,29 +60,36 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 }
 
 impl Transport {
+    pub(super) fn new(io: Box<dyn ByteStream>) -> Transport {
+        Transport {
+            io,
+            read: ReadBuffer::default(),
+        }
+    }
+
     /// Ends one whose handshake failed, after the alert that says why.
     pub(super) async fn end(mut self) {
         let _ = timeout(FINISH, async {
-            poll_fn(|cx| self.0.poll_end(cx, &Ending::Eof)).await?;
+            poll_fn(|cx| self.io.poll_end(cx, &Ending::Eof)).await?;
             let mut rest = [0; 1024];
-            while self.0.read(&mut rest).await? > 0 {}
+            while self.io.read(&mut rest).await? > 0 {}
             Ok::<_, io::Error>(())
         })
         .await;
@@ -91,7 +113,7 @@ impl Stream {
     }
 
     fn transport(&mut self) -> &mut dyn ByteStream {
-        &mut *self.tls.get_mut().0.0
+        &mut *self.tls.get_mut().0.io
     }
 
     /// Makes of an alert about our certificate what decides the exit status.
@@ -119,11 +141,11 @@ impl ByteStream for Stream {
             tracing::warn!("{failure}");
             return Ending::Unreachable(failure.cause);
         }
-        self.tls.get_ref().0.0.read_failed(error)
+        self.tls.get_ref().0.io.read_failed(error)
     }
 
     fn write_failed(&self, error: &io::Error) -> Ending {
-        self.tls.get_ref().0.0.write_failed(error)
+        self.tls.get_ref().0.io.write_failed(error)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
@@ -137,11 +159,11 @@ impl ByteStream for Stream {
     }
 
     fn queued(&self) -> usize {
-        self.tls.get_ref().0.0.queued()
+        self.tls.get_ref().0.io.queued()
     }
 
     fn is_local(&self) -> bool {
-        self.tls.get_ref().0.0.is_local()
+        self.tls.get_ref().0.io.is_local()
     }
 }
 
@@ -151,14 +173,21 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = ready!(Pin::new(&mut self.tls).poll_read(cx, buf));
-        Poll::Ready(match result {
-            Ok(()) => {
-                self.has_read = true;
-                Ok(())
+        let before = buf.filled().len();
+        loop {
+            let at = buf.filled().len();
+            let result = Pin::new(&mut self.tls).poll_read(cx, buf);
+            let has_more = buf.filled().len() > at && buf.remaining() > 0;
+            // What fails or ends does so again at the next call; what was read before comes first.
+            if has_more && !self.tls.get_mut().0.read.bytes().is_empty() {
+                continue;
             }
-            Err(error) => Err(self.late(error)),
-        })
+            if buf.filled().len() > before {
+                self.has_read = true;
+                return Poll::Ready(Ok(()));
+            }
+            return result.map_err(|error| self.late(error));
+        }
     }
 }
 
