@@ -34,6 +34,18 @@ complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
 complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
 complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
 complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
+complete -c wsbridge -l cacert -d 'Trust what these issued instead of whom the system trusts' -r -F
+complete -c wsbridge -l cert -d 'Show this certificate, in PEM, with its chain' -r -F
+complete -c wsbridge -l key -d 'The key of --cert, where it is not in the same file' -r -F
+complete -c wsbridge -l pin-sha256 -d 'Trust a server by its public key (repeatable)' -r
+complete -c wsbridge -l tls-name -d 'Ask for this name instead of the host, and want a certificate for it' -r
+complete -c wsbridge -l tls-min -d 'Speak no older version of TLS' -r -f -a "1.2\t'RFC 5246'
+1.3\t'RFC 8446'"
+complete -c wsbridge -l alpn -d 'Offer these application protocols, best first' -r
+complete -c wsbridge -l keylog -d 'Append the keys of sessions to this file: who reads it reads them' -r -F
+complete -c wsbridge -l client-ca -d 'Let in who has a certificate that these issued' -r -F
+complete -c wsbridge -l client-auth -d 'Whether callers must have one; without it they must' -r -f -a "required\t'Who has none is refused'
+optional\t'Who has none is let in; who has a wrong one is not'"
 complete -c wsbridge -l uri -d 'Ask for this host and path over ws-c:' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
 complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
@@ -88,6 +100,9 @@ complete -c wsbridge -l follow -d 'Go where redirects lead, at most 10 times; of
 complete -c wsbridge -s i -l include -d 'Show the head of the answer on stderr'
 complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c wsbridge -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c wsbridge -s k -l insecure -d 'Trust any server: whoever stands between can read and change all'
+complete -c wsbridge -l insecure-send-credentials -d 'Tell even a server that is not known who we are'
+complete -c wsbridge -l self-signed -d 'Make a certificate for localhost, to try things out; its pin is printed'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'

@@ -178,6 +178,18 @@ impl Address {
         }
     }
 
+    /// The place at the end of a text, from a byte on, under a word that was not typed; and its options.
+    pub fn behind(word: &str, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
+        let typed = Address::parse(&format!(":{}", &text[from..]), false);
+        let (mut address, mut options) = typed.within(text, from);
+        word.clone_into(&mut address.word);
+        address.place_at -= 1;
+        for option in &mut options {
+            option.at = option.at.start - 1..option.at.end - 1;
+        }
+        (address, options)
+    }
+
     /// The same address as the end of a text, from a byte on; and its options.
     pub fn within(mut self, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
         text.clone_into(&mut self.text);

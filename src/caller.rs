@@ -15,6 +15,8 @@ pub struct Caller {
     pub headers: HeaderMap,
     /// The subprotocol that it is answered with, if any.
     pub protocol: Option<String>,
+    /// Who it is by the certificate that it showed and that was verified: the subject, as RFC 4514 writes it.
+    pub subject: Option<String>,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
 }

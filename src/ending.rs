@@ -211,6 +211,14 @@ pub enum Cause {
     Exposed,
     /// A file that was to record what passes can not be written.
     NotWritable,
+    /// The TLS handshake failed.
+    Tls,
+    /// Our own certificate or key can not be used, or the other end does not accept it.
+    OwnCertificate,
+    /// The certificate of the other end is not to be trusted.
+    NotTrusted,
+    /// The certificates to trust can not be read.
+    CaFile,
 }
 
 /// Every exit status of the program, with what it means. It is API: numbers are added, never changed.
@@ -232,12 +240,19 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     ),
     (23, "a local write failed (disk full), or --tee did"),
     (28, "a deadline passed"),
+    (35, "the TLS handshake failed"),
     (47, "too many redirects, or one that is not followed"),
     (
         56,
         "the connection was lost without a Close: data may be incomplete",
     ),
+    (
+        58,
+        "our own TLS certificate can not be used or is not accepted",
+    ),
+    (60, "the TLS certificate of the server is not to be trusted"),
     (63, "a message was over the limit"),
+    (77, "the TLS certificates to trust can not be read"),
     (
         97,
         "the proxy refused or broke its protocol; its words are on stderr",
@@ -272,9 +287,46 @@ impl Close {
     }
 }
 
+/// Why a transport that seemed open is none after all, within an [`io::Error`]: what TLS says after its handshake.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What decides the exit status.
+    pub cause: Cause,
+    /// What is wrong, in one line.
+    pub what: String,
+}
+
+impl Failure {
+    /// Finds it in an error or in what caused that.
+    pub fn of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Failure> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let within = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            if let Some(failure) = within.and_then(|within| within.downcast_ref()) {
+                return Some(failure);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl Ending {
     /// Reads an ending out of a failed read or write of a transport.
     pub fn of_error(error: &io::Error) -> Ending {
+        if let Some(failure) = Failure::of(error) {
+            return Ending::Unreachable(failure.cause);
+        }
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
@@ -425,6 +477,10 @@ impl Cause {
             Cause::NotStarted => 1,
             Cause::Exposed => 2,
             Cause::NotWritable => 23,
+            Cause::Tls => 35,
+            Cause::OwnCertificate => 58,
+            Cause::NotTrusted => 60,
+            Cause::CaFile => 77,
         }
     }
 
@@ -455,6 +511,10 @@ impl Cause {
             Cause::NotStarted => "not-started",
             Cause::Exposed => "exposed",
             Cause::NotWritable => "not-writable",
+            Cause::Tls => "tls",
+            Cause::OwnCertificate => "own-certificate",
+            Cause::NotTrusted => "not-trusted",
+            Cause::CaFile => "ca-file",
         }
     }
 }
@@ -481,6 +541,10 @@ impl fmt::Display for Cause {
             Cause::NotStarted => f.write_str("not started"),
             Cause::Exposed => f.write_str("open to other machines"),
             Cause::NotWritable => f.write_str("not writable"),
+            Cause::Tls => f.write_str("no TLS"),
+            Cause::OwnCertificate => f.write_str("certificate not accepted"),
+            Cause::NotTrusted => f.write_str("not trusted"),
+            Cause::CaFile => f.write_str("nobody to trust"),
         }
     }
 }

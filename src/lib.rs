@@ -23,7 +23,7 @@
 //! main                                     the process: exit, stderr, environment
 //!   > cli > docs > scheme > bridge > session
 //!     > endpoint/*                         what the tool speaks, a file each
-//!       > http, ws                         protocols, over any ByteStream; they never dial
+//!       > http, ws, tls                    protocols, over any ByteStream; they never dial
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
@@ -104,6 +104,7 @@ pub mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod tap;
+pub mod tls;
 pub mod utf8;
 pub mod variables;
 pub mod workers;

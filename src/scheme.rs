@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
     Endpoint, Scheme, Settings, device, echo, fd, file, hub, literal, null, packet, process,
-    read_options, serial, stdio, tcp, udp, unix, ws, ws::over,
+    read_options, serial, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
 };
 use crate::tap;
 
@@ -13,10 +13,14 @@ use crate::tap;
 pub const SCHEMES: &[&Scheme] = &[
     &ws::LISTEN,
     &ws::DIAL,
+    &secure::LISTEN,
+    &secure::DIAL,
     &over::CLIENT,
     &over::SERVER,
     &tcp::DIAL,
     &tcp::LISTEN,
+    &tls::LISTEN,
+    &tls::DIAL,
     &unix::DIAL,
     &unix::LISTEN,
     &udp::DIAL,
@@ -40,21 +44,22 @@ pub const SCHEMES: &[&Scheme] = &[
     &device::CLOGGED,
 ];
 
-/// Those whose place is another endpoint, which they speak their protocol over: `ws-c:tcp:localhost:80`.
-const WRAPPERS: &[&Scheme] = &[&over::CLIENT, &over::SERVER];
+/// Those whose place is another endpoint, which they speak their protocol over (`ws-c:tcp:localhost:80`), and what a place is
+/// that names no endpoint (`tls:localhost:443`).
+const WRAPPERS: &[(&Scheme, Option<&Scheme>)] = &[
+    (&over::CLIENT, None),
+    (&over::SERVER, None),
+    (&tls::DIAL, Some(&tcp::DIAL)),
+    (&tls::LISTEN, Some(&tcp::LISTEN)),
+];
 
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("tls", "TLS is not built in yet"),
     ("broadcast", "a room that all callers share is hub:"),
     ("reuse", "one target for many callers is not built in yet"),
     (
         "autoreconnect",
         "reconnection is not built in yet; a loop of the shell serves",
-    ),
-    (
-        "wss",
-        "TLS is not built in yet; put a TLS client such as 'socat' between: ws-l: and tcp: carry its bytes",
     ),
     ("http", "a WebSocket is written ws://"),
     ("https", "a WebSocket is written ws://"),
@@ -99,14 +104,19 @@ fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
     let mut at = 0;
     let core = loop {
         let rest = &text[at..];
-        let scheme = find(rest).ok_or_else(|| unknown(rest).within(text, at))?;
+        let Some(scheme) = find(rest) else {
+            if let Some(scheme) = meant(rest, layers.last()) {
+                break scheme;
+            }
+            return Err(unknown(rest).within(text, at));
+        };
         let word = Address::word_of(rest);
         if let Some((outer, _)) = layers.last()
             && !has_key(scheme, "framing")
         {
             return Err(has_messages(text, at, outer, scheme));
         }
-        if !is_wrapper(scheme) {
+        if wrapper(scheme).is_none() {
             break scheme;
         }
         let place_at = at + word.len() + 1;
@@ -127,7 +137,15 @@ fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
             return Err(layers[0].1.error(at..at, what));
         }
     };
-    let (mut address, options) = Address::parse(&text[at..], core.is_raw).within(text, at);
+    let (mut address, options) = match find(&text[at..]) {
+        Some(_) => Address::parse(&text[at..], core.is_raw).within(text, at),
+        None => {
+            let word = layers
+                .last()
+                .map_or(core.names[0], |outer| outer.0.names[0]);
+            Address::behind(word, text, at)
+        }
+    };
     for option in options {
         let wrapper = layers
             .iter()
@@ -170,10 +188,17 @@ fn unknown_option(
     }
 }
 
-fn is_wrapper(scheme: &Scheme) -> bool {
-    WRAPPERS
-        .iter()
-        .any(|wrapper| std::ptr::eq(*wrapper, scheme))
+/// The row of [`WRAPPERS`] of a scheme that is one.
+fn wrapper(scheme: &Scheme) -> Option<&'static (&'static Scheme, Option<&'static Scheme>)> {
+    WRAPPERS.iter().find(|row| std::ptr::eq(row.0, scheme))
+}
+
+/// What a place behind a wrapper is that names no endpoint. `tls:tpc:host:443` is none: that is a typing error.
+fn meant(place: &str, outer: Option<&(&'static Scheme, Address)>) -> Option<&'static Scheme> {
+    let authority = place.rsplit(']').next().unwrap_or(place);
+    let is_host_and_port = authority.matches(':').count() <= 1 || place.starts_with("//");
+    let (scheme, _) = outer?;
+    wrapper(scheme)?.1.filter(|_| is_host_and_port)
 }
 
 fn has_messages(text: &str, at: usize, outer: &Scheme, inner: &Scheme) -> AddressError {

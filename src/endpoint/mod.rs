@@ -17,6 +17,7 @@ pub mod send;
 pub mod serial;
 pub mod stdio;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 pub mod unix;
 pub mod ws;
@@ -60,6 +61,13 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
+    pub fn reloads(&self) -> bool {
+        matches!(self, Endpoint::Listen(listen) if listen.reloads())
+    }
+}
+
 /// An endpoint that opens connections.
 pub trait Dial: Send + Sync {
     /// Opens a connection for a caller, within a deadline of its own.
@@ -67,6 +75,11 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+
+    /// The host that it leads to, where it has one: the name that TLS asks for.
+    fn host(&self) -> Option<&str> {
+        None
+    }
 
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {
@@ -86,6 +99,11 @@ pub trait Listen: Send + Sync {
     /// # Errors
     /// What could not be bound and why.
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
+
+    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
+    fn reloads(&self) -> bool {
+        false
+    }
 }
 
 /// Listening sockets.

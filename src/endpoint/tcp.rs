@@ -125,6 +125,10 @@ impl Dial for TcpDial {
             Ok(Peer::Bytes(stream, self.framing))
         })
     }
+
+    fn host(&self) -> Option<&str> {
+        Some(&self.host)
+    }
 }
 
 struct TcpListen {

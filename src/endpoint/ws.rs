@@ -3,6 +3,7 @@
 mod netrc;
 pub mod over;
 mod request;
+pub mod secure;
 mod target;
 
 use std::io;
@@ -11,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, Command};
 use http::Uri;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use self::request::Request;
@@ -31,6 +32,7 @@ use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
 use crate::peer::{ByteStream, Peer};
+use crate::tls;
 use crate::ws::{self, Role, Socket};
 
 /// `ws-l:`
@@ -41,7 +43,7 @@ pub const LISTEN: Scheme = Scheme {
     example: "wsbridge ws-l:8080 tcp:localhost:6379",
     is_raw: false,
     options: &[HandshakeOptions::augment_args, ListenOptions::augment_args],
-    build: build_listen,
+    build: |address, settings| build_listen(&LISTEN, address, settings),
 };
 
 /// `ws://`
@@ -51,14 +53,18 @@ pub const DIAL: Scheme = Scheme {
     summary: "Connect to a WebSocket server",
     example: "wsbridge ws://localhost:8080/chat",
     is_raw: false,
-    options: &[
-        HandshakeOptions::augment_args,
-        request::Options::augment_args,
-        DialOptions::augment_args,
-        route::Options::augment_args,
-    ],
-    build: build_dial,
+    options: DIAL_OPTIONS,
+    build: |address, settings| build_dial(&DIAL, address, settings),
 };
+
+/// Those of `ws://` and `wss://`: a redirect may lead from the one to the other.
+const DIAL_OPTIONS: &[fn(Command) -> Command] = &[
+    HandshakeOptions::augment_args,
+    request::Options::augment_args,
+    DialOptions::augment_args,
+    route::Options::augment_args,
+    tls::client::Options::augment_args,
+];
 
 /// What the options of a server stand under in the help.
 pub const SERVER_HEADING: &str = "WebSocket server";
@@ -133,20 +139,21 @@ impl HandshakeOptions {
     }
 }
 
-fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
+fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<Endpoint> {
     let place = address.host_port()?;
     let port = place
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
-    let mut options: ListenOptions = read_options(&LISTEN, address, settings)?;
+    let mut options: ListenOptions = read_options(scheme, address, settings)?;
     if !place.path.is_empty() && place.path != "/" {
         options.path = Some(parse_path(&place.path).map_err(|what| address.place_error(what))?);
     }
     Ok(Endpoint::Listen(Arc::new(WsListen {
         name: Address::shown(&address.text),
+        tls: secure::server(scheme, address, settings, place.host.as_deref())?,
         host: place.host,
         port,
-        handshake: read_options(&LISTEN, address, settings)?,
+        handshake: read_options(scheme, address, settings)?,
         options,
     })))
 }
@@ -157,6 +164,7 @@ struct WsListen {
     port: u16,
     handshake: HandshakeOptions,
     options: ListenOptions,
+    tls: Option<Arc<tls::server::Server>>,
 }
 
 impl Listen for WsListen {
@@ -166,12 +174,20 @@ impl Listen for WsListen {
                 .await
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
+            if let Some(tls) = &self.tls {
+                super::tls::announce(tls)?;
+            }
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
+                tls: self.tls.clone(),
                 shared: Arc::new(Shared::new(&self.handshake, &self.options, is_loopback)),
             });
             Ok(accept)
         })
+    }
+
+    fn reloads(&self) -> bool {
+        self.tls.is_some()
     }
 }
 
@@ -204,6 +220,7 @@ impl Shared {
 
 struct WsAccept {
     sockets: Listeners,
+    tls: Option<Arc<tls::server::Server>>,
     shared: Arc<Shared>,
 }
 
@@ -213,6 +230,7 @@ impl Accept for WsAccept {
             let (stream, addr) = self.sockets.accept().await?;
             let handshake: Box<dyn Handshake> = Box::new(WsHandshake {
                 stream,
+                tls: self.tls.clone(),
                 from: addr.to_string(),
                 shared: self.shared.clone(),
             });
@@ -226,13 +244,15 @@ impl Accept for WsAccept {
 
     fn places(&self) -> Vec<String> {
         let path = self.shared.service.path.as_deref().unwrap_or("");
-        let places = self.sockets.places("ws").into_iter();
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        let places = self.sockets.places(scheme).into_iter();
         places.map(|place| format!("{place}{path}")).collect()
     }
 }
 
 struct WsHandshake {
     stream: Accepted,
+    tls: Option<Arc<tls::server::Server>>,
     from: String,
     shared: Arc<Shared>,
 }
@@ -240,25 +260,32 @@ struct WsHandshake {
 impl Handshake for WsHandshake {
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async move {
-            let WsHandshake {
-                stream,
-                from,
-                shared,
-            } = *self;
-            shake(Box::new(stream.open()?), from, shared).await
+            let begun = Instant::now();
+            let deadline = self.shared.deadline;
+            let mut caller = Caller::new(self.from);
+            let mut io: Box<dyn ByteStream> = Box::new(self.stream.open()?);
+            if let Some(tls) = self.tls {
+                let opened = tls.accept(io, deadline).await;
+                (io, caller.subject) =
+                    opened.map_err(|error| super::tls::kept_out(&error, &caller))?;
+            }
+            let left = deadline.saturating_sub(begun.elapsed());
+            shake(io, caller, left, self.shared).await
         })
     }
 }
 
-/// Reads a request of a caller; `None` where it has been refused already.
+/// Reads a request of a caller within a deadline; `None` where it has been refused already.
 async fn shake(
     io: Box<dyn ByteStream>,
-    from: String,
+    caller: Caller,
+    deadline: Duration,
     shared: Arc<Shared>,
 ) -> Result<Option<Box<dyn Offer>>> {
-    let mut upgrade = match Upgrade::read(io, &shared.service, shared.deadline).await {
+    let mut upgrade = match Upgrade::read(io, &shared.service, deadline).await {
         Ok(upgrade) => upgrade,
         Err(error) => {
+            let from = caller.from;
             // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
             if error.to_string().starts_with("HTTP ") {
                 warn!("{from}: refused with {error:#}");
@@ -268,11 +295,10 @@ async fn shake(
         }
     };
     let caller = Arc::new(Caller {
-        from,
         uri: Some(take(&mut upgrade.uri)),
         headers: take(&mut upgrade.headers),
         protocol: upgrade.protocol().map(str::to_owned),
-        is_local: false,
+        ..caller
     });
     Ok(Some(Box::new(WsOffer {
         upgrade,
@@ -323,27 +349,34 @@ impl Offer for WsOffer {
     }
 }
 
-fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
+fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let own = scheme.names[0];
     if !address.is_url {
-        let what =
-            "a WebSocket client is written as a URL: ws://HOST:PORT/PATH (ws-l: is a server)";
+        let what = format!(
+            "a WebSocket client is written as a URL: {own}://HOST:PORT/PATH ({own}-l: is a server)"
+        );
         return Err(address.place_error(what).into());
     }
     let (user_info, place) = address.url_place()?;
-    let target = Target::of(address, place, false)?;
+    let target = Target::of(address, place, own == "wss")?;
+    let request = Request::read(scheme, address, settings, &target.host, user_info)?;
+    let tls = secure::client(scheme, address, settings, &request)?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
         name: Address::shown(&address.text),
-        request: Request::read(&DIAL, address, settings, &target.host, user_info)?,
+        request,
         target,
-        handshake: read_options(&DIAL, address, settings)?,
-        transport: Transport::Route(Box::new(Route::read(&DIAL, address, settings)?)),
+        handshake: read_options(scheme, address, settings)?,
+        transport: Transport::Route(
+            Box::new(Route::read(scheme, address, settings)?),
+            Box::new(tls),
+        ),
     })))
 }
 
 /// What a client speaks over.
 enum Transport {
-    /// Connections of its own, to whichever server.
-    Route(Box<Route>),
+    /// Connections of its own, to whichever server, with TLS where that is wanted.
+    Route(Box<Route>, Box<tls::client::Client>),
     /// Those of another endpoint, which lead to one server.
     Over(Arc<dyn Dial>),
 }
@@ -410,8 +443,20 @@ impl WsDial {
                 over::bytes(inner.dial(caller).await?)
             }
             Transport::Over(_) => Err(refused("another server can not be reached over it")),
-            Transport::Route(_) if target.is_secure => Err(refused("TLS is not built in yet")),
-            Transport::Route(route) => route.open(Traffic::Web, &target.host, target.port).await,
+            Transport::Route(route, tls) => {
+                let traffic = match target.is_secure {
+                    true => Traffic::SecureWeb,
+                    false => Traffic::Web,
+                };
+                let io = route.open(traffic, &target.host, target.port).await?;
+                match target.is_secure {
+                    true => {
+                        tls.connect(io, &target.host, self.handshake.handshake_timeout)
+                            .await
+                    }
+                    false => Ok(io),
+                }
+            }
         }
     }
 }

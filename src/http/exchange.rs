@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use crate::ending::{Cause, Ending};
+use crate::ending::{Cause, Ending, Failure};
 use crate::peer::ByteStream;
 
 /// Bytes of the body of a refusal that are shown.
@@ -62,6 +62,9 @@ impl Exchange {
             }
         };
         let response = answered.map_err(|error| {
+            if let Some(failure) = Failure::of(&error) {
+                return anyhow::Error::new(failure.cause).context(failure.what.clone());
+            }
             let cause = match error.is_parse() {
                 true => asked.is_malformed,
                 false => asked.is_gone,

@@ -9,7 +9,7 @@ const EMOJI = '🦀 naïve 日本 👩‍👩‍👧 '.repeat(1348); // 50 KiB o
 
 async function client(port, pid) {
   async function open(...protocols) {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}`, ...protocols);
+    const socket = new WebSocket(process.env.CONFORMANCE_URL ?? `ws://127.0.0.1:${port}`, ...protocols);
     await once(socket, 'open');
     return socket;
   }

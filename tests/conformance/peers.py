@@ -25,7 +25,7 @@ async def client(port, pid):
             return await asyncio.wait_for(body, 30)
 
     def start(**options):
-        return connect(f"ws://127.0.0.1:{port}", max_size=None, proxy=None, **options)
+        return connect(os.environ.get("CONFORMANCE_URL", f"ws://127.0.0.1:{port}"), max_size=None, proxy=None, **options)
 
     async def plain():
         same(peer.response.headers.get("Sec-WebSocket-Extensions"), None)

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["bridge"],
     &["session"],
     &["endpoint"],
-    &["http", "ws"],
+    &["http", "ws", "tls"],
     &["tap"],
     &["pump"],
     &["framing", "peer"],
@@ -162,7 +162,7 @@ fn polling_happens_in_the_data_path_and_at_the_transports_only() {
     for path in sources(&root()) {
         let text = fs::read_to_string(&path).unwrap();
         let is_data_path = [
-            "pump", "framing", "peer", "buffer", "child", "ws", "endpoint", "tap",
+            "pump", "framing", "peer", "buffer", "child", "ws", "tls", "endpoint", "tap",
         ]
         .contains(&room(&path).as_str());
         assert!(

@@ -18,4 +18,5 @@ mod process;
 mod programs;
 mod promises;
 mod serial;
+mod tls;
 mod watching;

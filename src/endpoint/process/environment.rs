@@ -105,6 +105,9 @@ fn said_by(caller: &Caller, options: &Options) -> Vec<(String, String)> {
         }
         say("PROTO", if addr.is_ipv6() { "TCP6" } else { "TCP" });
     }
+    if let Some(subject) = &caller.subject {
+        say("SSL_CLIENT_S_DN", subject);
+    }
     if let Some(uri) = &caller.uri {
         let all = uri.path_and_query().map_or("/", |all| all.as_str());
         say("REQUEST_URI", all);

@@ -129,7 +129,7 @@ impl Dial for OneServer {
             let io = bytes(self.inner.dial(caller).await?)?;
             // A name that no page can have made its own is the safe way for whoever calls.
             let shared = Arc::new(Shared::new(handshake, options, true));
-            let offer = shake(io, name.clone(), shared).await?;
+            let offer = shake(io, Caller::new(name.as_str()), shared.deadline, shared).await?;
             let offer = offer.with_context(|| format!("{name}: the caller was refused"))?;
             offer.accept().await
         })
@@ -163,6 +163,10 @@ impl Listen for ManyServer {
             });
             Ok(accept)
         })
+    }
+
+    fn reloads(&self) -> bool {
+        self.inner.reloads()
     }
 }
 
@@ -203,9 +207,9 @@ impl Handshake for OverHandshake {
             let Some(offer) = self.inner.shake().await? else {
                 return Ok(None);
             };
-            let from = offer.caller().from.clone();
+            let caller = Caller::clone(offer.caller());
             let io = bytes(offer.accept().await?)?;
-            shake(io, from, self.shared).await
+            shake(io, caller, self.shared.deadline, self.shared).await
         })
     }
 }

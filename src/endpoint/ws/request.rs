@@ -135,6 +135,12 @@ impl Request {
         self.headers
             .retain(|(name, _)| !OF_ONE_SERVER.contains(name));
     }
+
+    /// Whether it says who asks.
+    pub(super) fn tells_who(&self) -> bool {
+        let mut set = self.headers.iter().filter(|header| header.1.is_some());
+        set.any(|(name, _)| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name))
+    }
 }
 
 impl Options {

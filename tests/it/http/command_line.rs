@@ -77,7 +77,7 @@ fn wrong_words_and_flags_are_exit_2() {
         &["--log-format", "xml", "ws-l:0", "echo:"],
         &["8080"],
         &["echo"],
-        &["wss://host/"],
+        &["https://host/"],
     ] {
         let done = run(words, "");
         assert_eq!(

@@ -1,0 +1,283 @@
+//! `tls:` and `tls-l:`: TLS over any endpoint of bytes, as its client or its server.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
+    read_options,
+};
+use crate::address::{Address, parse_duration};
+use crate::caller::Caller;
+use crate::ending::{Cause, errno_text};
+use crate::framing::{self, Framing};
+use crate::peer::{ByteStream, Peer};
+use crate::tls::client::{self, Client};
+use crate::tls::server::{self, Server};
+
+/// `tls:`
+pub const DIAL: Scheme = Scheme {
+    names: &[
+        "tls",
+        "ssl",
+        "tls-c",
+        "tls-connect",
+        "ssl-connect",
+        "openssl",
+    ],
+    syntax: "tls:HOST:PORT | tls:ENDPOINT",
+    summary: "Be a TLS client of a TCP server or over another endpoint",
+    example: "wsbridge ws-l:8080 tls:imap.example.com:993",
+    is_raw: false,
+    options: &[
+        Deadline::augment_args,
+        client::Options::augment_args,
+        framing::Options::augment_args,
+    ],
+    build: build_dial,
+};
+
+/// `tls-l:`
+pub const LISTEN: Scheme = Scheme {
+    names: &["tls-l", "tls-listen", "ssl-listen", "openssl-listen"],
+    syntax: "tls-l:[HOST:]PORT | tls-l:ENDPOINT",
+    summary: "Accept TLS over TCP or over another endpoint that listens",
+    example: "wsbridge tls-l:8443,self-signed tcp:localhost:6379",
+    is_raw: false,
+    options: &[
+        Deadline::augment_args,
+        server::Options::augment_args,
+        framing::Options::augment_args,
+    ],
+    build: build_listen,
+};
+
+/// The option of a handshake.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+struct Deadline {
+    /// Give up on an opening handshake after this time
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "WebSocket")]
+    handshake_timeout: Duration,
+}
+
+fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let Some(Endpoint::Dial(inner)) = settings.inner.clone() else {
+        let what = "tls: is a client and can not wrap what listens; tls-l: is a server";
+        return Err(address.place_error(what).into());
+    };
+    let client = Client::read(read_options(&DIAL, address, settings)?, &[])?;
+    if inner.host().is_none() && !client.has_name() {
+        let what = "TLS asks for a name that this endpoint does not have: tls-name=NAME";
+        return Err(address.place_error(what).into());
+    }
+    Ok(Endpoint::Dial(Arc::new(TlsDial {
+        name: Address::shown(&address.text),
+        client,
+        inner,
+        deadline: read_options::<Deadline>(&DIAL, address, settings)?.handshake_timeout,
+        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
+    })))
+}
+
+fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let Some(Endpoint::Listen(inner)) = settings.inner.clone() else {
+        let what = "tls-l: is a server and can not wrap what dials; tls: is a client";
+        return Err(address.place_error(what).into());
+    };
+    let options = read_options(&LISTEN, address, settings)?;
+    Ok(Endpoint::Listen(Arc::new(TlsListen {
+        inner,
+        server: Arc::new(Server::read(options, &[], None)?),
+        deadline: read_options::<Deadline>(&LISTEN, address, settings)?.handshake_timeout,
+        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
+    })))
+}
+
+/// The bytes of a peer that TLS is to run over.
+fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
+    match peer {
+        Peer::Bytes(io, _) => Ok(io),
+        Peer::Messages(_) => Err(anyhow!("TLS is spoken over bytes, and these are messages")),
+    }
+}
+
+/// Gets a server ready to be called: says the pin of a certificate of its own, and reads the others again on SIGHUP.
+///
+/// # Errors
+/// The system's, where it takes no handler.
+pub(super) fn announce(server: &Arc<Server>) -> Result<()> {
+    if let Some(pin) = server.pin() {
+        info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
+    }
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| anyhow!(errno_text(&error)))?;
+    let server = Arc::downgrade(server);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match server.upgrade() {
+                Some(server) => server.reload(),
+                None => return,
+            }
+        }
+    });
+    Ok(())
+}
+
+struct TlsDial {
+    name: String,
+    client: Client,
+    inner: Arc<dyn Dial>,
+    deadline: Duration,
+    framing: Framing,
+}
+
+impl Dial for TlsDial {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let io = bytes(self.inner.dial(caller).await?)?;
+            let host = self.inner.host().unwrap_or_default();
+            let opened = self.client.connect(io, host, self.deadline).await;
+            let opened = opened.with_context(|| format!("connecting to {}", self.name))?;
+            Ok(Peer::Bytes(opened, self.framing))
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.inner.is_spent()
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.inner.runs_programs()
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.inner.host()
+    }
+}
+
+struct TlsListen {
+    inner: Arc<dyn Listen>,
+    server: Arc<Server>,
+    deadline: Duration,
+    framing: Framing,
+}
+
+impl Listen for TlsListen {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+        Box::pin(async {
+            let inner = self.inner.bind().await?;
+            announce(&self.server)?;
+            let accept: Box<dyn Accept> = Box::new(TlsAccept {
+                inner,
+                server: self.server.clone(),
+                deadline: self.deadline,
+                framing: self.framing,
+            });
+            Ok(accept)
+        })
+    }
+
+    fn reloads(&self) -> bool {
+        true
+    }
+}
+
+struct TlsAccept {
+    inner: Box<dyn Accept>,
+    server: Arc<Server>,
+    deadline: Duration,
+    framing: Framing,
+}
+
+impl Accept for TlsAccept {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
+        Box::pin(async {
+            let handshake: Box<dyn Handshake> = Box::new(TlsHandshake {
+                inner: self.inner.accept().await?,
+                server: self.server.clone(),
+                deadline: self.deadline,
+                framing: self.framing,
+            });
+            Ok(handshake)
+        })
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.inner.is_exposed()
+    }
+
+    fn places(&self) -> Vec<String> {
+        let places = self.inner.places().into_iter();
+        let secure = |place: String| match place.strip_prefix("tcp:") {
+            Some(rest) => format!("tls:{rest}"),
+            None => format!("tls:{place}"),
+        };
+        places.map(secure).collect()
+    }
+}
+
+struct TlsHandshake {
+    inner: Box<dyn Handshake>,
+    server: Arc<Server>,
+    deadline: Duration,
+    framing: Framing,
+}
+
+impl Handshake for TlsHandshake {
+    fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let Some(offer) = self.inner.shake().await? else {
+                return Ok(None);
+            };
+            let caller = Caller::clone(offer.caller());
+            let io = bytes(offer.accept().await?)?;
+            let left = self.deadline.saturating_sub(begun.elapsed());
+            let opened = self.server.accept(io, left).await;
+            let (io, subject) = opened.map_err(|error| kept_out(&error, &caller))?;
+            let offer: Box<dyn Offer> = Box::new(TlsOffer {
+                io,
+                framing: self.framing,
+                caller: Arc::new(Caller { subject, ..caller }),
+            });
+            Ok(Some(offer))
+        })
+    }
+}
+
+/// Says who was kept out because of a certificate; who spoke no TLS is not worth a line.
+pub(super) fn kept_out(error: &anyhow::Error, caller: &Caller) -> anyhow::Error {
+    let line = Cause::line(error);
+    if Cause::of(error) == Some(Cause::NotTrusted) {
+        warn!("{caller}: refused: {line}");
+    }
+    anyhow!("{caller}: {line}")
+}
+
+struct TlsOffer {
+    io: Box<dyn ByteStream>,
+    framing: Framing,
+    caller: Arc<Caller>,
+}
+
+impl Offer for TlsOffer {
+    fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Bytes(self.io, self.framing)) })
+    }
+
+    fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
+        // To drop it is a reset without a close_notify: the only no that TLS has.
+        Box::pin(async {})
+    }
+}

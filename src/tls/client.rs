@@ -1,0 +1,198 @@
+//! The client's side of TLS: whom it trusts, who it says it is, and its handshake.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::pin::Pin;
+use super::stream::{Stream, Transport};
+use super::verify::Verifier;
+use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
+use crate::buffer::LARGE;
+use crate::ending::Cause;
+use crate::peer::ByteStream;
+
+/// Options of everything that dials TLS.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+#[command(next_help_heading = "TLS client")]
+pub struct Options {
+    /// Trust what these issued instead of whom the system trusts
+    ///
+    /// A file of certificates in PEM, or a folder of such files.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub cacert: Option<PathBuf>,
+    /// Show this certificate, in PEM, with its chain
+    ///
+    /// As a server repeatable: which one is shown depends on the name that is asked for, exact or by a wildcard; else it is the
+    /// first. Files are read again when they change and on SIGHUP. Example: wss-l:8443,cert=a.pem,key=a.key
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The key of --cert, where it is not in the same file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Trust a server by its public key (repeatable)
+    ///
+    /// Its SHA-256 in base64 or hex. Who issued the certificate does not matter then, unless there is --cacert too.
+    #[arg(long, value_name = "HASH")]
+    pub pin_sha256: Vec<Pin>,
+    /// Trust any server: whoever stands between can read and change all
+    #[arg(long, short = 'k')]
+    pub insecure: bool,
+    /// Tell even a server that is not known who we are
+    #[arg(long)]
+    pub insecure_send_credentials: bool,
+    /// Ask for this name instead of the host, and want a certificate for it
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub tls_name: Option<String>,
+    /// Speak no older version of TLS
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
+    pub tls_min: Version,
+    /// Offer these application protocols, best first
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub alpn: Vec<String>,
+    /// Append the keys of sessions to this file: who reads it reads them
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Option<PathBuf>,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("a name of a host or an IP address is wanted".to_owned()),
+    }
+}
+
+/// A client that is ready for any number of handshakes.
+pub struct Client {
+    options: Options,
+    own: Option<pem::Pair>,
+    roots: Option<RootCertStore>,
+    protocols: Vec<Vec<u8>>,
+    /// Made at the first handshake: only then the system is asked whom it trusts.
+    config: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Client {
+    /// Reads the files that the options name. `own_protocols` are offered where none were asked for.
+    ///
+    /// # Errors
+    /// What is wrong with a file, with a [`Cause`].
+    pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
+        let own = match (&options.cert, &options.key) {
+            (Some(cert), key) => Some(pem::pair(cert, key.as_deref())?),
+            (None, Some(_)) => {
+                return Err(failed(Cause::OwnCertificate, "--key without --cert"));
+            }
+            (None, None) => None,
+        };
+        let roots = options.cacert.as_deref();
+        Ok(Client {
+            own,
+            roots: roots
+                .map(|place| pem::roots("--cacert", place))
+                .transpose()?,
+            protocols: protocols(&options.alpn, own_protocols),
+            options,
+            config: OnceLock::new(),
+        })
+    }
+
+    /// Whether it must not tell a server who we are: it does not look whether it is the right one.
+    pub fn keeps_credentials(&self) -> bool {
+        self.options.insecure
+            && self.options.pin_sha256.is_empty()
+            && !self.options.insecure_send_credentials
+    }
+
+    /// Whether a name of the server was given.
+    pub fn has_name(&self) -> bool {
+        self.options.tls_name.is_some()
+    }
+
+    /// Shakes hands with the server of a host, which is a name or an IP address without brackets, within a deadline.
+    ///
+    /// # Errors
+    /// Why there is no TLS or no trust, with a [`Cause`].
+    pub async fn connect(
+        &self,
+        io: Box<dyn ByteStream>,
+        host: &str,
+        deadline: Duration,
+    ) -> Result<Box<dyn ByteStream>> {
+        let host = self.options.tls_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            failed(
+                Cause::Tls,
+                format!("'{host}' is no name that TLS can ask for; see --tls-name"),
+            )
+        })?;
+        if self.options.insecure && self.options.pin_sha256.is_empty() {
+            tracing::warn!(
+                "{host}: --insecure: it may be anybody, and anybody may read and change all"
+            );
+        }
+        let connector = TlsConnector::from(self.config()?);
+        let connecting = connector.connect(name, Transport::new(io)).into_fallible();
+        match timeout(deadline, connecting).await {
+            Ok(Ok(mut tls)) => {
+                tls.get_mut().1.set_buffer_limit(Some(LARGE));
+                Ok(Stream::over(TlsStream::Client(tls)))
+            }
+            Ok(Err((error, io))) => {
+                io.end().await;
+                let (cause, what) = reason::of_client(&error);
+                Err(failed(cause, what))
+            }
+            Err(_) => Err(failed(
+                Cause::Timeout,
+                format!("no TLS handshake within {deadline:?}"),
+            )),
+        }
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(self.make_config()?);
+        Ok(self.config.get_or_init(|| config).clone())
+    }
+
+    fn make_config(&self) -> Result<ClientConfig> {
+        let options = &self.options;
+        let pins = options.pin_sha256.clone();
+        let verifier = match options.insecure || (!pins.is_empty() && self.roots.is_none()) {
+            true => Verifier::of_keys(pins),
+            false => Verifier::of_issuers(self.roots.clone(), pins)?,
+        };
+        let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(options.tls_min.and_newer())
+            .map_err(tls)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &self.own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(|error| {
+                    let what = format!("--cert and --key do not go together: {error}");
+                    failed(Cause::OwnCertificate, what)
+                })?,
+        };
+        config.alpn_protocols.clone_from(&self.protocols);
+        if let Some(file) = &options.keylog {
+            config.key_log = KeyLogFile::open(file)?;
+        }
+        Ok(config)
+    }
+}

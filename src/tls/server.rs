@@ -1,0 +1,288 @@
+//! The server's side of TLS: its certificates, whom it lets in, and its handshake.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+use tokio::time::timeout;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use super::certificate::Described;
+use super::pin::Pin;
+use super::resolver::Resolver;
+use super::stream::{Stream, Transport};
+use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
+use crate::buffer::LARGE;
+use crate::ending::Cause;
+use crate::peer::ByteStream;
+
+/// Files are looked at for changes at most this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Options of everything that accepts TLS.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "TLS server")]
+pub struct Options {
+    /// Show this certificate, in PEM, with its chain
+    ///
+    /// As a server repeatable: which one is shown depends on the name that is asked for, exact or by a wildcard; else it is the
+    /// first. Files are read again when they change and on SIGHUP. Example: wss-l:8443,cert=a.pem,key=a.key
+    #[arg(long, value_name = "FILE")]
+    pub cert: Vec<PathBuf>,
+    /// The key of --cert, where it is not in the same file
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Make a certificate for localhost, to try things out; its pin is printed
+    #[arg(long, conflicts_with = "cert")]
+    pub self_signed: bool,
+    /// Let in who has a certificate that these issued
+    ///
+    /// A file of certificates in PEM, or a folder of such files. Programs find the subject in SSL_CLIENT_S_DN.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether callers must have one; without it they must
+    #[arg(long, value_name = "WHETHER", value_enum)]
+    pub client_auth: Option<ClientAuth>,
+    /// Speak no older version of TLS
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "1.2")]
+    pub tls_min: Version,
+    /// Choose among these application protocols, best first
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub alpn: Vec<String>,
+    /// Append the keys of sessions to this file: who reads it reads them
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Option<PathBuf>,
+}
+
+/// Whether callers must show a certificate.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Who has none is refused.
+    Required,
+    /// Who has none is let in; who has a wrong one is not.
+    Optional,
+}
+
+/// A server that is ready for any number of handshakes.
+pub struct Server {
+    options: Options,
+    protocols: Vec<Vec<u8>>,
+    /// What was made for `--self-signed`, and its pin.
+    own: Option<(pem::Pair, Pin)>,
+    loaded: Mutex<Loaded>,
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// When each of the files had changed last.
+    changed: Vec<Option<SystemTime>>,
+    looked: Instant,
+}
+
+impl Server {
+    /// Reads the files that the options name. `own_protocols` are spoken where none were asked for.
+    ///
+    /// # Errors
+    /// What is wrong with a file, with a [`Cause`].
+    pub fn read(options: Options, own_protocols: &[&str], host: Option<&str>) -> Result<Server> {
+        if options.cert.is_empty() && !options.self_signed {
+            let what =
+                "TLS needs a certificate: cert=FILE and key=FILE, or self-signed to try things out";
+            return Err(failed(Cause::OwnCertificate, what));
+        }
+        if !options.key.is_empty() && options.key.len() != options.cert.len() {
+            let what = "each --cert needs a --key, or each has its key in the same file";
+            return Err(failed(Cause::OwnCertificate, what));
+        }
+        if options.client_auth.is_some() && options.client_ca.is_none() {
+            let what = "--client-auth without --client-ca: nobody vouches for callers\n";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, what).into());
+        }
+        let own = match options.self_signed {
+            true => Some(self_signed(host)?),
+            false => None,
+        };
+        let protocols = protocols(&options.alpn, own_protocols);
+        let changed = changed(&options);
+        let config = config(&options, own.as_ref().map(|own| &own.0), &protocols)?;
+        Ok(Server {
+            options,
+            protocols,
+            own,
+            loaded: Mutex::new(Loaded {
+                config: Arc::new(config),
+                changed,
+                looked: Instant::now(),
+            }),
+        })
+    }
+
+    /// The pin of a certificate that was made for `--self-signed`.
+    pub fn pin(&self) -> Option<Pin> {
+        self.own.as_ref().map(|own| own.1)
+    }
+
+    /// Reads the files again. Where they are no good what was read before stays.
+    pub fn reload(&self) {
+        let mut loaded = self.lock();
+        loaded.changed = changed(&self.options);
+        self.load(&mut loaded);
+    }
+
+    fn load(&self, loaded: &mut Loaded) {
+        match config(
+            &self.options,
+            self.own.as_ref().map(|own| &own.0),
+            &self.protocols,
+        ) {
+            Ok(config) => {
+                loaded.config = Arc::new(config);
+                tracing::info!("certificates reloaded");
+            }
+            Err(error) => tracing::warn!(
+                "the certificates stay as they were: {}",
+                Cause::line(&error)
+            ),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        // Nothing panics while it is held; a poisoned state is a whole one.
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        let mut loaded = self.lock();
+        if loaded.looked.elapsed() >= LOOK {
+            let now = changed(&self.options);
+            if now != loaded.changed {
+                loaded.changed = now;
+                self.load(&mut loaded);
+            }
+            loaded.looked = Instant::now();
+        }
+        loaded.config.clone()
+    }
+
+    /// Shakes hands with a caller within a deadline; returns also who it is, where it showed a certificate.
+    ///
+    /// # Errors
+    /// Why there is no TLS, with a [`Cause`].
+    pub async fn accept(
+        &self,
+        io: Box<dyn ByteStream>,
+        deadline: Duration,
+    ) -> Result<(Box<dyn ByteStream>, Option<String>)> {
+        let acceptor = TlsAcceptor::from(self.current());
+        match timeout(
+            deadline,
+            acceptor.accept(Transport::new(io)).into_fallible(),
+        )
+        .await
+        {
+            Ok(Ok(mut tls)) => {
+                tls.get_mut().1.set_buffer_limit(Some(LARGE));
+                let shown = tls.get_ref().1.peer_certificates();
+                let subject = shown.and_then(|chain| Some(Described::of(chain.first()?).subject));
+                Ok((Stream::over(TlsStream::Server(tls)), subject))
+            }
+            Ok(Err((error, io))) => {
+                io.end().await;
+                let (cause, what) = reason::of_server(&error);
+                Err(failed(cause, what))
+            }
+            Err(_) => Err(failed(Cause::Timeout, "no TLS handshake in time")),
+        }
+    }
+}
+
+/// When the files had changed last; one that is not there has not.
+fn changed(options: &Options) -> Vec<Option<SystemTime>> {
+    let files = options
+        .cert
+        .iter()
+        .chain(&options.key)
+        .chain(&options.client_ca);
+    files
+        .map(|file| file.metadata().ok()?.modified().ok())
+        .collect()
+}
+
+fn config(
+    options: &Options,
+    own: Option<&pem::Pair>,
+    protocols: &[Vec<u8>],
+) -> Result<ServerConfig> {
+    let keys = match own {
+        Some((chain, key)) => vec![certified(
+            (chain.clone(), key.clone_key()),
+            Path::new("self-signed"),
+        )?],
+        None => {
+            let keys = options.key.iter().map(Some).chain(std::iter::repeat(None));
+            let pairs = options.cert.iter().zip(keys);
+            pairs
+                .map(|(cert, key)| certified(pem::pair(cert, key.map(PathBuf::as_path))?, cert))
+                .collect::<Result<_>>()?
+        }
+    };
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(options.tls_min.and_newer())
+        .map_err(|error| failed(Cause::Tls, format!("TLS: {error}")))?;
+    let builder = match &options.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(place) => {
+            let roots = Arc::new(pem::roots("--client-ca", place)?);
+            let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            if options.client_auth == Some(ClientAuth::Optional) {
+                verifier = verifier.allow_unauthenticated();
+            }
+            let built = verifier.build();
+            let wrong = |error| {
+                failed(
+                    Cause::CaFile,
+                    format!("--client-ca {}: {error}", place.display()),
+                )
+            };
+            builder.with_client_cert_verifier(built.map_err(wrong)?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(keys)));
+    config.alpn_protocols = protocols.to_vec();
+    if let Some(file) = &options.keylog {
+        config.key_log = KeyLogFile::open(file)?;
+    }
+    Ok(config)
+}
+
+fn certified(pair: pem::Pair, cert: &Path) -> Result<CertifiedKey> {
+    CertifiedKey::from_der(pair.0, pair.1, &provider()).map_err(|error| {
+        let what = format!(
+            "--cert {}: it and its key do not go together: {error}",
+            cert.display()
+        );
+        failed(Cause::OwnCertificate, what)
+    })
+}
+
+/// A certificate for this machine and the host that is listened on, and its pin.
+fn self_signed(host: Option<&str>) -> Result<(pem::Pair, Pin)> {
+    let own = |error: &dyn std::fmt::Display| {
+        failed(Cause::OwnCertificate, format!("--self-signed: {error}"))
+    };
+    let mut names: Vec<_> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    names.extend(host.filter(|host| *host != "*").map(str::to_owned));
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| own(&error))?;
+    let chain = vec![made.cert.der().clone()];
+    let pin = Pin::of(&chain[0]).ok_or_else(|| own(&"it can not be read"))?;
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    Ok(((chain, key), pin))
+}

@@ -1,0 +1,319 @@
+//! A client: whom it trusts, and what it says where it does not.
+
+use std::io::{Read, Write};
+use std::thread;
+
+use rcgen::date_time_ymd;
+
+use super::{
+    Authority, BOTH, Files, Pair, TLS12, TLS13, hello, listener, self_signed, serve, server_config,
+};
+use crate::support::{Finished, Tcp, run};
+
+/// Connects to a server that has this certificate.
+fn meets(pair: &Pair, options: &str) -> Finished {
+    let (port, server) = serve(server_config(pair, BOTH, None), hello);
+    let done = run(&["-", &format!("tls:localhost:{port}{options}")], "");
+    // A handshake that failed is for the client to tell.
+    let _ = server.join().unwrap();
+    done
+}
+
+#[track_caller]
+fn trusts(done: &Finished) {
+    assert_eq!(
+        (done.status, done.text()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[track_caller]
+fn fails(done: &Finished, status: i32, words: &str) {
+    assert!(
+        done.stderr.contains(words),
+        "{words} is not in {}",
+        done.stderr
+    );
+    assert_eq!((done.status, done.text()), (status, ""), "{}", done.stderr);
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+}
+
+#[test]
+fn the_matrix_of_certificates() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let trusted = format!(",cacert={ca}");
+    let named = |name: &str| format!("{trusted},tls-name={name}");
+    trusts(&meets(&ours.issue(&["localhost"]), &trusted));
+    trusts(&meets(&ours.issue(&["127.0.0.1"]), &named("127.0.0.1")));
+    trusts(&meets(&ours.issue(&["*.wild.test"]), &named("a.wild.test")));
+    for (pair, options, words) in [
+        (
+            ours.issue_so(&["localhost"], |params| {
+                params.not_after = date_time_ymd(2001, 2, 3);
+            }),
+            &trusted,
+            "its certificate expired on 2001-02-03T00:00:00Z, 9",
+        ),
+        (
+            ours.issue_so(&["localhost"], |params| {
+                params.not_before = date_time_ymd(4001, 2, 3);
+            }),
+            &trusted,
+            "its certificate is valid from 4001-02-03T00:00:00Z on, in ",
+        ),
+        (
+            ours.issue(&["a.test", "b.test"]),
+            &trusted,
+            "its certificate is not for 'localhost' but for a.test, b.test; --tls-name",
+        ),
+        (
+            ours.issue(&["localhost"]),
+            &named("127.0.0.1"),
+            "its certificate is not for '127.0.0.1' but for localhost; --tls-name",
+        ),
+        (
+            ours.issue(&["*.wild.test"]),
+            &named("a.b.wild.test"),
+            "its certificate is not for 'a.b.wild.test' but for *.wild.test; --tls-name",
+        ),
+        (
+            ours.issue(&["*.wild.test"]),
+            &named("wild.test"),
+            "its certificate is not for 'wild.test' but for *.wild.test; --tls-name",
+        ),
+        (
+            self_signed(&["localhost"]),
+            &trusted,
+            "its certificate is self-signed; --cacert FILE or --pin-sha256 HASH trusts it",
+        ),
+        (
+            other.issue(&["localhost"]),
+            &trusted,
+            "its certificate was issued by 'CN=other', which is not known here; --cacert FILE trusts it",
+        ),
+    ] {
+        let done = meets(&pair, options);
+        fails(&done, 60, words);
+        let start = "wsbridge: connecting to tls:localhost:";
+        assert!(done.stderr.starts_with(start), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_folder_of_authorities_and_a_certificate_that_vouches_for_itself() {
+    let files = Files::new();
+    let (ours, own) = (Authority::new("ours"), self_signed(&["localhost"]));
+    files.put("one.pem", &ours.pem);
+    files.put("two.crt", &own.cert);
+    files.put("README", "no certificate");
+    let trusted = format!(",cacert={}", files.path("").display());
+    trusts(&meets(&ours.issue(&["localhost"]), &trusted));
+    trusts(&meets(&own, &trusted));
+}
+
+#[test]
+fn a_pin_is_trusted_without_an_authority_and_asked_for_beside_one() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let pair = ours.issue(&["other.test"]);
+    let wrong = format!("sha256//{}=", "A".repeat(43));
+    let refused = meets(&pair, &format!(",pin-sha256={wrong}"));
+    fails(
+        &refused,
+        60,
+        "which is not the one that --pin-sha256 asks for",
+    );
+    let (_, rest) = refused.stderr.split_once("its key is ").unwrap();
+    let pin = rest.split(',').next().unwrap();
+    trusts(&meets(&pair, &format!(",pin-sha256={pin}")));
+    trusts(&meets(
+        &pair,
+        &format!(",pin-sha256={wrong},pin-sha256={pin}"),
+    ));
+    let both = format!(",pin-sha256={pin},cacert={ca}");
+    fails(&meets(&pair, &both), 60, "is not for 'localhost'");
+}
+
+#[test]
+fn insecure_warns_each_time_and_tells_nobody_who_we_are() {
+    let done = meets(&self_signed(&["x.test"]), ",insecure");
+    trusts(&done);
+    assert!(
+        done.stderr.contains("warning: localhost: --insecure: "),
+        "{}",
+        done.stderr
+    );
+    for who in [
+        "-HCookie: a=b",
+        "-HAuthorization: x",
+        "--user=me:hush",
+        "--cookie=a=b",
+    ] {
+        let (listener, port) = listener();
+        let done = run(&["-k", who, &format!("wss://localhost:{port}")], "");
+        assert_eq!(done.status, 2, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("--insecure-send-credentials"),
+            "{}",
+            done.stderr
+        );
+        assert!(!done.stderr.contains("hush"), "{}", done.stderr);
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "somebody called");
+    }
+}
+
+#[test]
+fn only_tls_12() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    for (options, status) in [("", 0), (",tls-min=1.3", 35)] {
+        let config = server_config(&ours.issue(&["localhost"]), TLS12, None);
+        let (port, server) = serve(config, hello);
+        let address = format!("tls:localhost:{port},cacert={ca}{options}");
+        let done = run(&["-", &address], "");
+        assert_eq!(server.join().unwrap().is_ok(), status == 0);
+        match status {
+            0 => trusts(&done),
+            _ => fails(&done, status, "there is no version of TLS that both speak"),
+        }
+    }
+}
+
+#[test]
+fn what_is_no_tls() {
+    for (answer, words) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            "the server does not speak TLS",
+        ),
+        (
+            b"",
+            "the server closed the connection within the TLS handshake",
+        ),
+    ] {
+        let (listener, port) = listener();
+        let server = thread::spawn(move || {
+            let mut caller = Tcp::accept(&listener);
+            caller.0.read_exact(&mut [0; 5]).unwrap();
+            caller.0.write_all(answer).unwrap();
+            caller.fin().rest();
+        });
+        fails(
+            &run(&["-", &format!("tls:localhost:{port}")], ""),
+            35,
+            words,
+        );
+        server.join().unwrap();
+    }
+    let (_listener, port) = listener();
+    let address = format!("wss://localhost:{port}#handshake-timeout=100ms");
+    fails(&run(&[&address], ""), 28, "no TLS handshake within 100ms");
+}
+
+#[test]
+fn a_server_that_wants_a_certificate() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let right = ours.client("me");
+    let (key, cert) = (
+        files.put("key.pem", &right.key),
+        files.put("cert.pem", &right.cert),
+    );
+    let both = files.put("both.pem", &right.both());
+    let wrong = files.put("wrong.pem", &other.client("me").both());
+    for versions in [TLS12, TLS13] {
+        for (options, status, words) in [
+            (format!(",cert={cert},key={key}"), 0, ""),
+            (format!(",cert={both}"), 0, ""),
+            (
+                String::new(),
+                58,
+                "the server wants a certificate of ours; --cert FILE",
+            ),
+            (
+                format!(",cert={wrong}"),
+                58,
+                "the server does not accept our certificate (unknown CA)",
+            ),
+        ] {
+            for scheme in ["tls:", "wss://"] {
+                let config = server_config(&ours.issue(&["localhost"]), versions, Some(&ours));
+                let (port, server) = serve(config, hello);
+                let options = match scheme {
+                    "tls:" => options.clone(),
+                    _ => options.replacen(',', "#", 1),
+                };
+                let flag = format!("--cacert={ca}");
+                let done = run(
+                    &[&flag, "-", &format!("{scheme}localhost:{port}{options}")],
+                    "",
+                );
+                // Where the handshake went well the server may be cut: it speaks no HTTP.
+                assert!(server.join().unwrap().is_err() || status == 0);
+                let what = format!("{scheme} {options}: {}", done.stderr);
+                match (status, scheme) {
+                    (0, "tls:") => trusts(&done),
+                    (0, _) => assert_eq!(done.status, 8, "{what}"),
+                    _ => {
+                        assert_eq!(done.status, status, "{what}");
+                        assert!(done.stderr.contains(words), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_are_not_what_they_should_be() {
+    let files = Files::new();
+    let (one, two) = (self_signed(&["a"]), self_signed(&["b"]));
+    let cert = files.put("cert.pem", &one.cert);
+    let key = files.put("key.pem", &two.key);
+    let empty = files.put("empty", "");
+    let locked = format!("{}-----BEGIN ENCRYPTED PRIVATE KEY-----\n", one.cert);
+    let locked = files.put("locked.pem", &locked);
+    let pfx = files.put("me.p12", "0\u{1}\u{2}\u{3}\u{2}\u{1}\u{3}0");
+    for (options, status, words) in [
+        (
+            "cacert=/none",
+            77,
+            "--cacert /none: no such file or directory",
+        ),
+        (
+            &format!("cacert={empty}"),
+            77,
+            "it has no certificate in PEM",
+        ),
+        ("cert=/none", 58, "--cert /none: no such file or directory"),
+        (
+            &format!("cert={cert}"),
+            58,
+            "it has no private key; --key FILE is one",
+        ),
+        (&format!("cert={cert},key={key}"), 58, "do not go together"),
+        (
+            &format!("cert={cert},key={cert}"),
+            58,
+            "it has no private key in PEM",
+        ),
+        (&format!("cert={locked}"), 58, "openssl pkey -in "),
+        (&format!("cert={pfx}"), 58, "openssl pkcs12 -in "),
+        (&format!("key={key}"), 58, "--key without --cert"),
+    ] {
+        let (_listener, port) = listener();
+        fails(
+            &run(&["-", &format!("tls:localhost:{port},{options}")], ""),
+            status,
+            words,
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Certificates that change while sessions go on.
+
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+
+use super::{Authority, ClientStream, Files, client_config, connect, shown};
+use crate::support::Bridge;
+
+fn echoes(stream: &mut ClientStream, word: &[u8]) {
+    stream.write_all(word).unwrap();
+    let mut got = vec![0; word.len()];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(got, word);
+}
+
+#[test]
+fn certificates_are_swapped_a_hundred_times_under_load() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let own = files.put("own.pem", &ours.issue(&["localhost"]).both());
+    let bridge = Bridge::start(&[&format!("tls-l:0,cert={own}"), "echo:"]);
+    let (config, port) = (client_config(&ours, None), bridge.port);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load: Vec<_> = (0..4)
+            .map(|index: u8| {
+                let (config, is_done) = (&config, &is_done);
+                scope.spawn(move || {
+                    let mut lasting = connect(config, "localhost", port).unwrap();
+                    let mut sessions = 0;
+                    while !is_done.load(Ordering::Relaxed) {
+                        echoes(&mut lasting, &vec![index; 20_000]);
+                        let mut short = connect(config, "localhost", port).unwrap();
+                        echoes(&mut short, b"hello");
+                        sessions += 1;
+                    }
+                    sessions
+                })
+            })
+            .collect();
+        for _ in 0..100 {
+            let fresh = ours.issue(&["localhost"]);
+            files.put("own.pem", &fresh.both());
+            bridge.running.signal(Signal::HUP);
+            bridge.running.line("certificates reloaded");
+            let stream = connect(&config, "localhost", port).unwrap();
+            assert_eq!(shown(&stream), fresh.certificate());
+        }
+        is_done.store(true, Ordering::Relaxed);
+        for thread in load {
+            assert!(thread.join().unwrap() > 0);
+        }
+    });
+}
+
+#[test]
+fn a_bad_pair_keeps_the_old_one_and_says_so() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let first = ours.issue(&["localhost"]);
+    let cert = files.put("cert.pem", &first.cert);
+    let key = files.put("key.pem", &first.key);
+    let bridge = Bridge::start(&[&format!("wss-l:0,cert={cert},key={key}"), "echo:"]);
+    let config = client_config(&ours, None);
+    let fresh = ours.issue(&["localhost"]);
+    files.put("cert.pem", &fresh.cert);
+    bridge.running.signal(Signal::HUP);
+    let line = bridge.running.line("the certificates stay as they were: ");
+    assert!(line.contains("do not go together"), "{line}");
+    let stream = connect(&config, "localhost", bridge.port).unwrap();
+    assert_eq!(shown(&stream), first.certificate());
+    files.put("key.pem", &fresh.key);
+    bridge.running.signal(Signal::HUP);
+    bridge.running.line("certificates reloaded");
+    let stream = connect(&config, "localhost", bridge.port).unwrap();
+    assert_eq!(shown(&stream), fresh.certificate());
+}
+
+#[test]
+fn a_file_that_changes_is_read_without_being_told() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let own = files.put("own.pem", &ours.issue(&["localhost"]).both());
+    let bridge = Bridge::start(&[&format!("tls-l:0,cert={own}"), "echo:"]);
+    let config = client_config(&ours, None);
+    let fresh = ours.issue(&["localhost"]);
+    files.put("own.pem", &fresh.both());
+    // It looks once a second at most.
+    while shown(&connect(&config, "localhost", bridge.port).unwrap()) != fresh.certificate() {
+        thread::yield_now();
+    }
+    bridge.running.line("certificates reloaded");
+}

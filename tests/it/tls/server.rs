@@ -1,0 +1,200 @@
+//! A server: which certificate it shows, and callers that speak no TLS or only half of it.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use super::{Authority, Files, client_config, connect, shown};
+use crate::support::{Bridge, Tcp, run};
+
+#[test]
+fn the_certificate_is_chosen_by_the_name() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let pairs =
+        [&["first.test"][..], &["*.wild.test"], &["a.wild.test"]].map(|names| ours.issue(names));
+    let mut address = "tls-l:0".to_owned();
+    for (index, pair) in pairs.iter().enumerate() {
+        let cert = files.put(&format!("{index}.pem"), &pair.cert);
+        let key = files.put(&format!("{index}.key"), &pair.key);
+        address += &format!(",cert={cert},key={key}");
+    }
+    let bridge = Bridge::start(&[&address, "echo:"]);
+    let config = client_config(&ours, None);
+    for (name, index) in [("first.test", 0), ("b.wild.test", 1), ("a.wild.test", 2)] {
+        let stream = connect(&config, name, bridge.port).unwrap();
+        assert_eq!(shown(&stream), pairs[index].certificate(), "{name}");
+    }
+    assert!(connect(&config, "other.test", bridge.port).is_err());
+}
+
+#[test]
+fn a_certificate_of_its_own_is_trusted_by_its_pin() {
+    for scheme in ["wss", "tls"] {
+        let running = crate::support::spawn(&[&format!("{scheme}-l:0,self-signed"), "echo:"]);
+        let line = running.line("--pin-sha256 ");
+        let pin = line.rsplit(' ').next().unwrap().to_owned();
+        let bridge = Bridge::of(running);
+        let address = format!("{}#pin-sha256={pin}", bridge.place);
+        let done = run(&["-", &address], "hello\n");
+        assert_eq!(
+            (done.status, done.text()),
+            (0, "hello\n"),
+            "{}",
+            done.stderr
+        );
+        let address = address.replace(&pin, &format!("{}=", "A".repeat(43)));
+        assert_eq!(run(&["-", &address], "").status, 60);
+    }
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_listens() {
+    let files = Files::new();
+    let own = files.put("own.pem", &super::self_signed(&["a"]).both());
+    for (address, status, words) in [
+        (
+            "wss-l:0",
+            58,
+            "TLS needs a certificate: cert=FILE and key=FILE, or self-signed",
+        ),
+        ("wss-l:0,cert=/none", 58, "--cert /none: no such file"),
+        (
+            &format!("wss-l:0,cert={own},cert={own},key={own}"),
+            58,
+            "each --cert needs a --key",
+        ),
+        (
+            &format!("wss-l:0,cert={own},client-ca=/none"),
+            77,
+            "--client-ca /none: no such file",
+        ),
+        (
+            &format!("wss-l:0,cert={own},client-auth=optional"),
+            2,
+            "--client-ca",
+        ),
+        (
+            "tls-l:tcp:1,self-signed",
+            3,
+            "tls-l: is a server and can not wrap what dials",
+        ),
+        (
+            "tls:tcp-l:1",
+            3,
+            "tls: is a client and can not wrap what listens",
+        ),
+        (
+            "tls:ws://h",
+            2,
+            "tls: speaks over bytes, and ws: has messages of its own",
+        ),
+        ("tls:tpc:h:1", 2, "did you mean 'tcp:'?"),
+        ("tls:h:99999", 3, "bad port '99999'"),
+        (
+            "tls:unix:/a",
+            3,
+            "TLS asks for a name that this endpoint does not have: tls-name=NAME",
+        ),
+    ] {
+        let done = run(&[address, "echo:"], "");
+        assert_eq!(done.status, status, "{address}: {}", done.stderr);
+        assert!(done.stderr.contains(words), "{address}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn an_error_points_into_the_whole_address() {
+    let done = run(&["tls:h:1,cafile=x", "echo:"], "");
+    let lines: Vec<_> = done.stderr.lines().collect();
+    assert_eq!(
+        lines[1..3],
+        ["  tls:h:1,cafile=x", "          ^^^^^^^^"],
+        "{}",
+        done.stderr
+    );
+    let done = run(&["tls:h:99999,insecure", "echo:"], "");
+    let lines: Vec<_> = done.stderr.lines().collect();
+    assert_eq!(
+        lines[1..3],
+        ["  tls:h:99999,insecure", "        ^^^^^"],
+        "{}",
+        done.stderr
+    );
+}
+
+/// A server whose handshakes have little time.
+fn hasty(scheme: &str) -> (Bridge, Authority, Files) {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let own = files.put("own.pem", &ours.issue(&["localhost"]).both());
+    let address = format!("{scheme}-l:0,cert={own},handshake-timeout=1s");
+    (Bridge::start(&["-v", &address, "echo:"]), ours, files)
+}
+
+#[test]
+fn half_a_handshake_has_a_deadline_and_holds_up_nobody() {
+    for scheme in ["wss", "tls"] {
+        let (bridge, ours, _files) = hasty(scheme);
+        let mut held: Vec<_> = (0..8).map(|_| Tcp::connect(bridge.port)).collect();
+        for (index, caller) in held.iter_mut().enumerate() {
+            // The first bytes of a ClientHello that does not come.
+            caller.send(&[0x16, 3, 1, 2, 0, 1, 0, 1][..index]);
+        }
+        let mut other = connect(&client_config(&ours, None), "localhost", bridge.port).unwrap();
+        if scheme == "tls" {
+            other.write_all(b"hello").unwrap();
+            other.read_exact(&mut [0; 5]).unwrap();
+        }
+        for mut caller in held {
+            assert!(caller.rest().0.is_empty());
+        }
+        bridge.running.line("no TLS handshake in time");
+    }
+}
+
+#[test]
+fn tls_and_http_share_one_deadline() {
+    let (bridge, ours, _files) = hasty("wss");
+    let begun = Instant::now();
+    let config = client_config(&ours, None);
+    let mut callers: Vec<_> = (0..4)
+        .map(|_| connect(&config, "localhost", bridge.port).unwrap())
+        .collect();
+    for caller in &mut callers {
+        caller.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        let mut text = Vec::new();
+        // The end may be a cut.
+        let _ = caller.read_to_end(&mut text);
+        let text = String::from_utf8_lossy(&text);
+        assert!(
+            text.is_empty() || text.starts_with("HTTP/1.1 408 "),
+            "{text}"
+        );
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn garbage_is_answered_by_an_alert_and_an_end() {
+    for scheme in ["wss", "tls"] {
+        let (bridge, ours, _files) = hasty(scheme);
+        for garbage in [
+            &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+            &[0; 4000],
+            &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3, 4, 5],
+            &[0x16, 3, 1, 0, 4, 2, 0, 0, 0],
+        ] {
+            let mut caller = Tcp::connect(bridge.port);
+            caller.send(garbage);
+            let (answer, _) = caller.fin().rest();
+            assert!(answer.len() < 20, "{answer:?}");
+            assert!(
+                answer.first().is_none_or(|first| *first == 0x15),
+                "{answer:?}"
+            );
+        }
+        assert!(connect(&client_config(&ours, None), "localhost", bridge.port).is_ok());
+    }
+}
