@@ -61,6 +61,22 @@ complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself
 complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
 complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
 complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
+complete -c wsbridge -l echo -d 'Whether a member hears what it says itself' -r -f -a "yes\t'It is so'
+no\t'It is not'"
+complete -c wsbridge -l slow -d 'What becomes of a member that does not keep up with a room' -r -f -a "disconnect\t'It is closed'
+drop-oldest\t'It loses what has waited longest'
+drop-newest\t'It loses what comes'
+block\t'All wait for it'
+latest\t'It loses all but the newest'"
+complete -c wsbridge -l gap -d 'What a member that lost messages is told' -r -f -a "notice\t'How many, in their place'
+close\t'It is closed in their place'"
+complete -c wsbridge -l queue -d 'Messages that wait for one member at most' -r
+complete -c wsbridge -l queue-bytes -d 'Bytes that wait for one member at most; a single message may be longer' -r
+complete -c wsbridge -l replay -d 'Let newcomers hear the last N messages first' -r
+complete -c wsbridge -l id -d 'Say who says it: as a prefix of text, or in an object of JSON' -r -f -a "prefix\t'Before a text'
+json\t'In an object of JSON'"
+complete -c wsbridge -l rooms -d 'Rooms at most' -r
+complete -c wsbridge -l room-members -d 'Members of one room at most' -r
 complete -c wsbridge -l baud -d 'Bits per second of a serial line' -r
 complete -c wsbridge -l data-bits -d 'Bits of a character on a serial line' -r
 complete -c wsbridge -l parity -d 'The parity bit of a character on a serial line' -r -f -a "none\t'There is none'
@@ -97,6 +113,7 @@ complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a metho
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
+complete -c wsbridge -l join -d 'Say who comes and who goes'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
 complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'
 complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,10 +1,13 @@
 //! What the user typed for one side: the grammar of addresses, and errors that point at the place.
 
+mod hidden;
+
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use self::hidden::{HIDDEN, hidden};
 use crate::secret::Secret;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
@@ -74,39 +77,6 @@ impl fmt::Display for AddressError {
 }
 
 impl Error for AddressError {}
-
-/// What stands for a secret.
-const HIDDEN: &str = "***";
-/// Options whose values may be secret.
-const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
-
-/// Where secrets stand in a typed address: user and password of URLs, and values of some options.
-fn hidden(text: &str) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
-    for (at, _) in text.match_indices(['#', ',']) {
-        let rest = &text[at + 1..];
-        let key = rest.split('=').next().unwrap_or_default();
-        if key.len() < rest.len() && SECRET.contains(&key.to_ascii_lowercase().as_str()) {
-            let value_at = at + 1 + key.len() + 1;
-            let end = next_comma(text, value_at);
-            if value_at < end {
-                ranges.push(value_at..end);
-            }
-        }
-    }
-    for (at, start) in text.match_indices("://") {
-        let userinfo_at = at + start.len();
-        let rest = &text[userinfo_at..];
-        let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-        if let Some(len) = authority.rfind('@').filter(|len| *len > 0)
-            && !ranges.iter().any(|range| range.contains(&at))
-        {
-            ranges.push(userinfo_at..userinfo_at + len);
-        }
-    }
-    ranges.sort_by_key(|range| range.start);
-    ranges
-}
 
 fn printable(char: char) -> char {
     if char.is_control() { '?' } else { char }
@@ -528,179 +498,4 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn place(text: &str) -> (Option<String>, Option<u16>, String) {
-        let place = Address::parse(text, false).host_port().unwrap();
-        (place.host, place.port, place.path)
-    }
-
-    fn host(name: &str) -> Option<String> {
-        Some(name.to_owned())
-    }
-
-    #[test]
-    fn places() {
-        assert_eq!(place("ws-l:8080"), (None, Some(8080), String::new()));
-        assert_eq!(place("ws-l:8080/chat"), (None, Some(8080), "/chat".into()));
-        assert_eq!(place("ws-l:*:8080"), (host("*"), Some(8080), String::new()));
-        assert_eq!(
-            place("tcp:localhost:6379"),
-            (host("localhost"), Some(6379), String::new())
-        );
-        assert_eq!(
-            place("tcp:[::1]:6379"),
-            (host("::1"), Some(6379), String::new())
-        );
-        assert_eq!(place("ws://host"), (host("host"), None, String::new()));
-        assert_eq!(place("ws://host?q=1"), (host("host"), None, "?q=1".into()));
-        assert_eq!(place("ws://[::1]/a,b"), (host("::1"), None, "/a,b".into()));
-        assert_eq!(
-            place("ws://h:1/p?q=a:b#linger=3s"),
-            (host("h"), Some(1), "/p?q=a:b".into())
-        );
-    }
-
-    #[track_caller]
-    fn wrong(text: &str, what: &str, under: &str) {
-        let error = Address::parse(text, false).host_port().unwrap_err();
-        assert_eq!(
-            (error.what.as_str(), &text[error.at.clone()]),
-            (what, under)
-        );
-        assert_eq!(error.exit_status(), 3);
-    }
-
-    #[test]
-    fn wrong_places_say_what_and_where() {
-        wrong(
-            "tcp:host:99999",
-            "bad port '99999': a number from 0 to 65535 is wanted",
-            "99999",
-        );
-        wrong(
-            "tcp:host:http",
-            "bad port 'http': a number from 0 to 65535 is wanted",
-            "http",
-        );
-        wrong("tcp:", "a port is missing", "");
-        wrong(
-            "tcp:localhost",
-            "a port is missing: tcp:localhost:PORT",
-            "localhost",
-        );
-        wrong(
-            "tcp:::1:80",
-            "an IPv6 address stands in brackets: [::1]:8080",
-            "::1:80",
-        );
-        wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1/");
-        wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1/");
-        wrong("ws-l:80:8080", "bad host '80'", "80:8080");
-        wrong("ws:///path", "bad host ''", "");
-        wrong("ws://a b/", "bad host 'a b'", "a b");
-    }
-
-    #[test]
-    fn options_follow_a_comma_or_in_a_url_a_hash() {
-        let options = |text: &str| -> Vec<(String, Option<String>)> {
-            let address = Address::parse(text, false);
-            address
-                .options
-                .into_iter()
-                .map(|option| (option.key, option.value))
-                .collect()
-        };
-        let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
-        assert_eq!(
-            options("ws-l:1,path=/a\\,b,once"),
-            [pair("path", "/a,b"), ("once".into(), None)]
-        );
-        assert_eq!(options("ws://h/a,b"), []);
-        assert_eq!(
-            options("ws://h/a#x=1,y=2=3"),
-            [pair("x", "1"), pair("y", "2=3")]
-        );
-        assert_eq!(options("-"), []);
-        assert_eq!(Address::parse("unix:/a\\,b", false).place, "/a,b");
-        assert_eq!(Address::parse("literal:a,b=c", true).place, "a,b=c");
-    }
-
-    #[test]
-    fn an_error_has_a_caret_under_the_place() {
-        let address = Address::parse("tcp:ü:99999", false);
-        let error = address.host_port().unwrap_err().to_string();
-        let lines: Vec<_> = error.lines().collect();
-        assert_eq!(lines[1], "  tcp:ü:99999");
-        assert_eq!(lines[2], "        ^^^^^");
-    }
-
-    #[test]
-    fn a_user_is_decoded_and_never_shown() {
-        assert_eq!(place("ws://h:1/p@th").1, Some(1));
-        let url = "ws://us%40er:p%2Fa:ss@h:1/p@th";
-        let (user_info, place) = Address::parse(url, false).url_place().unwrap();
-        let user_info = user_info.unwrap();
-        assert_eq!(user_info.user.reveal(), "us@er");
-        assert_eq!(user_info.password.unwrap().reveal(), "p/a:ss");
-        assert_eq!((place.host, place.port), (host("h"), Some(1)));
-        assert_eq!(Address::shown(url), "ws://h:1/p@th");
-        assert_eq!(
-            Address::shown("ws-c:tcp:h:1,user=a:b,ping=0"),
-            "ws-c:tcp:h:1,user=***,ping=0"
-        );
-        for wrong in ["ws://a%zz@h", "ws://a%0Ab@h", "ws://a:%ff@h", "ws://a%+1@h"] {
-            let error = Address::parse(wrong, false).url_place().unwrap_err();
-            assert_eq!(error.exit_status(), 3, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_error_hides_what_is_secret() {
-        let shown = |text: &str| {
-            let address = Address::parse(text, false);
-            let error = address.url_place().unwrap_err().to_string();
-            assert!(!error.contains("hidden"), "{error}");
-            error
-        };
-        let error = shown("ws://me:hidden@h:x/");
-        let lines: Vec<_> = error.lines().collect();
-        assert_eq!(lines[1], "  ws://***@h:x/");
-        assert_eq!(lines[2], "             ^");
-        shown("ws://me:hid/hidden@h/");
-        shown("ws://h:x/#bearer=hidden,user=hidden,ping=0");
-        shown("tcp:h:x,proxy=http://me:hidden@h");
-    }
-
-    #[test]
-    fn typing_errors_find_the_nearest_word() {
-        let known = ["tcp", "tcp-l", "unix", "ws", "ws-l", "echo"];
-        assert_eq!(nearest("tpc", known), Some("tcp"));
-        assert_eq!(nearest("WSL", known), Some("ws"));
-        assert_eq!(nearest("ehco", known), Some("echo"));
-        assert_eq!(nearest("localhost", known), None);
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("1"), Ok(1));
-        assert_eq!(parse_size("64k"), Ok(65536));
-        assert_eq!(parse_size("16M"), Ok(16 << 20));
-        assert_eq!(parse_size("2G"), Ok(2 << 30));
-        for wrong in ["", "0", "K", "-1", "1.5M", "3G", "1T", "16MiB"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "x", "-1s", "3days", "1e99", "nan"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

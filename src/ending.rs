@@ -157,6 +157,8 @@ impl fmt::Display for Exit {
 /// The signal that stopped the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
+    /// SIGHUP: its terminal, or the ssh that it is the ProxyCommand of, has gone.
+    HangUp,
     /// SIGINT.
     Interrupt,
     /// SIGTERM.
@@ -260,6 +262,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     (112, "the peer broke the protocol"),
     (126, "the program can not be executed"),
     (127, "there is no such program"),
+    (129, "stopped by SIGHUP"),
     (130, "stopped by SIGINT"),
     (143, "stopped by SIGTERM"),
 ];
@@ -430,6 +433,7 @@ impl Stop {
     /// 128 and the number of the signal.
     pub fn exit_status(self) -> u8 {
         match self {
+            Stop::HangUp => 129,
             Stop::Interrupt => 130,
             Stop::Terminate => 143,
         }
@@ -583,6 +587,7 @@ impl fmt::Display for Ending {
             Ending::Enough => f.write_str("enough messages"),
             Ending::Abandoned => f.write_str("not waited for"),
             Ending::Exited(exit) => exit.fmt(f),
+            Ending::Stopped(Stop::HangUp) => f.write_str("stopped by SIGHUP"),
             Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
             Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
@@ -659,6 +664,7 @@ mod tests {
             (Ending::Exited(Exit::Status(0)), false, 1000, 1000, 0),
             (Ending::Exited(Exit::Status(7)), false, 4007, 4007, 1),
             (Ending::Exited(Exit::Signal(15)), true, 4143, 4143, 1),
+            (Ending::Stopped(Stop::HangUp), false, 1001, 1001, 129),
             (Ending::Stopped(Stop::Interrupt), false, 1001, 1001, 130),
             (Ending::Stopped(Stop::Terminate), false, 1001, 1001, 143),
             (Ending::Deadline(Deadline::Idle), true, 1001, 1001, 28),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{ExitCode, exit};
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::ending::Stop;
+use wsbridge::tls::server;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
 
@@ -43,24 +45,42 @@ fn main() -> ExitCode {
     }
 }
 
-/// Watches for SIGINT and SIGTERM: the first asks for a graceful stop, the second ends at once.
+/// Watches for the signals that stop: the first asks for a graceful stop, the second ends at once. One that was ignored when
+/// we were started (nohup, a shell's background job) stays so. SIGHUP stops nothing where TLS listens: it has the certificates
+/// read again.
 fn signals() -> std::io::Result<watch::Receiver<Option<Stop>>> {
     let (stop, stopped) = watch::channel(None);
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        loop {
-            let signal = tokio::select! {
-                _ = interrupt.recv() => Stop::Interrupt,
-                _ = terminate.recv() => Stop::Terminate,
-            };
-            if stop.borrow().is_some() {
-                exit(i32::from(signal.exit_status()));
-            }
-            stop.send_replace(Some(signal));
+    let stop = Arc::new(stop);
+    for (kind, why) in [
+        (SignalKind::hangup(), Stop::HangUp),
+        (SignalKind::interrupt(), Stop::Interrupt),
+        (SignalKind::terminate(), Stop::Terminate),
+    ] {
+        if is_ignored(kind) {
+            continue;
         }
-    });
+        let (mut signal, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() {
+                if why == Stop::HangUp && server::reload_all() {
+                    continue;
+                }
+                if stop.borrow().is_some() {
+                    exit(i32::from(why.exit_status()));
+                }
+                stop.send_replace(Some(why));
+            }
+        });
+    }
     Ok(stopped)
+}
+
+/// Whether a signal is ignored, as far as the system tells (proc_pid_status(5)).
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 fn report(error: &anyhow::Error) {

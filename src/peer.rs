@@ -102,6 +102,12 @@ pub trait MessageStream: Send + Unpin {
         }
     }
 
+    /// Ready with the end where that is not to be waited for until what came before has been delivered: who does not keep up
+    /// is cut off. Asked while what it yields has nowhere to go.
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
     /// Ready when a fragment may be sent.
     ///
     /// # Errors

@@ -273,6 +273,7 @@ impl<'a> End<'a> {
         while !self.is_over && budget.is_left() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
             if delivers && is_blocked {
+                self.look_for_cut(cx);
                 break;
             }
             if delivers {
@@ -282,13 +283,17 @@ impl<'a> End<'a> {
                         sink.refuse(ending);
                         continue;
                     }
-                    Poll::Pending => break,
+                    Poll::Pending => {
+                        self.look_for_cut(cx);
+                        break;
+                    }
                 }
             } else if !self.is_listened_to() {
                 break;
             }
             let Some(event) = self.stream.take() else {
                 if delivers && sink.poll_flush(cx).is_pending() {
+                    self.look_for_cut(cx);
                     break;
                 }
                 if self.stream.poll_more(cx).is_pending() {
@@ -323,6 +328,14 @@ impl<'a> End<'a> {
             }
         }
         moved
+    }
+
+    /// Ends it at once where its end does not wait for a sink that takes nothing.
+    fn look_for_cut(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(ending) = self.stream.poll_cut(cx) {
+            self.is_over = true;
+            self.say(ending);
+        }
     }
 
     /// How many more messages of it are to be copied.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process,
+    Endpoint, Scheme, Settings, device, echo, fd, file, hub, literal, null, packet, process,
     read_options, serial, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
 };
 use crate::tap;
@@ -32,6 +32,7 @@ pub const SCHEMES: &[&Scheme] = &[
     &process::EXEC,
     &process::SHELL,
     &echo::SCHEME,
+    &hub::SCHEME,
     &null::SCHEME,
     &literal::SCHEME,
     &literal::BASE64,
@@ -54,12 +55,7 @@ const WRAPPERS: &[(&Scheme, Option<&Scheme>)] = &[
 
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("hub", "rooms that many callers share are not built in yet"),
-    ("chat", "rooms that many callers share are not built in yet"),
-    (
-        "broadcast",
-        "rooms that many callers share are not built in yet",
-    ),
+    ("broadcast", "a room that all callers share is hub:"),
     ("reuse", "one target for many callers is not built in yet"),
     (
         "autoreconnect",
@@ -227,7 +223,7 @@ fn has_key(scheme: &Scheme, key: &str) -> bool {
 /// # Errors
 /// A value that the options do not take.
 pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
-    match layers(text)?.first() {
+    match layers(text).unwrap_or_default().first() {
         Some((scheme, address)) => read_options(scheme, address, settings),
         None => Ok(tap::Options::default()),
     }

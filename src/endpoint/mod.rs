@@ -6,6 +6,7 @@ pub mod device;
 pub mod echo;
 pub mod fd;
 pub mod file;
+pub mod hub;
 pub mod literal;
 pub mod null;
 pub mod packet;

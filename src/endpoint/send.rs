@@ -97,6 +97,10 @@ impl MessageStream for Sending {
         self.stream.poll_more(cx)
     }
 
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_cut(cx)
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.stream.poll_ready(cx)
     }

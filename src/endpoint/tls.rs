@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
-use crate::ending::{Cause, errno_text};
+use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::tls::client::{self, Client};
@@ -109,25 +108,14 @@ fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
     }
 }
 
-/// Gets a server ready to be called: says the pin of a certificate of its own, and reads the others again on SIGHUP.
-///
-/// # Errors
-/// The system's, where it takes no handler.
-pub(super) fn announce(server: &Arc<Server>) -> Result<()> {
-    if let Some(pin) = server.pin() {
-        info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
-    }
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| anyhow!(errno_text(&error)))?;
-    let server = Arc::downgrade(server);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match server.upgrade() {
-                Some(server) => server.reload(),
-                None => return,
-            }
+/// Gets a server ready to be called: says the pin of a certificate of its own, and has the others read again on SIGHUP.
+pub(super) fn announce(server: &Arc<Server>) {
+    match server.pin() {
+        Some(pin) => {
+            info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
         }
-    });
-    Ok(())
+        None => server::enlist(server),
+    }
 }
 
 struct TlsDial {
@@ -173,7 +161,7 @@ impl Listen for TlsListen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
         Box::pin(async {
             let inner = self.inner.bind().await?;
-            announce(&self.server)?;
+            announce(&self.server);
             let accept: Box<dyn Accept> = Box::new(TlsAccept {
                 inner,
                 server: self.server.clone(),

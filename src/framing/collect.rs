@@ -8,21 +8,23 @@ use crate::ending::Ending;
 use crate::message::Fragment;
 use crate::peer::Event;
 
-/// Collects the fragments of a message.
-pub(super) struct Whole {
+/// Collects the fragments of a message, growing with what comes.
+pub struct Whole {
     begun: BytesMut,
     limit: usize,
 }
 
 impl Whole {
-    pub(super) fn new(limit: usize) -> Whole {
+    /// Makes an empty one for messages of at most `limit` bytes.
+    pub fn new(limit: usize) -> Whole {
         Whole {
             begun: BytesMut::new(),
             limit,
         }
     }
 
-    pub(super) fn limit(&self) -> usize {
+    /// The most bytes of a message.
+    pub fn limit(&self) -> usize {
         self.limit
     }
 
@@ -30,7 +32,7 @@ impl Whole {
     ///
     /// # Errors
     /// [`Ending::TooLong`] as soon as it is over the limit.
-    pub(super) fn add(&mut self, fragment: Fragment) -> Result<Option<BytesMut>, Ending> {
+    pub fn add(&mut self, fragment: Fragment) -> Result<Option<BytesMut>, Ending> {
         if self.begun.len() + fragment.payload.len() > self.limit {
             self.begun = BytesMut::new();
             return Err(Ending::TooLong { limit: self.limit });

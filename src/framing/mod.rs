@@ -24,6 +24,7 @@ use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{ByteStream, Event, MessageStream};
 use collect::WholeLines;
 
+pub use collect::Whole;
 pub use options::{CUTS, Options};
 
 /// Where a byte stream is cut.

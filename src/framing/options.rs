@@ -54,8 +54,8 @@ pub struct Options {
     pub timestamp: bool,
     /// Make JSON-RPC 2.0 requests of lines: a method and its parameters
     ///
-    /// 'add 1, 2' becomes {"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]}. Parameters are JSON values, one object or
-    /// array, or words.
+    /// 'add 1, 2' calls the method add with the parameters 1 and 2; ids count from 1. Parameters are JSON values with commas,
+    /// one object or array, or words.
     #[arg(long, conflicts_with_all = ["binary", "base64", "hex"])]
     pub jsonrpc: bool,
     /// Take no message over this many bytes where one must be whole to be framed

@@ -45,7 +45,9 @@ fn request(authority: &str, user: Option<(&str, &str)>) -> Result<Request<Empty<
     headers.insert(header::HOST, HeaderValue::from_str(authority)?);
     headers.insert(header::USER_AGENT, super::USER_AGENT);
     if let Some((name, password)) = user {
-        headers.insert(header::PROXY_AUTHORIZATION, basic(name, password)?);
+        let value = basic(name, password)
+            .map_err(|error| anyhow::Error::new(Cause::Proxy).context(error.to_string()))?;
+        headers.insert(header::PROXY_AUTHORIZATION, value);
     }
     Ok(request)
 }

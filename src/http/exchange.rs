@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -124,7 +124,12 @@ impl Exchange {
                 _ = poll_fn(|cx| self.connection.poll_without_shutdown(cx)) => reading.await,
             }
         };
-        for line in String::from_utf8_lossy(&body).lines().take(SHOWN_LINES) {
+        let mut body = String::from_utf8_lossy(&body).into_owned();
+        let kind = self.headers().get(header::CONTENT_TYPE);
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+            body = without_tags(&body);
+        }
+        for line in body.lines().take(SHOWN_LINES) {
             let line: String = line
                 .chars()
                 .filter(|c| !c.is_control() || *c == '\t')
@@ -158,6 +163,49 @@ async fn read(response: &mut Response<Incoming>) -> Vec<u8> {
     body
 }
 
+/// The words of a page, a line each where there are any; elements that are no words are left out with all that is in them.
+fn without_tags(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some((words, behind)) = rest.split_once('<') {
+        text += words;
+        let name = behind.split(|c: char| !c.is_ascii_alphanumeric()).next();
+        let name = name.unwrap_or_default().to_ascii_lowercase();
+        let end = match name.as_str() {
+            "style" | "script" => behind.find("</"),
+            _ => Some(0),
+        };
+        // A tag that was cut off is the end of what was read.
+        rest = end
+            .and_then(|end| behind[end..].split_once('>'))
+            .map_or("", |(_, behind)| behind);
+    }
+    text += rest;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn printable(char: char) -> char {
     if char.is_control() { '?' } else { char }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_page_the_words_are_left() {
+        for (html, words) in [
+            (
+                "<!DOCTYPE x>\n<html><head>\n<style>a { b }</style>\n <title>401 No</title></head>\n<p>Go <b>away</b>.\n</html>",
+                "401 No\nGo away.",
+            ),
+            ("a < b", "a"),
+            ("<p>cut <a href", "cut"),
+            ("<script>cut", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_tags(html), words);
+        }
+    }
 }

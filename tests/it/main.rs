@@ -10,6 +10,7 @@ mod endings;
 mod files;
 mod generated;
 mod http;
+mod hub;
 mod layers;
 mod limits;
 mod lines;

@@ -22,7 +22,7 @@ use crate::ending::{Cause, errno_text};
 pub struct DialOptions {
     /// Give up connecting after this time
     ///
-    /// It covers looking up the name and trying all of its addresses.
+    /// It covers looking up names, trying all of their addresses, and the words with a proxy.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "Connecting")]
     pub connect_timeout: Duration,
 }

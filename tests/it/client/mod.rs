@@ -13,10 +13,17 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use crate::http::{answer_101, listener, read_head};
-use crate::support::{Tcp, frame_bytes};
+use crate::support::{Finished, Tcp, frame_bytes};
 
 /// An answer of 101, the message `hello` and a Close 1000.
 const OPEN: &str = "";
+
+/// Asserts that a client has had its message and a clean end.
+#[track_caller]
+fn assert_greeted(done: &Finished) {
+    let seen = (done.status, done.text());
+    assert_eq!(seen, (0, "hello\n"), "{}", done.stderr);
+}
 
 /// Does what a server does on a stream: answers a request so; returns the request.
 fn answer(stream: &mut TcpStream, answer: &str) -> String {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use super::{OPEN, opening, server};
+use super::{OPEN, assert_greeted, opening, server};
 use crate::http::headers;
 use crate::support::{Bridge, run, spawn};
 
@@ -20,12 +20,7 @@ fn a_client_speaks_over_tcp_and_asks_for_what_it_is_told() {
     let (port, server) = opening();
     let address = format!("ws-c:tcp:127.0.0.1:{port},uri=ws://me:hush@app.test/chat?q=1");
     let done = run(&["-vv", &address], "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     assert!(!done.stderr.contains("hush"), "{}", done.stderr);
     let request = &server.join().unwrap()[0];
     assert!(
@@ -49,12 +44,7 @@ fn a_client_over_another_endpoint_follows_to_the_same_server_only() {
     };
     let (port, same) = server(vec![to("/new"), OPEN.to_owned()]);
     let done = run(&["--follow", &format!("ws-c:tcp:127.0.0.1:{port}")], "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     same.join().unwrap();
     let (port, other) = server(vec![to("ws://other.test/new")]);
     let done = run(&["--follow", &format!("ws-c:tcp:127.0.0.1:{port}")], "");

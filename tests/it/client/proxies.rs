@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread::JoinHandle;
 
-use super::{OPEN, answer, assert_uncalled, opening, scripted};
+use super::{OPEN, answer, assert_greeted, assert_uncalled, opening, scripted};
 use crate::http::{headers, listener, read_head, refusing_port};
 use crate::support::{run, run_in};
 
@@ -26,12 +26,7 @@ fn a_name_is_left_to_the_proxy_and_the_user_is_for_the_proxy_only() {
     let (port, proxy) = proxy();
     let flag = format!("--proxy=http://me:h%75sh@127.0.0.1:{port}");
     let done = run(&["-vvv", &flag, "--cookie=a=b", "ws://no.such.test/x"], "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     assert!(!done.stderr.contains("hush"), "{}", done.stderr);
     let [connect, request] = proxy.join().unwrap();
     assert!(
@@ -57,12 +52,7 @@ fn the_environment_names_the_proxy() {
         let (port, proxy) = proxy();
         let url = format!("127.0.0.1:{port}");
         let done = run_in(&[(name, &url)], &["ws://[2001:db8::1]:81/"], "");
-        assert_eq!(
-            (done.status, done.text()),
-            (0, "hello\n"),
-            "{}",
-            done.stderr
-        );
+        assert_greeted(&done);
         let [connect, _] = proxy.join().unwrap();
         assert!(
             connect.starts_with("CONNECT [2001:db8::1]:81 "),
@@ -107,12 +97,7 @@ fn some_hosts_are_reached_without_a_proxy() {
         let url = format!("ws://127.0.0.1:{port}/");
         let words: Vec<_> = words.iter().copied().chain([url.as_str()]).collect();
         let done = run_in(variables, &words, "");
-        assert_eq!(
-            (done.status, done.text()),
-            (0, "hello\n"),
-            "{}",
-            done.stderr
-        );
+        assert_greeted(&done);
         server.join().unwrap();
     }
     // TCP goes through what is asked for by the flag only.
@@ -221,6 +206,17 @@ fn a_proxy_that_can_not_be_reached_is_named() {
         "{}",
         done.stderr
     );
+    // Basic has no way to say a colon in the name of a user (RFC 7617 2).
+    let (socket, port) = listener();
+    let done = run(
+        &[
+            &format!("--proxy=http://a%3Ab:c@127.0.0.1:{port}"),
+            "ws://h.test/",
+        ],
+        "",
+    );
+    assert_eq!(done.status, 97, "{}", done.stderr);
+    drop(socket);
     let done = run(&["ws://no-such-host.invalid/"], "");
     assert_eq!(done.status, 6, "{}", done.stderr);
 }

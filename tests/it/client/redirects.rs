@@ -1,6 +1,6 @@
 //! Redirects: followed where it is asked for, and what goes along.
 
-use super::{OPEN, server};
+use super::{OPEN, assert_greeted, server};
 use crate::http::headers;
 use crate::support::run;
 
@@ -14,12 +14,7 @@ fn every_status_of_redirects_is_followed_and_the_same_server_hears_who_asks() {
         let (port, server) = server(vec![to(status, "../new?q=1"), OPEN.to_owned()]);
         let url = format!("ws://me:word@127.0.0.1:{port}/a/b");
         let done = run(&["--follow", "--cookie", "a=b", &url], "");
-        assert_eq!(
-            (done.status, done.text()),
-            (0, "hello\n"),
-            "{}",
-            done.stderr
-        );
+        assert_greeted(&done);
         let requests = server.join().unwrap();
         assert!(
             requests[1].starts_with("GET /new?q=1 HTTP/1.1\r\n"),
@@ -47,12 +42,7 @@ fn another_server_does_not_hear_who_asks() {
         &format!("ws://me:word@127.0.0.1:{port}/"),
     ];
     let done = run(&words, "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     let request = &first.join().unwrap()[0];
     assert_eq!(headers(request, "host"), ["virtual.test"]);
     assert_eq!(headers(request, "authorization").len(), 1);
@@ -78,12 +68,7 @@ fn ten_redirects_are_followed_and_no_more() {
     let (port, ten) = server([hops(10), vec![OPEN.to_owned()]].concat());
     let done = run(&["--follow", &format!("ws://127.0.0.1:{port}/")], "");
     ten.join().unwrap();
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     let (port, eleven) = server(hops(11));
     let done = run(&["--follow", &format!("ws://127.0.0.1:{port}/")], "");
     eleven.join().unwrap();

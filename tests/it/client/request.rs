@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{OPEN, opening, server};
+use super::{OPEN, assert_greeted, opening, server};
 use crate::http::headers;
 use crate::support::{Bridge, run};
 
@@ -13,12 +13,7 @@ fn asked(words: &[&str]) -> String {
     let url = format!("ws://127.0.0.1:{port}/");
     let words: Vec<_> = words.iter().copied().chain([url.as_str()]).collect();
     let done = run(&words, "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     server.join().unwrap().remove(0)
 }
 
@@ -96,12 +91,7 @@ fn the_head_of_the_answer_is_shown_where_it_is_asked_for() {
         let (port, server) = opening();
         let done = run(&[word, &format!("ws://127.0.0.1:{port}/")], "");
         server.join().unwrap();
-        assert_eq!(
-            (done.status, done.text()),
-            (0, "hello\n"),
-            "{}",
-            done.stderr
-        );
+        assert_greeted(&done);
         for line in ["HTTP/1.1 101 Switching Protocols", "upgrade: websocket"] {
             assert_eq!(done.stderr.contains(line), is_shown, "{}", done.stderr);
         }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::thread;
 
-use super::{OPEN, opening, scripted};
+use super::{OPEN, assert_greeted, opening, scripted};
 use crate::http::{answer_101, headers};
 use crate::support::{frame_bytes, free_port, run};
 
@@ -17,23 +17,13 @@ fn a_name_has_the_address_that_it_is_given() {
         &format!("ws://no.such.test:{port}/"),
     ];
     let done = run(&words.map(String::as_str), "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     let request = &server.join().unwrap()[0];
     assert_eq!(headers(request, "host"), [format!("no.such.test:{port}")]);
     let (port, server) = opening();
     let url = format!("ws://no.such.test:{port}/#resolve=*:{port}:[::1]\\,127.0.0.1");
     let done = run(&[&url], "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     server.join().unwrap();
 }
 
@@ -46,12 +36,7 @@ fn another_server_is_used_in_place_of_one() {
         "ws://no.such.test/x",
     ];
     let done = run(&words, "");
-    assert_eq!(
-        (done.status, done.text()),
-        (0, "hello\n"),
-        "{}",
-        done.stderr
-    );
+    assert_greeted(&done);
     assert_eq!(
         headers(&server.join().unwrap()[0], "host"),
         ["no.such.test"]

@@ -10,10 +10,10 @@ use super::{
     Output, assert_same, close_code, listener, payload, stdio_to_ws, tcp_to_tcp, tcp_to_ws,
     ws_to_tcp, ws_to_ws,
 };
-use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, frame_bytes, spawn};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, frame_bytes, spawn, spawn_under};
 
 /// The signals that stop, with the exit status of what they cut.
-const STOPS: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::INT, 130)];
+const STOPS: [(Signal, i32); 3] = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)];
 
 #[test]
 fn a_bridge_without_sessions_ends_with_0() {
@@ -37,6 +37,22 @@ fn a_session_of_stdin_ends_with_the_status_of_the_signal_and_a_close_1001() {
         let finished = running.finish();
         assert_eq!((finished.status, finished.text()), (status, "late\n"));
     }
+}
+
+/// As nohup starts it, or a shell without job control in the background.
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    let mut bridge = Bridge::of(spawn_under("trap '' HUP INT", &["ws-l:0", "echo:"]));
+    for signal in [Signal::HUP, Signal::INT, Signal::HUP] {
+        bridge.running.signal(signal);
+    }
+    let mut ws = bridge.client();
+    ws.text("here");
+    assert_eq!(ws.next(), Frame::text("here"));
+    ws.close(1000, "");
+    ws.next();
+    bridge.running.signal(Signal::TERM);
+    assert_eq!(bridge.running.wait(), 0);
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! What is said in a room: encoded once, heard by all.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use data_encoding::BASE64;
+use serde_json::json;
+
+use super::Identity;
+use crate::message::Kind;
+
+/// A whole message as all hear it.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) kind: Kind,
+    pub(super) bytes: Bytes,
+    /// Who says it; 0 is the room itself.
+    pub(super) from: u64,
+}
+
+impl Message {
+    /// What member `from` says as message number `seq`.
+    pub(super) fn said(
+        from: u64,
+        seq: u64,
+        kind: Kind,
+        payload: &[u8],
+        id: Option<Identity>,
+    ) -> Message {
+        let (kind, bytes) = match (id, kind) {
+            (Some(Identity::Prefix), Kind::Text) => {
+                let prefix = format!("{from}: ");
+                let mut bytes = BytesMut::with_capacity(prefix.len() + payload.len());
+                bytes.put_slice(prefix.as_bytes());
+                bytes.put_slice(payload);
+                (kind, bytes.freeze())
+            }
+            (Some(Identity::Json), _) => {
+                let object = match kind {
+                    Kind::Text => {
+                        // A text message is UTF-8: whoever read it has judged it.
+                        let text = String::from_utf8_lossy(payload);
+                        json!({"id": from, "seq": seq, "kind": "text", "text": text})
+                    }
+                    Kind::Binary => {
+                        let base64 = BASE64.encode(payload);
+                        json!({"id": from, "seq": seq, "kind": "binary", "base64": base64})
+                    }
+                };
+                (Kind::Text, object.to_string().into())
+            }
+            _ => (kind, Bytes::copy_from_slice(payload)),
+        };
+        Message { kind, bytes, from }
+    }
+
+    /// That a member came or went, and how many are there now.
+    pub(super) fn event(event: &str, who: u64, members: usize, id: Option<Identity>) -> Message {
+        let text = match id {
+            Some(Identity::Json) => {
+                json!({"event": event, "id": who, "members": members}).to_string()
+            }
+            _ => format!("* {who} {event} ({members} here)"),
+        };
+        Message::of_room(text)
+    }
+
+    /// That so many messages were lost here.
+    pub(super) fn gap(messages: u64, bytes: u64, id: Option<Identity>) -> Message {
+        let text = match id {
+            Some(Identity::Json) => {
+                json!({"event": "gap", "messages": messages, "bytes": bytes}).to_string()
+            }
+            _ => format!("* {messages} messages lost ({bytes} bytes)"),
+        };
+        Message::of_room(text)
+    }
+
+    fn of_room(text: String) -> Message {
+        Message {
+            kind: Kind::Text,
+            bytes: text.into(),
+            from: 0,
+        }
+    }
+}

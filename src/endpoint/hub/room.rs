@@ -1,0 +1,463 @@
+//! A room and its members: no transport, only queues.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use anyhow::{Result, anyhow};
+use bytes::{Buf, Bytes, BytesMut};
+use tracing::{debug, info};
+
+use super::message::Message;
+use super::{Gap, Options, Slow, YesNo};
+use crate::ending::{Cause, Close, Ending};
+use crate::framing::Whole;
+use crate::message::{Batch, Fragment, Kind, SHORT};
+use crate::peer::{Event, MessageStream};
+
+/// The longest piece of a message that is yielded at once.
+const PIECE: usize = 64 * 1024;
+
+/// A room.
+pub(super) struct Room {
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    members: BTreeMap<u64, Arc<Seat>>,
+    /// How many have ever come.
+    came: u64,
+    /// How many messages have been said.
+    said: u64,
+    /// What newcomers hear first.
+    replay: VecDeque<Arc<Message>>,
+    /// Whether a member that could take what waits for it has been left no time to.
+    is_crowded: bool,
+    /// Who would say something meanwhile.
+    waiting: Vec<Waker>,
+}
+
+/// A member as the room knows it.
+#[derive(Default)]
+struct Seat(Mutex<Queue>);
+
+/// What waits for a member.
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// Whether its transport took no more when it was last asked. Only then does it not keep up: others may say much in one
+    /// turn of a thread, and it has not had its own.
+    is_blocked: bool,
+    /// Why it hears nothing more once the entries are gone.
+    end: Option<Ending>,
+    /// Why it hears nothing more at once.
+    cut: Option<Ending>,
+    reader: Option<Waker>,
+    /// Messages and bytes that it has lost.
+    lost: (u64, u64),
+}
+
+enum Entry {
+    Message(Arc<Message>),
+    /// Messages and bytes that were lost here.
+    Gap(u64, u64),
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it is held; a poisoned state is a whole one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn is_full(&self, options: &Options) -> bool {
+        self.entries.len() >= options.queue as usize || self.bytes >= options.queue_bytes
+    }
+
+    /// Adds a message, or does what is to be done with one who has no room for it.
+    fn add(&mut self, message: &Arc<Message>, options: &Options) {
+        if self.end.is_some() || self.cut.is_some() {
+            return;
+        }
+        let is_slow = self.is_blocked && self.is_full(options);
+        match options.slow {
+            Slow::Disconnect if is_slow => {
+                let waiting = self.entries.len() as u64;
+                self.lost = (self.lost.0 + waiting, self.lost.1 + self.bytes as u64);
+                (self.entries, self.bytes) = (VecDeque::new(), 0);
+                self.cut = Some(Ending::Close(Close::new(1013, "slow")));
+                self.wake();
+                return;
+            }
+            Slow::DropNewest if is_slow => {
+                self.lose(1, message.bytes.len() as u64);
+                return;
+            }
+            Slow::DropOldest if is_slow => while self.is_full(options) && self.drop_oldest() {},
+            Slow::Latest if self.is_blocked => while self.drop_oldest() {},
+            _ => {}
+        }
+        self.bytes += message.bytes.len();
+        self.entries.push_back(Entry::Message(message.clone()));
+        self.wake();
+    }
+
+    /// Notes that what comes is lost, behind what waits.
+    fn lose(&mut self, messages: u64, bytes: u64) {
+        self.lost = (self.lost.0 + messages, self.lost.1 + bytes);
+        match self.entries.back_mut() {
+            Some(Entry::Gap(before, bytes_before)) => {
+                (*before, *bytes_before) = (*before + messages, *bytes_before + bytes);
+            }
+            _ => self.entries.push_back(Entry::Gap(messages, bytes)),
+        }
+    }
+
+    /// Drops the oldest message, before which there may be a gap already; false where there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let mut gap = match self.entries.front() {
+            Some(Entry::Gap(messages, bytes)) => (*messages, *bytes),
+            _ => (0, 0),
+        };
+        if gap.0 > 0 {
+            self.entries.pop_front();
+        }
+        let dropped = match self.entries.pop_front() {
+            Some(Entry::Message(message)) => {
+                let bytes = message.bytes.len();
+                self.bytes -= bytes;
+                self.lost = (self.lost.0 + 1, self.lost.1 + bytes as u64);
+                gap = (gap.0 + 1, gap.1 + bytes as u64);
+                true
+            }
+            // Two gaps never stand next to each other.
+            _ => false,
+        };
+        if gap.0 > 0 {
+            self.entries.push_front(Entry::Gap(gap.0, gap.1));
+        }
+        dropped
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Room {
+    pub(super) fn new(options: Options) -> Room {
+        Room {
+            options,
+            state: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held; a poisoned state is a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().members.is_empty()
+    }
+
+    /// Lets somebody in, who is called `from` in the log.
+    ///
+    /// # Errors
+    /// [`Cause::Busy`] where it is full.
+    pub(super) fn enter(self: Arc<Room>, from: &str) -> Result<Member> {
+        let mut state = self.lock();
+        if state.members.len() >= self.options.room_members as usize {
+            let what = format!(
+                "the room has {} members; --room-members allows more",
+                state.members.len()
+            );
+            return Err(anyhow!(Cause::Busy).context(what));
+        }
+        state.came += 1;
+        let (id, seat) = (state.came, Arc::new(Seat::default()));
+        {
+            let mut queue = seat.lock();
+            for message in &state.replay {
+                queue.bytes += message.bytes.len();
+                queue.entries.push_back(Entry::Message(message.clone()));
+            }
+        }
+        state.members.insert(id, seat.clone());
+        if self.options.join {
+            let count = state.members.len();
+            let event = Message::event("joined", id, count, self.options.id);
+            self.tell(&mut state, event);
+        }
+        drop(state);
+        Ok(Member {
+            whole: Whole::new(self.options.max_message),
+            id,
+            seat,
+            from: from.to_owned(),
+            begun: None,
+            room: self,
+        })
+    }
+
+    fn leave(&self, id: u64) {
+        let mut state = self.lock();
+        if state.members.remove(&id).is_none() {
+            return;
+        }
+        if self.options.join {
+            let count = state.members.len();
+            let event = Message::event("left", id, count, self.options.id);
+            self.tell(&mut state, event);
+        }
+        // They may have waited for it.
+        state.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    /// Has all members hear a message.
+    fn tell(&self, state: &mut State, message: Message) -> Arc<Message> {
+        let message = Arc::new(message);
+        for (id, seat) in &state.members {
+            if self.options.echo == YesNo::Yes || *id != message.from {
+                let mut queue = seat.lock();
+                queue.add(&message, &self.options);
+                state.is_crowded |= self.is_waited_for(&queue);
+            }
+        }
+        message
+    }
+
+    /// Whether nothing more should be said before this member has taken some of what waits for it.
+    fn is_waited_for(&self, queue: &Queue) -> bool {
+        let is_able = !queue.is_blocked || self.options.slow == Slow::Block;
+        is_able && queue.end.is_none() && queue.is_full(&self.options)
+    }
+
+    fn say(&self, state: &mut State, from: u64, kind: Kind, payload: &[u8]) {
+        state.said += 1;
+        let message = Message::said(from, state.said, kind, payload, self.options.id);
+        let message = self.tell(state, message);
+        if self.options.replay > 0 {
+            state.replay.push_back(message);
+            let mut bytes: usize = state.replay.iter().map(|it| it.bytes.len()).sum();
+            let most = self.options.replay.min(self.options.queue) as usize;
+            while state.replay.len() > most || bytes > self.options.queue_bytes {
+                // It is not empty: it has bytes or more than none.
+                bytes -= state.replay.pop_front().map_or(bytes, |it| it.bytes.len());
+            }
+        }
+    }
+
+    /// Whether more may be said now; who may not is woken when that changes.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.is_crowded {
+            let mut seats = state.members.values();
+            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()));
+        }
+        if !state.is_crowded {
+            return Poll::Ready(());
+        }
+        state.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Lets those go on who wait for a member.
+    fn wake_waiting(&self) {
+        let mut state = self.lock();
+        state.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// A member's own end.
+pub(super) struct Member {
+    room: Arc<Room>,
+    id: u64,
+    seat: Arc<Seat>,
+    from: String,
+    whole: Whole,
+    /// What is left of a long message.
+    begun: Option<(Kind, Bytes)>,
+}
+
+impl Member {
+    /// Takes the next piece of a long message.
+    fn piece(&mut self) -> Option<Event> {
+        let (kind, rest) = self.begun.as_mut()?;
+        let len = rest.len().min(PIECE);
+        let fragment = Fragment {
+            kind: *kind,
+            fin: len == rest.len(),
+            payload: BytesMut::from(&rest[..len]),
+        };
+        rest.advance(len);
+        if fragment.fin {
+            self.begun = None;
+        }
+        Some(Event::Fragment(fragment))
+    }
+
+    /// Takes short messages of one kind from the front, as many as a batch holds.
+    fn batch(queue: &mut Queue) -> Option<Batch> {
+        let (mut bytes, mut spans, mut kind) = (0, Vec::new(), None);
+        for entry in queue.entries.iter().take(Batch::MOST) {
+            match entry {
+                Entry::Message(message)
+                    if message.bytes.len() <= SHORT
+                        && bytes + message.bytes.len() <= Batch::LENGTH
+                        && *kind.get_or_insert(message.kind) == message.kind =>
+                {
+                    // A batch is much shorter than 4 GiB.
+                    #[allow(clippy::cast_possible_truncation)]
+                    spans.push((bytes as u32, (bytes + message.bytes.len()) as u32));
+                    bytes += message.bytes.len();
+                }
+                _ => break,
+            }
+        }
+        let kind = kind.filter(|_| spans.len() > 1)?;
+        let mut joined = BytesMut::with_capacity(bytes);
+        for entry in queue.entries.drain(..spans.len()) {
+            if let Entry::Message(message) = entry {
+                joined.extend_from_slice(&message.bytes);
+            }
+        }
+        queue.bytes -= bytes;
+        Some(Batch::new(kind, joined, spans))
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        let options = &self.room.options;
+        let mut queue = self.seat.lock();
+        queue.is_blocked = false;
+        if let Some(cut) = &queue.cut {
+            return Some(Event::End(cut.clone()));
+        }
+        if let Some(batch) = Member::batch(&mut queue) {
+            return Some(Event::Batch(batch));
+        }
+        let message = match queue.entries.pop_front() {
+            None => return queue.end.clone().map(Event::End),
+            Some(Entry::Message(message)) => {
+                queue.bytes -= message.bytes.len();
+                message
+            }
+            Some(Entry::Gap(..)) if options.gap == Gap::Close => {
+                let end = Ending::Close(Close::new(1013, "gap"));
+                queue.end = Some(end.clone());
+                return Some(Event::End(end));
+            }
+            Some(Entry::Gap(messages, bytes)) => {
+                Arc::new(Message::gap(messages, bytes, options.id))
+            }
+        };
+        drop(queue);
+        self.begun = Some((message.kind, message.bytes.clone()));
+        self.piece()
+    }
+}
+
+impl MessageStream for Member {
+    fn take(&mut self) -> Option<Event> {
+        if let Some(piece) = self.piece() {
+            return Some(piece);
+        }
+        let was_full = self.seat.lock().is_full(&self.room.options);
+        let event = self.next();
+        if was_full {
+            self.room.wake_waiting();
+        }
+        event
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.seat.lock();
+        if !queue.entries.is_empty() || queue.end.is_some() || queue.cut.is_some() {
+            return Poll::Ready(());
+        }
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let mut queue = self.seat.lock();
+        if let Some(cut) = &queue.cut {
+            return Poll::Ready(cut.clone());
+        }
+        queue.reader = Some(cx.waker().clone());
+        if !std::mem::replace(&mut queue.is_blocked, true) {
+            drop(queue);
+            // Whoever waits for it need not any longer.
+            self.room.wake_waiting();
+        }
+        Poll::Pending
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.room.poll_ready(cx).map(Ok)
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let kind = fragment.kind;
+        match self.whole.add(fragment) {
+            Ok(Some(payload)) => {
+                let mut state = self.room.lock();
+                self.room.say(&mut state, self.id, kind, &payload);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(ending) => {
+                self.seat.lock().end = Some(ending.clone());
+                Err(ending)
+            }
+        }
+    }
+
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        let mut state = self.room.lock();
+        for message in batch.messages() {
+            self.room.say(&mut state, self.id, batch.kind, message);
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<Result<(), Ending>> {
+        self.room.leave(self.id);
+        let mut queue = self.seat.lock();
+        queue.end.get_or_insert(Ending::Eof);
+        queue.wake();
+        Poll::Ready(Ok(()))
+    }
+
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn half_closes(&self) -> bool {
+        // Who has left hears nothing more.
+        false
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.room.leave(self.id);
+        let (messages, bytes) = self.seat.lock().lost;
+        if messages > 0 {
+            info!(caller = self.from, messages, bytes, "lost in the room");
+        } else {
+            debug!(caller = self.from, "left the room");
+        }
+    }
+}
