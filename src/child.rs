@@ -1,22 +1,20 @@
-//! A child process: in a session of its own, always reaped, and never outliving us. One of the places with `unsafe`.
-//!
-//! What is to be done between fork and exec (`setsid`, the signal at our death) has no safe form: the standard library takes
-//! it only as a closure that promises to call nothing but async-signal-safe functions. System calls are.
-#![allow(unsafe_code)]
+//! A child process: in a session of its own, always reaped, and never outliving us.
+
+mod command;
+mod spawn;
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{
-    Pid, Signal, getpid, ioctl_tiocsctty, kill_process_group, setsid, test_kill_process_group,
-};
-use tokio::process::{Child as Process, Command};
+use rustix::process::{Signal, kill_process_group, test_kill_process_group};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ending::Exit;
+pub use command::Command;
+use spawn::Process;
 
 /// A process that runs. Dropping it gives the process time to end by itself, then it is made to.
 pub struct Child {
@@ -33,19 +31,17 @@ enum Watch {
 }
 
 impl Child {
-    /// Starts a command in a session of its own; with `has_terminal` its stdin is the terminal of that session. `patience` is how long it has to end when it is dropped before its group is
-    /// sent TERM, and again before KILL. `keeps` is dropped when it has been reaped.
+    /// Starts a command in a session of its own. `patience` is how long it has to end when it is dropped before its group
+    /// is sent TERM, and again before KILL. `keeps` is dropped when it has been reaped.
     ///
     /// # Errors
     /// The system's, of fork or exec.
     pub fn start(
-        mut command: Command,
-        has_terminal: bool,
+        command: Command,
         patience: Duration,
         keeps: impl Send + 'static,
     ) -> io::Result<Child> {
-        isolate(&mut command, has_terminal);
-        let process = command.spawn()?;
+        let process = Process::start(command)?;
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
         tokio::spawn(async move {
@@ -79,31 +75,6 @@ impl Child {
     }
 }
 
-/// Lets a command run in a session and process group of its own, and die with the thread that started it.
-fn isolate(command: &mut Command, has_terminal: bool) {
-    let parent = getpid();
-    let prepare = move || {
-        setsid()?;
-        if has_terminal {
-            ioctl_tiocsctty(rustix::stdio::stdin())?;
-        }
-        #[cfg(target_os = "linux")]
-        {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = parent;
-        Ok(())
-    };
-    // SAFETY: the closure makes system calls alone; it neither allocates nor takes a lock.
-    unsafe {
-        command.pre_exec(prepare);
-    }
-}
-
 /// What a process that is to end was last told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
@@ -121,9 +92,7 @@ async fn keep(
     patience: Duration,
     keeps: impl Send,
 ) {
-    let group = process
-        .id()
-        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let group = process.id();
     let signal = |signal| {
         if let Some(group) = group {
             // A group that is gone needs none.
@@ -160,7 +129,7 @@ async fn keep(
         }
     };
     // What can not be waited for has no status.
-    let exit = status.map_or(Exit::Status(u8::MAX), Exit::of);
+    let exit = status.unwrap_or(Exit::Status(u8::MAX));
     tracing::debug!("a program ended: {exit}");
     // Nobody may be left who asks.
     let _ = exited.send(exit);
@@ -176,21 +145,28 @@ async fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::future::poll_fn;
-    use std::process::Stdio;
     use tokio::io::AsyncReadExt;
 
     fn sh(line: &str) -> Command {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", line]).stdin(Stdio::null());
-        command
+        let null = || File::options().read(true).write(true).open("/dev/null");
+        Command {
+            file: "/bin/sh".into(),
+            words: ["sh", "-c", line].map(Into::into).into(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            stdin: null().unwrap().into(),
+            stdout: null().unwrap().into(),
+            stderr: None,
+            has_terminal: false,
+        }
     }
 
     #[track_caller]
     fn check(line: &str, expected: Exit, shown: &str) {
         let runtime = crate::workers::runtime().unwrap();
         let exit = runtime.block_on(async {
-            let mut child = Child::start(sh(line), false, Duration::from_secs(5), ()).unwrap();
+            let mut child = Child::start(sh(line), Duration::from_secs(5), ()).unwrap();
             poll_fn(|cx| child.poll_exit(cx)).await
         });
         assert_eq!((exit, exit.to_string()), (expected, shown.to_owned()));
@@ -211,8 +187,8 @@ mod tests {
         let (reaped, is_reaped) = oneshot::channel::<()>();
         let mut command = sh("trap '' TERM; echo up; while :; do sleep 1; done");
         let (mut out, theirs) = io::pipe().unwrap();
-        command.stdout(theirs);
-        let child = Child::start(command, false, Duration::from_millis(50), reaped).unwrap();
+        command.stdout = theirs.into();
+        let child = Child::start(command, Duration::from_millis(50), reaped).unwrap();
         let up = tokio::task::spawn_blocking(move || {
             let mut up = [0; 3];
             io::Read::read_exact(&mut out, &mut up).map(|()| (up, out))
@@ -233,7 +209,7 @@ mod tests {
     async fn one_that_obeys_gives_its_place_back_at_once() {
         let (reaped, is_reaped) = oneshot::channel::<()>();
         let hour = Duration::from_secs(3600);
-        let child = Child::start(sh("exec sleep 600"), false, hour, reaped).unwrap();
+        let child = Child::start(sh("exec sleep 600"), hour, reaped).unwrap();
         child.terminate();
         let is_reaped = tokio::time::timeout(Duration::from_secs(30), is_reaped).await;
         assert!(is_reaped.expect("it keeps its place").is_err());
@@ -243,8 +219,8 @@ mod tests {
     async fn it_runs_in_a_session_and_group_of_its_own() {
         let mut command = sh("cat /proc/$$/stat");
         let (out, theirs) = io::pipe().unwrap();
-        command.stdout(theirs);
-        let _child = Child::start(command, false, Duration::from_secs(5), ()).unwrap();
+        command.stdout = theirs.into();
+        let _child = Child::start(command, Duration::from_secs(5), ()).unwrap();
         let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();

@@ -56,7 +56,8 @@
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but one call each in [`sendqueue`], [`heap`] and [`child`], which say why.
+//! * **No `unsafe`** but one call each in [`sendqueue`] and [`heap`], and what stands between clone and exec in
+//!   `child/spawn.rs`; all three say why.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.
 //! * **stdout carries payload and nothing else**; only `main` exits.

@@ -11,10 +11,9 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use wsbridge::bridge;
+use wsbridge::bridge::{self, Plan};
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::ending::Stop;
-use wsbridge::tls::server;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
 
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
     }));
     let result = args.plan(&matches).and_then(|plan| {
         let runtime = workers::runtime()?;
-        let status = runtime.block_on(async { bridge::run(&plan, signals()?).await });
+        let status = runtime.block_on(async { bridge::run(&plan, signals(&plan)?).await });
         // A thread may be blocked in a read of stdin for ever.
         runtime.shutdown_background();
         status
@@ -46,9 +45,8 @@ fn main() -> ExitCode {
 }
 
 /// Watches for the signals that stop: the first asks for a graceful stop, the second ends at once. One that was ignored when
-/// we were started (nohup, a shell's background job) stays so. SIGHUP stops nothing where TLS listens: it has the certificates
-/// read again.
-fn signals() -> std::io::Result<watch::Receiver<Option<Stop>>> {
+/// we were started (nohup, a shell's background job) stays so, and SIGHUP is left to a listener that reads its files again.
+fn signals(plan: &Plan) -> std::io::Result<watch::Receiver<Option<Stop>>> {
     let (stop, stopped) = watch::channel(None);
     let stop = Arc::new(stop);
     for (kind, why) in [
@@ -56,15 +54,13 @@ fn signals() -> std::io::Result<watch::Receiver<Option<Stop>>> {
         (SignalKind::interrupt(), Stop::Interrupt),
         (SignalKind::terminate(), Stop::Terminate),
     ] {
-        if is_ignored(kind) {
+        let reloads = plan.left.reloads() || plan.right.reloads();
+        if is_ignored(kind) || (why == Stop::HangUp && reloads) {
             continue;
         }
         let (mut signal, stop) = (signal(kind)?, stop.clone());
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
-                if why == Stop::HangUp && server::reload_all() {
-                    continue;
-                }
                 if stop.borrow().is_some() {
                     exit(i32::from(why.exit_status()));
                 }

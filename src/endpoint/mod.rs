@@ -61,6 +61,13 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
+    pub fn reloads(&self) -> bool {
+        matches!(self, Endpoint::Listen(listen) if listen.reloads())
+    }
+}
+
 /// An endpoint that opens connections.
 pub trait Dial: Send + Sync {
     /// Opens a connection for a caller, within a deadline of its own.
@@ -92,6 +99,11 @@ pub trait Listen: Send + Sync {
     /// # Errors
     /// What could not be bound and why.
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
+
+    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
+    fn reloads(&self) -> bool {
+        false
+    }
 }
 
 /// Listening sockets.

@@ -5,11 +5,12 @@ mod stderr;
 mod terminal;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,14 +20,13 @@ use clap::{Args, ValueEnum};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
-use tokio::process::Command;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
-use crate::child::Child;
+use crate::child::{Child, Command};
 use crate::ending::{Cause, Ending, Exit, errno_text};
 use crate::framing::{self, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
@@ -231,31 +231,42 @@ impl Dial for Program {
 }
 
 impl Program {
-    fn command(&self, caller: &Caller) -> Command {
-        let mut command = Command::new(&self.file);
-        command.arg0(&self.words[0]).args(&self.words[1..]);
-        let variables = environment::of(caller, &self.options);
-        command.env_clear().envs(variables);
-        command
+    /// What to run for a caller; what its stderr says comes out of the pipe where it is to be logged.
+    fn command(
+        &self,
+        caller: &Caller,
+        (stdin, stdout): (OwnedFd, OwnedFd),
+        stderr: Stderr,
+    ) -> io::Result<(Command, Option<pipe::Receiver>)> {
+        let (stderr, logged) = lead(stderr, &stdout)?;
+        let command = Command {
+            file: self.file.clone(),
+            words: self.words.clone(),
+            environment: environment::of(caller, &self.options),
+            stdin,
+            stdout,
+            stderr,
+            has_terminal: self.options.pty,
+        };
+        Ok((command, logged))
     }
 
     fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
         let (their_input, input) = io::pipe()?;
         let (output, their_output) = io::pipe()?;
-        let mut command = self.command(caller);
         let own = if caller.is_local {
             Stderr::Inherit
         } else {
             Stderr::Log
         };
+        let theirs = (their_input.into(), their_output.into());
         let how = self.options.stderr.unwrap_or(own);
-        let logged = redirect(&mut command, how, their_output.try_clone()?.into())?;
-        command.stdin(their_input).stdout(their_output);
+        let (command, logged) = self.command(caller, theirs, how)?;
         let (input, output) = (
             pipe::Sender::from_owned_fd(input.into())?,
             pipe::Receiver::from_owned_fd(output.into())?,
         );
-        let child = Child::start(command, false, self.options.kill_after, permit)?;
+        let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, false);
         Ok(Peer::Bytes(streams, self.framing))
     }
@@ -263,19 +274,18 @@ impl Program {
     fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
         let wishes = Wishes::of(caller);
         let (ours, theirs) = terminal::open(wishes)?;
-        let mut command = self.command(caller);
-        if std::env::var_os("TERM").is_none() {
-            command.env("TERM", "xterm-256color");
-        }
         let how = self.options.stderr.unwrap_or(Stderr::Merge);
-        let logged = redirect(&mut command, how, theirs.try_clone()?.into())?;
-        command.stdin(theirs.try_clone()?).stdout(theirs);
+        let (mut command, logged) = self.command(caller, (theirs.try_clone()?, theirs), how)?;
+        if std::env::var_os("TERM").is_none() {
+            let (name, value) = ("TERM".into(), "xterm-256color".into());
+            Command::set(&mut command.environment, name, value);
+        }
         let again = ours.try_clone()?;
         let (input, output) = (
             pipe::Sender::from_owned_fd_unchecked(ours.try_clone()?)?,
             pipe::Receiver::from_owned_fd_unchecked(ours)?,
         );
-        let child = Child::start(command, true, self.options.kill_after, permit)?;
+        let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, true);
         if !wishes.resizes {
             return Ok(Peer::Bytes(streams, self.framing));
@@ -305,27 +315,21 @@ impl Program {
     }
 }
 
-/// Leads stderr where it is to go; what is to be logged comes out of the pipe that is returned.
-fn redirect(
-    command: &mut Command,
-    how: Stderr,
-    stdout: Stdio,
-) -> io::Result<Option<pipe::Receiver>> {
-    match how {
-        Stderr::Inherit => {}
+/// Where stderr is to lead, and the pipe that what is to be logged comes out of.
+fn lead(how: Stderr, stdout: &OwnedFd) -> io::Result<(Option<OwnedFd>, Option<pipe::Receiver>)> {
+    Ok(match how {
+        Stderr::Inherit => (None, None),
         Stderr::Null => {
-            command.stderr(Stdio::null());
+            let null = File::options().write(true).open("/dev/null")?;
+            (Some(null.into()), None)
         }
-        Stderr::Merge => {
-            command.stderr(stdout);
-        }
+        Stderr::Merge => (Some(stdout.try_clone()?), None),
         Stderr::Log => {
             let (errors, their_errors) = io::pipe()?;
-            command.stderr(their_errors);
-            return Ok(Some(pipe::Receiver::from_owned_fd(errors.into())?));
+            let errors = pipe::Receiver::from_owned_fd(errors.into())?;
+            (Some(their_errors.into()), Some(errors))
         }
-    }
-    Ok(None)
+    })
 }
 
 /// The program's side of a session.

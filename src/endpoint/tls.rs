@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
-use crate::ending::Cause;
+use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::tls::client::{self, Client};
@@ -108,14 +109,25 @@ fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
     }
 }
 
-/// Gets a server ready to be called: says the pin of a certificate of its own, and has the others read again on SIGHUP.
-pub(super) fn announce(server: &Arc<Server>) {
-    match server.pin() {
-        Some(pin) => {
-            info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
-        }
-        None => server::enlist(server),
+/// Gets a server ready to be called: says the pin of a certificate of its own, and reads the others again on SIGHUP.
+///
+/// # Errors
+/// The system's, where it takes no handler.
+pub(super) fn announce(server: &Arc<Server>) -> Result<()> {
+    if let Some(pin) = server.pin() {
+        info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
     }
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| anyhow!(errno_text(&error)))?;
+    let server = Arc::downgrade(server);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match server.upgrade() {
+                Some(server) => server.reload(),
+                None => return,
+            }
+        }
+    });
+    Ok(())
 }
 
 struct TlsDial {
@@ -161,7 +173,7 @@ impl Listen for TlsListen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
         Box::pin(async {
             let inner = self.inner.bind().await?;
-            announce(&self.server);
+            announce(&self.server)?;
             let accept: Box<dyn Accept> = Box::new(TlsAccept {
                 inner,
                 server: self.server.clone(),
@@ -170,6 +182,10 @@ impl Listen for TlsListen {
             });
             Ok(accept)
         })
+    }
+
+    fn reloads(&self) -> bool {
+        true
     }
 }
 

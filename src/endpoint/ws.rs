@@ -175,7 +175,7 @@ impl Listen for WsListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
             if let Some(tls) = &self.tls {
-                super::tls::announce(tls);
+                super::tls::announce(tls)?;
             }
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
@@ -184,6 +184,10 @@ impl Listen for WsListen {
             });
             Ok(accept)
         })
+    }
+
+    fn reloads(&self) -> bool {
+        self.tls.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server's side of TLS: its certificates, whom it lets in, and its handshake.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -131,7 +131,7 @@ impl Server {
     }
 
     /// Reads the files again. Where they are no good what was read before stays.
-    fn reload(&self) {
+    pub fn reload(&self) {
         let mut loaded = self.lock();
         loaded.changed = changed(&self.options);
         self.load(&mut loaded);
@@ -202,25 +202,6 @@ impl Server {
             Err(_) => Err(failed(Cause::Timeout, "no TLS handshake in time")),
         }
     }
-}
-
-/// The servers whose files are read again on SIGHUP.
-static ENLISTED: Mutex<Vec<Weak<Server>>> = Mutex::new(Vec::new());
-
-/// Has the files of a server read again by [`reload_all`].
-pub fn enlist(server: &Arc<Server>) {
-    let mut enlisted = ENLISTED.lock().unwrap_or_else(PoisonError::into_inner);
-    enlisted.push(Arc::downgrade(server));
-}
-
-/// Reads the files of all servers again; false where there is none.
-pub fn reload_all() -> bool {
-    let enlisted = ENLISTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let servers: Vec<_> = enlisted.iter().filter_map(Weak::upgrade).collect();
-    for server in &servers {
-        server.reload();
-    }
-    !servers.is_empty()
 }
 
 /// When the files had changed last; one that is not there has not.

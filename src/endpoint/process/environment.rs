@@ -8,6 +8,7 @@ use http::header::{HOST, HeaderName, ORIGIN};
 
 use super::Options;
 use crate::caller::Caller;
+use crate::child::Command;
 
 /// What is passed on of our own environment.
 const KEPT: &[&str] = &[
@@ -57,24 +58,23 @@ pub(super) fn check(options: &Options) -> Result<()> {
 
 /// The environment of a program that runs for `caller`.
 pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)> {
-    let own = |name: &str| std::env::var_os(name).map(|value| (name.into(), value));
-    let mut variables: Vec<(OsString, OsString)> =
-        KEPT.iter().filter_map(|name| own(name)).collect();
-    variables.extend(
-        options
-            .env
-            .iter()
-            .filter_map(|variable| match variable.split_once('=') {
-                Some((name, value)) => Some((name.into(), value.into())),
-                None => own(variable),
-            }),
-    );
-    let of_caller = said_by(caller, options);
-    variables.extend(
-        of_caller
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into())),
-    );
+    let own = |name: &str| std::env::var_os(name);
+    let kept = KEPT
+        .iter()
+        .filter_map(|name| Some(((*name).into(), own(name)?)));
+    let mut variables: Vec<(OsString, OsString)> = kept.collect();
+    let asked = options
+        .env
+        .iter()
+        .filter_map(|it| match it.split_once('=') {
+            Some((name, value)) => Some((name.into(), value.into())),
+            None => Some((it.into(), own(it)?)),
+        });
+    let of_caller = said_by(caller, options).into_iter();
+    let of_caller = of_caller.map(|(name, value)| (name.into(), value.into()));
+    for (name, value) in asked.chain(of_caller) {
+        Command::set(&mut variables, name, value);
+    }
     variables
 }
 

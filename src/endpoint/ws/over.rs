@@ -164,6 +164,10 @@ impl Listen for ManyServer {
             Ok(accept)
         })
     }
+
+    fn reloads(&self) -> bool {
+        self.inner.reloads()
+    }
 }
 
 struct OverAccept {

@@ -1,0 +1,397 @@
+//! Starts a process and waits for it: the one place of `child` with `unsafe`.
+//!
+//! What is to be done before exec (`setsid`, the signal at our death) the standard library does in a fork alone. A fork
+//! copies our page tables, and then both sides fault on what they write: half of what a short program costs. So on Linux
+//! the process shares our memory until it executes its program, as that of `posix_spawn` does, which in turn knows no
+//! signal at our death. No crate offers the call in a safe form.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::unix::process::CommandExt;
+
+use rustix::process::{Pid, getpid, ioctl_tiocsctty, setsid};
+
+use super::Command;
+use crate::ending::Exit;
+
+/// A process that was started and is not waited for yet.
+pub(super) enum Process {
+    /// Of a fork.
+    Forked(tokio::process::Child),
+    /// Of a clone.
+    #[cfg(target_os = "linux")]
+    Cloned(clone::Process),
+}
+
+impl Process {
+    /// Starts a command in a session of its own.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` where a word or a variable has a NUL.
+    pub(super) fn start(command: Command) -> io::Result<Process> {
+        #[cfg(target_os = "linux")]
+        if clone::is_possible() {
+            return clone::start(&command).map(Process::Cloned);
+        }
+        fork(command).map(Process::Forked)
+    }
+
+    /// Its number, until it has been waited for.
+    pub(super) fn id(&self) -> Option<Pid> {
+        match self {
+            Process::Forked(process) => Pid::from_raw(process.id()?.cast_signed()),
+            #[cfg(target_os = "linux")]
+            Process::Cloned(process) => Some(process.id),
+        }
+    }
+
+    /// Waits for its end and reaps it. Cancel-safe.
+    ///
+    /// # Errors
+    /// The system's: its status is not known then.
+    pub(super) async fn wait(&mut self) -> io::Result<Exit> {
+        match self {
+            Process::Forked(process) => process.wait().await.map(Exit::of),
+            #[cfg(target_os = "linux")]
+            Process::Cloned(process) => process.wait().await,
+        }
+    }
+}
+
+/// Starts it in a fork: where there is no other way.
+fn fork(command: Command) -> io::Result<tokio::process::Child> {
+    let mut forked = tokio::process::Command::new(command.file);
+    if let [name, words @ ..] = &command.words[..] {
+        forked.as_std_mut().arg0(name).args(words);
+    }
+    forked.env_clear().envs(command.environment);
+    forked.stdin(command.stdin).stdout(command.stdout);
+    if let Some(stderr) = command.stderr {
+        forked.stderr(stderr);
+    }
+    let (parent, has_terminal) = (getpid(), command.has_terminal);
+    // SAFETY: the closure makes system calls alone; it neither allocates nor takes a lock.
+    unsafe {
+        forked.pre_exec(move || Ok(isolate(parent, has_terminal)?));
+    }
+    forked.spawn()
+}
+
+/// Gives the process that calls it a session and process group of its own, and lets it die with the thread that started it.
+fn isolate(parent: Pid, has_terminal: bool) -> rustix::io::Result<()> {
+    setsid()?;
+    if has_terminal {
+        ioctl_tiocsctty(rustix::stdio::stdin())?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid() != Some(parent) {
+            return Err(rustix::io::Errno::PIPE);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = parent;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod clone {
+    use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+    use std::mem::{MaybeUninit, zeroed};
+    use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+    use std::ptr;
+    use std::sync::LazyLock;
+
+    use rustix::io::Errno;
+    use rustix::process::{PidfdFlags, WaitOptions, pidfd_open, waitpid};
+    use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+
+    use super::{Command, Exit, Pid, getpid, io, isolate};
+
+    /// Bytes of stack for what is done before exec, which needs about one KiB.
+    const STACK: usize = 16 * 1024;
+    /// Signals are numbers up to this one (signal(7)).
+    const LAST_SIGNAL: c_int = 64;
+    /// What runs a file that is executable and in no format of the system's, as execvp(3) does it.
+    const SHELL: &CStr = c"/bin/sh";
+
+    /// A process, and the descriptor that is readable when it has ended (`pidfd_open(2)`).
+    pub(crate) struct Process {
+        pub(super) id: Pid,
+        handle: AsyncFd<OwnedFd>,
+    }
+
+    /// Whether processes have descriptors here: since Linux 5.3, where no sandbox forbids them.
+    pub(super) fn is_possible() -> bool {
+        static IS_POSSIBLE: LazyLock<bool> =
+            LazyLock::new(|| pidfd_open(getpid(), PidfdFlags::empty()).is_ok());
+        *IS_POSSIBLE
+    }
+
+    impl Process {
+        /// Waits for its end and reaps it. Cancel-safe.
+        pub(super) async fn wait(&mut self) -> io::Result<Exit> {
+            loop {
+                let mut guard = self.handle.readable().await?;
+                if let Some((_, status)) = waitpid(Some(self.id), WaitOptions::NOHANG)? {
+                    return Ok(Exit::of(ExitStatus::from_raw(status.as_raw())));
+                }
+                guard.clear_ready();
+            }
+        }
+    }
+
+    /// Starts a command.
+    pub(super) fn start(command: &Command) -> io::Result<Process> {
+        let file = text(&[command.file.as_os_str()])?;
+        let words = command.words.iter().map(|word| text(&[word]));
+        let mut words: Vec<CString> = words.collect::<io::Result<_>>()?;
+        let variables = command.environment.iter();
+        let variables = variables.map(|(name, value)| text(&[name, OsStr::new("="), value]));
+        let variables: Vec<CString> = variables.collect::<io::Result<_>>()?;
+        match run(command, &file, &words, &variables) {
+            Err(Errno::NOEXEC) => {
+                words.splice(..words.len().min(1), [SHELL.to_owned(), file]);
+                Ok(run(command, SHELL, &words, &variables)??)
+            }
+            started => Ok(started??),
+        }
+    }
+
+    /// A text as the system takes it.
+    fn text(parts: &[&OsStr]) -> io::Result<CString> {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        Ok(CString::new(parts.concat())?)
+    }
+
+    /// What the process needs before exec; it has our memory, and must neither allocate nor take a lock.
+    struct Start<'a> {
+        file: *const c_char,
+        words: *const *const c_char,
+        variables: *const *const c_char,
+        stdin: BorrowedFd<'a>,
+        stdout: BorrowedFd<'a>,
+        stderr: Option<BorrowedFd<'a>>,
+        has_terminal: bool,
+        parent: Pid,
+        /// Why it did not come to exec.
+        error: Option<Errno>,
+    }
+
+    /// Runs a program. The outer error is that of the process before and at exec, the inner one is ours.
+    fn run(
+        command: &Command,
+        file: &CStr,
+        words: &[CString],
+        variables: &[CString],
+    ) -> Result<io::Result<Process>, Errno> {
+        let (words, variables) = (pointers(words), pointers(variables));
+        let mut start = Start {
+            file: file.as_ptr(),
+            words: words.as_ptr(),
+            variables: variables.as_ptr(),
+            stdin: command.stdin.as_fd(),
+            stdout: command.stdout.as_fd(),
+            stderr: command.stderr.as_ref().map(AsFd::as_fd),
+            has_terminal: command.has_terminal,
+            parent: getpid(),
+            error: None,
+        };
+        let (id, handle) = match clone(&mut start) {
+            Ok(started) => started,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(error) = start.error {
+            // It is ending: this does not take long, and its status says nothing.
+            let _ = waitpid(Some(id), WaitOptions::empty());
+            return Err(error);
+        }
+        // SAFETY: what owns the descriptor goes into it, keeps it open, and always gives the same one.
+        let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) };
+        let handle = handle.map_err(io::Error::from);
+        Ok(handle.map(|handle| Process { id, handle }))
+    }
+
+    /// Texts as exec takes them.
+    fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+        let texts = texts.iter().map(|text| text.as_ptr());
+        texts.chain([ptr::null()]).collect()
+    }
+
+    /// Clones a process and returns when it has executed its program, or said why not and ended.
+    fn clone(start: &mut Start<'_>) -> io::Result<(Pid, OwnedFd)> {
+        const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // As many bytes, and its end as even as calls want it.
+        let mut stack = [const { MaybeUninit::<u128>::uninit() }; STACK / size_of::<u128>()];
+        let mut handle: c_int = -1;
+        // SAFETY: the masks are written before they are read: by `sigfillset`, and by the first `pthread_sigmask`, which
+        // can not fail. Handlers of ours that ran in the process would change our memory: it has all signals blocked.
+        // CLONE_VFORK halts this thread until the process has left our memory, so that its stack, which grows down from
+        // the end of an array of ours, and all that `start` points to outlive it. `before_exec` keeps what it promises.
+        let id = unsafe {
+            let (mut all, mut ours) = (zeroed(), zeroed());
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut ours);
+            let top = stack.as_mut_ptr_range().end.cast::<c_void>();
+            let start = ptr::from_mut(start).cast::<c_void>();
+            let id = libc::clone(before_exec, top, FLAGS, start, &raw mut handle);
+            let error = io::Error::last_os_error();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const ours, ptr::null_mut());
+            Pid::from_raw(id.max(0)).ok_or(error)?
+        };
+        // SAFETY: CLONE_PIDFD has written a new descriptor, which nobody else knows.
+        Ok((id, unsafe { OwnedFd::from_raw_fd(handle) }))
+    }
+
+    /// What the process does: it comes back only with an error, and then it ends.
+    extern "C" fn before_exec(start: *mut c_void) -> c_int {
+        // SAFETY: it is what `clone` was called with, and its thread is halted.
+        let start = unsafe { &mut *start.cast::<Start<'_>>() };
+        start.error = prepare(start).err().or_else(|| {
+            // SAFETY: all three were made of texts and end with NUL, the lists with a null pointer.
+            unsafe { libc::execve(start.file, start.words, start.variables) };
+            // It is there: exec has failed.
+            Errno::from_io_error(&io::Error::last_os_error())
+        });
+        127
+    }
+
+    /// Isolates the process, leads its input and output, and lets signals mean what they meant before us.
+    fn prepare(start: &Start<'_>) -> Result<(), Errno> {
+        dup2_stdin(start.stdin)?;
+        dup2_stdout(start.stdout)?;
+        if let Some(stderr) = start.stderr {
+            dup2_stderr(stderr)?;
+        }
+        isolate(start.parent, start.has_terminal)?;
+        // SAFETY: plain system calls on values of this frame. The masks and actions are valid with all bits zero.
+        unsafe {
+            let usual: libc::sigaction = zeroed();
+            for signal in 1..=LAST_SIGNAL {
+                let mut action: libc::sigaction = zeroed();
+                libc::sigaction(signal, ptr::null(), &raw mut action);
+                // We ignore SIGPIPE; what else is ignored was so when we were started, by nohup(1) for example.
+                let stays = [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction);
+                if !stays || signal == libc::SIGPIPE {
+                    libc::sigaction(signal, &raw const usual, ptr::null_mut());
+                }
+            }
+            let none = zeroed();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::unix::pipe;
+
+    type Way = fn(Command) -> io::Result<Process>;
+    const WAYS: [Way; 2] = [Process::start, |command| fork(command).map(Process::Forked)];
+
+    /// What a program says, and its end.
+    async fn run(way: Way, file: &Path, words: &[&str]) -> io::Result<(String, Exit)> {
+        let (out, theirs) = io::pipe()?;
+        let command = Command {
+            file: file.to_owned(),
+            words: words.iter().map(Into::into).collect(),
+            environment: vec![("A".into(), "b c".into())],
+            stdin: File::open("/dev/null")?.into(),
+            stdout: theirs.into(),
+            stderr: None,
+            has_terminal: false,
+        };
+        let mut process = way(command)?;
+        let mut said = String::new();
+        let mut out = pipe::Receiver::from_owned_fd(out.into())?;
+        out.read_to_string(&mut said).await?;
+        let exit = process.wait().await?;
+        Ok((said, exit))
+    }
+
+    #[tokio::test]
+    async fn it_finds_its_words_and_its_environment_and_nothing_else_of_ours() {
+        let line = "echo $0 $1; ls /proc/self/fd; exit 3";
+        let words = ["called", "-c", line, "zero", "one"];
+        // The descriptors that whoever started the tests left open are there in any case.
+        let usual = std::process::Command::new("/bin/sh")
+            .args(&words[1..])
+            .output();
+        let usual = String::from_utf8(usual.unwrap().stdout).unwrap();
+        let _open = File::open("/dev/null").unwrap();
+        for way in WAYS {
+            let (said, _) = run(way, Path::new("/usr/bin/env"), &["x"]).await.unwrap();
+            assert_eq!(said, "A=b c\n");
+            let (said, exit) = run(way, Path::new("/bin/sh"), &words).await.unwrap();
+            assert_eq!((said, exit), (usual.clone(), Exit::Status(3)));
+        }
+    }
+
+    /// Bits of a line of `/proc/self/status`.
+    fn bits(status: &str, name: &str) -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+    }
+
+    #[tokio::test]
+    async fn signals_mean_to_it_what_they_meant_before_us() {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _handled = signal(SignalKind::user_defined2()).unwrap();
+        let ours = fs::read_to_string("/proc/self/status").unwrap();
+        let pipe = 1 << (rustix::process::Signal::PIPE.as_raw() - 1);
+        assert_ne!(
+            (bits(&ours, "SigIgn:") & pipe, bits(&ours, "SigCgt:")),
+            (0, 0)
+        );
+        for way in WAYS {
+            let words = ["cat", "/proc/self/status"];
+            let (theirs, _) = run(way, Path::new("/bin/cat"), &words).await.unwrap();
+            let ignored = bits(&ours, "SigIgn:") & !pipe;
+            let found = ["SigBlk:", "SigIgn:", "SigCgt:"].map(|name| bits(&theirs, name));
+            assert_eq!(found, [0, ignored, 0]);
+        }
+        // Ours are as they were.
+        let after = fs::read_to_string("/proc/thread-self/status").unwrap();
+        for name in ["SigBlk:", "SigIgn:", "SigCgt:"] {
+            assert_eq!(bits(&after, name) & !bits(&ours, name), 0, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn why_it_does_not_start_is_told_and_a_script_without_a_first_line_is_for_the_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        // Written by another process: of a file that we have open for it a fork of another test might keep a copy, and
+        // nobody executes a file that is open for writing.
+        let line = r#"echo 'echo $0 $#: $1' > "$0""#;
+        let mut writer = std::process::Command::new("/bin/sh");
+        let written = writer.args(["-c", line]).arg(&script).status();
+        assert!(written.unwrap().success());
+        for way in WAYS {
+            let kind = async |path: &Path| run(way, path, &["x"]).await.unwrap_err().kind();
+            let none = dir.path().join("none");
+            assert_eq!(kind(&none).await, io::ErrorKind::NotFound);
+            fs::set_permissions(&script, Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(kind(&script).await, io::ErrorKind::PermissionDenied);
+            fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+            let (said, exit) = run(way, &script, &["x", "a b"]).await.unwrap();
+            let expected = format!("{} 1: a b\n", script.display());
+            assert_eq!((said, exit), (expected, Exit::Status(0)));
+            let error = run(way, &script, &["x", "a\0b"]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}
