@@ -34,6 +34,7 @@ complete -c wsbridge -l connect-to -d 'Connect to HOST2:PORT2 where HOST1:PORT1 
 complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
 complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
 complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
+complete -c wsbridge -l proxy-cacert -d 'Trust what these issued instead of whom the system trusts, of a proxy' -r -F
 complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
 complete -c wsbridge -l cacert -d 'Trust what these issued instead of whom the system trusts' -r -F
 complete -c wsbridge -l cert -d 'Show this certificate, in PEM, with its chain' -r -F

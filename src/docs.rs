@@ -139,7 +139,8 @@ const ENDINGS: &[&str] = &[
      its Close, the other side is half-closed and may go on sending until nothing has come for the linger time; one that \
      still sends after the close timeout is cut, which is an abort.",
     "SIGINT, SIGTERM and SIGHUP close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
-     time. A second signal ends the program at once.",
+     time. A second signal ends the program at once. Where TLS listens SIGHUP has the certificates read again instead.",
+    "Under TLS a close_notify is an end, and without it the stream was cut. An abort is passed on without one.",
 ];
 
 /// Text as roff takes it: minus signs that are minus signs, no line that begins with a control character.

@@ -162,6 +162,11 @@ impl Proxy {
         self.port
     }
 
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.kind == Kind::Https
+    }
+
     /// Whether it looks names up; else it is to be given an address.
     pub(super) fn resolves(&self) -> bool {
         self.kind != Kind::Socks
@@ -186,9 +191,9 @@ impl Proxy {
             )
         });
         match self.kind {
-            Kind::Http => connect::tunnel(io, &authority(host, Some(port)), user).await,
-            Kind::Https => Err(anyhow::Error::new(Cause::Proxy)
-                .context("TLS to a proxy is not built in yet; http:// and socks5:// are")),
+            Kind::Http | Kind::Https => {
+                connect::tunnel(io, &authority(host, Some(port)), user).await
+            }
             Kind::Socks | Kind::SocksByName => {
                 let mut io = io;
                 socks::connect(&mut io, host, port, addr, user).await?;

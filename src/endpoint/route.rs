@@ -1,6 +1,7 @@
 //! The way to a server: other addresses for its name, another server in its place, an address of our own, proxies.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,7 @@ use crate::address::Address;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 use crate::secret::Secret;
+use crate::tls::client::{self, Client};
 
 /// Options of everything that connects to a host and port.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +53,9 @@ pub struct Options {
     /// what https_proxy and else what all_proxy names. Example: --proxy socks5h://user:password@localhost:1080
     #[arg(long, value_name = "URL")]
     pub proxy: Option<Secret>,
+    /// Trust what these issued instead of whom the system trusts, of a proxy
+    #[arg(long, value_name = "FILE|DIR")]
+    pub proxy_cacert: Option<PathBuf>,
     /// Use no proxy, or none for these hosts
     ///
     /// HOSTS is a list of names, which stand for all below them too, addresses, networks such as 10.0.0.0/8, or *; each may have
@@ -127,6 +132,8 @@ pub struct Route {
     deadline: Duration,
     options: Options,
     proxies: Proxies,
+    /// For proxies that are spoken to over TLS.
+    tls: Client,
 }
 
 impl Route {
@@ -142,6 +149,13 @@ impl Route {
         Ok(Route {
             deadline: dial.connect_timeout,
             proxies: Proxies::read(&options, &settings.variables)?,
+            tls: Client::read(
+                client::Options {
+                    cacert: options.proxy_cacert.clone(),
+                    ..client::Options::default()
+                },
+                &["http/1.1"],
+            )?,
             options,
         })
     }
@@ -194,7 +208,11 @@ impl Route {
             }
             _ => error,
         })?;
-        let io = Box::new(Connection::new(stream));
+        let mut io: Box<dyn ByteStream> = Box::new(Connection::new(stream));
+        if proxy.is_secure() {
+            // Its deadline is that of the whole way.
+            io = self.tls.connect(io, proxy.host(), self.deadline).await?;
+        }
         let addr = match proxy.resolves() {
             true => None,
             false => self.addrs(host, port).await?.first().copied(),
@@ -277,6 +295,7 @@ mod tests {
             ipv4: false,
             ipv6: false,
             proxy: None,
+            proxy_cacert: None,
             no_proxy: None,
         }
     }

@@ -1,14 +1,19 @@
 //! A client: whom it trusts, and what it says where it does not.
 
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
+use std::time::Duration;
 
 use rcgen::date_time_ymd;
 
 use super::{
-    Authority, BOTH, Files, Pair, TLS12, TLS13, hello, listener, self_signed, serve, server_config,
+    Authority, BOTH, Files, Pair, ServerStream, TLS12, TLS13, hello, listener, self_signed, serve,
+    server_config,
 };
-use crate::support::{Finished, Tcp, run};
+use crate::support::{Bridge, Finished, Tcp, run};
 
 /// Connects to a server that has this certificate.
 fn meets(pair: &Pair, options: &str) -> Finished {
@@ -270,6 +275,135 @@ fn a_server_that_wants_a_certificate() {
             }
         }
     }
+}
+
+#[test]
+fn a_proxy_over_tls_leads_to_a_server_over_tls() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let pair = ours.issue(&["localhost"]);
+    let (target, server) = serve(server_config(&pair, BOTH, None), hello);
+    let (port, proxy) = serve(server_config(&pair, BOTH, None), move |stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        let mut behind = TcpStream::connect((Ipv4Addr::LOCALHOST, target))?;
+        relay(stream, &mut behind);
+        Ok(String::from_utf8(head).unwrap())
+    });
+    let flags = [&format!("--proxy-cacert={ca}"), &format!("--cacert={ca}")];
+    let proxy_url = format!("--proxy=https://localhost:{port}");
+    let address = format!("tls:localhost:{target}");
+    trusts(&run(&[flags[0], flags[1], &proxy_url, "-", &address], ""));
+    let head = proxy.join().unwrap().unwrap();
+    assert!(
+        head.starts_with(&format!("CONNECT localhost:{target} HTTP/1.1\r\n")),
+        "{head}"
+    );
+    server.join().unwrap().unwrap();
+    let (port, proxy) = serve(server_config(&pair, BOTH, None), hello);
+    let proxy_url = format!("--proxy=https://localhost:{port}");
+    let done = run(&[flags[1], &proxy_url, "-", &address], "");
+    fails(&done, 60, "its certificate was issued by 'CN=ours'");
+    let through = format!("through the proxy https://localhost:{port}: ");
+    assert!(done.stderr.contains(&through), "{}", done.stderr);
+    assert!(proxy.join().unwrap().is_err());
+}
+
+/// Carries bytes between a stream over TLS and one without, by turns, until both have ended.
+fn relay(near: &mut ServerStream, far: &mut TcpStream) {
+    near.sock
+        .set_read_timeout(Some(Duration::from_millis(5)))
+        .unwrap();
+    far.set_read_timeout(Some(Duration::from_millis(5)))
+        .unwrap();
+    let mut buf = [0; 4096];
+    let is_idle = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    let (mut near_ended, mut far_ended) = (false, false);
+    while !near_ended || !far_ended {
+        if !near_ended {
+            match near.read(&mut buf) {
+                Ok(count @ 1..) => far.write_all(&buf[..count]).unwrap(),
+                Err(error) if is_idle(&error) => {}
+                _ => {
+                    near_ended = true;
+                    let _ = far.shutdown(std::net::Shutdown::Write);
+                }
+            }
+        }
+        if !far_ended {
+            match far.read(&mut buf) {
+                Ok(count @ 1..) => near.write_all(&buf[..count]).unwrap(),
+                Err(error) if is_idle(&error) => {}
+                _ => {
+                    far_ended = true;
+                    near.conn.send_close_notify();
+                    let _ = near.flush();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_protocol_is_chosen_and_a_log_of_keys_is_written_on_request_only() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let pair = ours.issue(&["localhost"]);
+    let log = files.path("keys");
+    for (asked, status) in [("", 0), ("one,two", 0), ("one", 35)] {
+        let mut config = server_config(&pair, BOTH, None);
+        config.alpn_protocols = vec![b"two".to_vec()];
+        let (port, server) = serve(config, |stream| {
+            let chosen = stream.conn.alpn_protocol().map(<[u8]>::to_vec);
+            hello(stream)?;
+            Ok(chosen)
+        });
+        let flag = format!("--cacert={ca}");
+        let alpn = format!("--alpn={asked}");
+        let keylog = format!("--keylog={}", log.display());
+        let address = format!("tls:localhost:{port}");
+        let mut words = vec![flag.as_str(), "-", &address];
+        if !asked.is_empty() {
+            words.extend([alpn.as_str(), &keylog]);
+        }
+        let done = run(&words, "");
+        assert_eq!(done.status, status, "{}", done.stderr);
+        let chosen = server.join().unwrap();
+        assert_eq!(chosen.ok().flatten().is_some(), asked == "one,two");
+        assert_eq!(log.exists(), !asked.is_empty());
+    }
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 "), "{text}");
+    assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_redirect_leads_from_http_to_tls() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let own = files.put("own.pem", &ours.issue(&["localhost"]).both());
+    let secure = Bridge::start(&[&format!("wss-l:0,cert={own}"), "echo:"]);
+    let (listener, port) = listener();
+    let location = format!("https://localhost:{}/", secure.port);
+    let server = thread::spawn(move || {
+        let mut caller = Tcp::accept(&listener);
+        caller.send(format!(
+            "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        ));
+        caller.fin().rest();
+    });
+    let url = format!("ws://localhost:{port}");
+    let done = run(&["--follow", &format!("--cacert={ca}"), &url], "hello\n");
+    trusts(&done);
+    server.join().unwrap();
 }
 
 #[test]

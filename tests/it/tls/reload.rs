@@ -3,17 +3,27 @@
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
 use super::{Authority, ClientStream, Files, client_config, connect, shown};
-use crate::support::Bridge;
+use crate::support::{Bridge, PATIENCE};
 
 fn echoes(stream: &mut ClientStream, word: &[u8]) {
     stream.write_all(word).unwrap();
     let mut got = vec![0; word.len()];
     stream.read_exact(&mut got).unwrap();
     assert_eq!(got, word);
+}
+
+/// Ends the load when the test ends, however it does.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -40,13 +50,19 @@ fn certificates_are_swapped_a_hundred_times_under_load() {
                 })
             })
             .collect();
+        let _stop = Stop(&is_done);
         for _ in 0..100 {
             let fresh = ours.issue(&["localhost"]);
             files.put("own.pem", &fresh.both());
             bridge.running.signal(Signal::HUP);
-            bridge.running.line("certificates reloaded");
-            let stream = connect(&config, "localhost", port).unwrap();
-            assert_eq!(shown(&stream), fresh.certificate());
+            // Who noticed first, the signal or a look at the file, does not matter.
+            let deadline = Instant::now() + PATIENCE;
+            while shown(&connect(&config, "localhost", port).unwrap()) != fresh.certificate() {
+                assert!(
+                    Instant::now() < deadline,
+                    "the new certificate is not shown"
+                );
+            }
         }
         is_done.store(true, Ordering::Relaxed);
         for thread in load {
@@ -86,8 +102,12 @@ fn a_file_that_changes_is_read_without_being_told() {
     let fresh = ours.issue(&["localhost"]);
     files.put("own.pem", &fresh.both());
     // It looks once a second at most.
+    let deadline = Instant::now() + PATIENCE;
     while shown(&connect(&config, "localhost", bridge.port).unwrap()) != fresh.certificate() {
-        thread::yield_now();
+        assert!(
+            Instant::now() < deadline,
+            "the new certificate is not shown"
+        );
     }
     bridge.running.line("certificates reloaded");
 }
