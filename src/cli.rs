@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parse
 use crate::address::{Address, AddressError};
 use crate::bridge::{self, Plan};
 use crate::docs;
-use crate::endpoint::{Endpoint, Scheme, Settings};
+use crate::endpoint::{Endpoint, Settings};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
 
@@ -105,8 +105,7 @@ impl Args {
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
         let (left, right) = self.addresses()?;
-        let (of_left, of_right) = (scheme::find(&left), scheme::find(&right));
-        let (left_settings, mut right_settings) = self.settings(matches, [of_left, of_right])?;
+        let (left_settings, mut right_settings) = self.settings(matches, [&left, &right])?;
         right_settings.words = self.words().to_vec();
         Ok(Plan {
             names: [Address::shown(&left), Address::shown(&right)],
@@ -179,9 +178,10 @@ impl Args {
     fn settings(
         &self,
         matches: &ArgMatches,
-        sides: [Option<&Scheme>; 2],
+        addresses: [&str; 2],
     ) -> Result<(Settings, Settings), clap::Error> {
-        let commands = sides.map(|side| side.map(Scheme::command));
+        let sides = addresses.map(scheme::find);
+        let commands = addresses.map(scheme::command);
         let takes = |side: usize, key: &str| {
             let arguments = commands[side].iter().flat_map(Command::get_arguments);
             arguments.into_iter().any(|arg| arg.get_long() == Some(key))

@@ -1,11 +1,12 @@
 //! The one table of what the tool speaks, and how a typed word is found in it.
 
 use anyhow::Result;
+use clap::Command;
 
 use crate::address::{Address, AddressError, nearest};
 use crate::endpoint::{
     Endpoint, Scheme, Settings, device, echo, fd, file, literal, null, packet, process,
-    read_options, serial, stdio, tcp, udp, unix, ws,
+    read_options, reconnect, serial, stdio, tcp, udp, unix, ws,
 };
 use crate::tap;
 
@@ -35,6 +36,7 @@ pub const SCHEMES: &[&Scheme] = &[
     &device::RANDOM,
     &device::ZERO,
     &device::CLOGGED,
+    &reconnect::SCHEME,
 ];
 
 /// Words of other tools and the way that serves the same here.
@@ -55,10 +57,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "rooms that many callers share are not built in yet",
     ),
     ("reuse", "one target for many callers is not built in yet"),
-    (
-        "autoreconnect",
-        "reconnection is not built in yet; a loop of the shell serves",
-    ),
     (
         "wss",
         "TLS is not built in yet; put a TLS client such as 'socat' between: ws-l: and tcp: carry its bytes",
@@ -83,7 +81,13 @@ pub fn find(text: &str) -> Option<&'static Scheme> {
 /// An unknown word with the nearest known one, a malformed place, an unknown option.
 pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
     match find(text) {
-        Some(scheme) => (scheme.build)(&Address::parse(text, scheme.is_raw), settings),
+        Some(scheme) => {
+            let settings = Settings {
+                build: Some(build),
+                ..settings.clone()
+            };
+            (scheme.build)(&Address::parse(text, scheme.is_raw), &settings)
+        }
         None => Err(unknown(text).into()),
     }
 }
@@ -93,10 +97,36 @@ pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
 /// # Errors
 /// A value that the options do not take.
 pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
+    let text = innermost(text);
     let Some(scheme) = find(text) else {
         return Ok(tap::Options::default());
     };
     read_options(scheme, &Address::parse(text, scheme.is_raw), settings)
+}
+
+/// The address within, where one is part of another.
+fn innermost(text: &str) -> &str {
+    match find(text) {
+        Some(scheme) if scheme.names[0] == reconnect::SCHEME.names[0] => {
+            innermost(text.split_once(':').map_or("", |(_, place)| place))
+        }
+        _ => text,
+    }
+}
+
+/// All options of an address as the arguments of a command: its own and those of the address within.
+pub fn command(text: &str) -> Option<Command> {
+    let (outer, inner) = (find(text)?, find(innermost(text))?);
+    let mut command = outer.command();
+    for arg in inner.command().get_arguments() {
+        if !command
+            .get_arguments()
+            .any(|has| has.get_id() == arg.get_id())
+        {
+            command = command.arg(arg.clone());
+        }
+    }
+    Some(command)
 }
 
 fn unknown(text: &str) -> AddressError {

@@ -10,6 +10,7 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+pub mod reconnect;
 pub mod send;
 pub mod serial;
 pub mod stdio;
@@ -162,6 +163,24 @@ pub struct Settings {
     pub pairs: Vec<(String, Option<String>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
+    /// What makes an endpoint of any address, for one that another address is part of.
+    pub build: Option<Build>,
+}
+
+/// Makes an endpoint of an address as it is typed.
+pub type Build = fn(&str, &Settings) -> Result<Endpoint>;
+
+impl Settings {
+    /// Makes the endpoint of the address that is the place of another.
+    ///
+    /// # Errors
+    /// Those of that address.
+    pub fn build_inner(&self, address: &Address) -> Result<Endpoint> {
+        match self.build {
+            Some(build) if !address.place.is_empty() => build(&address.place, self),
+            _ => Err(address.place_error("an endpoint is missing").into()),
+        }
+    }
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::reconnect;
 use super::tcp::{self, Accepted, Connection, DialOptions, Listeners};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
@@ -46,6 +47,8 @@ pub const DIAL: Scheme = Scheme {
         HandshakeOptions::augment_args,
         ClientOptions::augment_args,
         DialOptions::augment_args,
+        reconnect::Options::augment_args,
+        reconnect::Limits::augment_args,
     ],
     build: build_dial,
 };
@@ -335,8 +338,9 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let host = place
         .host
         .ok_or_else(|| address.place_error("a host is missing"))?;
-    Ok(Endpoint::Dial(Arc::new(WsDial {
-        name: Address::shown(&address.text),
+    let name = Address::shown(&address.text);
+    let dial = Arc::new(WsDial {
+        name: name.clone(),
         call: Call {
             host: authority(&host, place.port.filter(|port| *port != 80)),
             target: target(address, &place.path)?,
@@ -347,7 +351,11 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         port: place.port.unwrap_or(80),
         handshake: read_options(&DIAL, address, settings)?,
         options: read_options(&DIAL, address, settings)?,
-    })))
+    });
+    Ok(match read_options(&DIAL, address, settings)? {
+        reconnect::Options { reconnect: false } => Endpoint::Dial(dial),
+        _ => reconnect::over(dial, name, read_options(&DIAL, address, settings)?),
+    })
 }
 
 /// The value of the Host header; the default port is left out (RFC 9110 7.2).
