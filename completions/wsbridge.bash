@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --connect-timeout --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --write --append --follow --baud --data-bits --parity --stop-bits --flow-control --help --version"
+            opts="-s -o -q -v -n -E -u -U -1 -H -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --connect-timeout --reconnect --retries --reconnect-max --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --write --append --follow --baud --data-bits --parity --stop-bits --flow-control --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,14 @@ _wsbridge() {
                     return 0
                     ;;
                 --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reconnect-max)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

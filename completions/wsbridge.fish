@@ -23,6 +23,8 @@ complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
 complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
+complete -c wsbridge -l retries -d 'Connect again at most so often in a row (no limit)' -r
+complete -c wsbridge -l reconnect-max -d 'Wait at most this long between two attempts' -r
 complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
 complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
 complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
@@ -56,6 +58,7 @@ complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction,
 complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
 complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
 complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
+complete -c wsbridge -l reconnect -d 'Connect again whenever the connection is lost'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
 complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'

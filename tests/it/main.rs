@@ -15,5 +15,6 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+mod reconnect;
 mod serial;
 mod watching;

@@ -107,7 +107,7 @@ impl Link {
     }
 
     /// Ends a connection that was lost in a way that allows another, and begins the wait for that.
-    fn lose(&mut self, why: Ending) {
+    fn lose(&mut self, why: &Ending) {
         let now = Instant::now();
         let State::Up { stream, since, .. } =
             std::mem::replace(&mut self.state, State::Over(why.clone()))
@@ -117,7 +117,7 @@ impl Link {
         self.merged = stream
             .merged_messages()
             .map(|count| count + self.merged.unwrap_or(0));
-        farewell(stream, &why);
+        farewell(stream, why);
         if now - since >= STEADY {
             self.backoff.reset();
         }
@@ -137,13 +137,13 @@ impl Link {
         if let Some(bytes) = self.partial.clear() {
             lost += &format!("; a message that came in part, {bytes} bytes of it, was dropped");
         }
-        self.retry(why.to_string(), why, None, lost, now);
+        self.retry(&why.to_string(), why.clone(), None, lost, now);
     }
 
     /// Waits for another attempt, unless there were enough.
     fn retry(
         &mut self,
-        what: String,
+        what: &str,
         why: Ending,
         asked: Option<Duration>,
         lost: String,
@@ -194,7 +194,7 @@ impl Link {
                     let what = self.target.line(&error);
                     if may_retry_error(&error) {
                         let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
-                        self.retry(what, why, asked, lost, since);
+                        self.retry(&what, why, asked, lost, since);
                     } else {
                         warn!("giving up on {}: {what}; gap: {lost}", self.target.name);
                         self.state = State::Over(why);
@@ -261,7 +261,7 @@ impl Link {
         {
             ready!(until.as_mut().poll(cx));
             let why = why.clone();
-            self.lose(why);
+            self.lose(&why);
         }
         Poll::Ready(())
     }
@@ -330,7 +330,7 @@ impl MessageStream for Link {
             };
             match stream.take()? {
                 Event::End(why) if self.may_lose(&why) => {
-                    self.lose(why);
+                    self.lose(&why);
                 }
                 Event::End(why) => {
                     let gone = self.ledger.close();
