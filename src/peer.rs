@@ -27,13 +27,17 @@ pub enum Peer {
 /// Makes messages of both sides: the one seam between bytes and messages.
 ///
 /// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
-/// were asked for that differ.
+/// were asked for that differ; nor where a side of messages is one of bytes within.
 pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
-    let framings = match (&left, &right) {
-        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => Some(left.joined_to(*right)),
-        _ => None,
+    let as_it_is = |own: &Framing, other: &dyn MessageStream| {
+        (!own.is_asked && other.ignores_boundaries()).then_some(Framing::BYTES)
     };
-    let [of_left, of_right] = framings.map_or([None; 2], |both| both.map(Some));
+    let [of_left, of_right] = match (&left, &right) {
+        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.joined_to(*right).map(Some),
+        (Peer::Bytes(_, own), Peer::Messages(other)) => [as_it_is(own, &**other), None],
+        (Peer::Messages(other), Peer::Bytes(_, own)) => [None, as_it_is(own, &**other)],
+        (Peer::Messages(_), Peer::Messages(_)) => [None; 2],
+    };
     [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
         match peer {
             Peer::Bytes(stream, own) => Box::new(Framed::new(stream, joined.unwrap_or(own))),
@@ -171,6 +175,14 @@ pub trait MessageStream: Send + Unpin {
     fn probed(&self) -> u64 {
         0
     }
+
+    /// What is to be sent again on each further connection, where this is one that says it anew.
+    fn greeting(&self) -> Vec<Fragment> {
+        Vec::new()
+    }
+
+    /// Is told what is to be sent first on each further connection.
+    fn greet(&mut self, _greeting: Vec<Fragment>) {}
 
     /// What may have been lost between connections that took each other's place.
     fn gap(&self) -> Gap {

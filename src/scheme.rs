@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
     Endpoint, Scheme, Settings, device, echo, fd, file, hub, literal, null, packet, process,
-    read_options, serial, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
+    read_options, reconnect, serial, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
 };
 use crate::tap;
 
@@ -42,6 +42,7 @@ pub const SCHEMES: &[&Scheme] = &[
     &device::RANDOM,
     &device::ZERO,
     &device::CLOGGED,
+    &reconnect::SCHEME,
 ];
 
 /// Those whose place is another endpoint, which they speak their protocol over (`ws-c:tcp:localhost:80`), and what a place is
@@ -51,16 +52,13 @@ const WRAPPERS: &[(&Scheme, Option<&Scheme>)] = &[
     (&over::SERVER, None),
     (&tls::DIAL, Some(&tcp::DIAL)),
     (&tls::LISTEN, Some(&tcp::LISTEN)),
+    (&reconnect::SCHEME, None),
 ];
 
 /// Words of other tools and the way that serves the same here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("broadcast", "a room that all callers share is hub:"),
     ("reuse", "one target for many callers is not built in yet"),
-    (
-        "autoreconnect",
-        "reconnection is not built in yet; a loop of the shell serves",
-    ),
     ("http", "a WebSocket is written ws://"),
     ("https", "a WebSocket is written ws://"),
 ];
@@ -112,6 +110,7 @@ fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
         };
         let word = Address::word_of(rest);
         if let Some((outer, _)) = layers.last()
+            && outer.names[0] != reconnect::SCHEME.names[0]
             && !has_key(scheme, "framing")
         {
             return Err(has_messages(text, at, outer, scheme));

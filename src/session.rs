@@ -344,7 +344,9 @@ async fn join(
     begun: Instant,
     level: Level,
 ) -> Outcome {
-    let [left, right] = into_messages(left, right);
+    let [mut left, mut right] = into_messages(left, right);
+    left.greet(right.greeting());
+    right.greet(left.greeting());
     let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
     let watched = |stream, watch: &Option<Watch>| match watch {
         Some(watch) => watch.over(stream),

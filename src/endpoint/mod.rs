@@ -12,6 +12,7 @@ pub mod null;
 pub mod packet;
 pub mod process;
 pub mod proxy;
+pub mod reconnect;
 pub mod route;
 pub mod send;
 pub mod serial;

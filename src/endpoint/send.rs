@@ -43,6 +43,7 @@ impl Messages {
     /// A stream that says these first and then what `stream` says.
     pub fn before(&self, stream: Box<dyn MessageStream>) -> Box<dyn MessageStream> {
         Box::new(Sending {
+            all: self.0.clone(),
             messages: self.0.clone().into(),
             stream,
         })
@@ -81,6 +82,7 @@ fn content(text: &str, kind: Kind) -> Result<Vec<u8>> {
 }
 
 struct Sending {
+    all: Vec<Fragment>,
     messages: VecDeque<Fragment>,
     stream: Box<dyn MessageStream>,
 }
@@ -135,6 +137,14 @@ impl MessageStream for Sending {
 
     fn has_no_end(&self) -> bool {
         self.stream.has_no_end()
+    }
+
+    fn greeting(&self) -> Vec<Fragment> {
+        self.all.clone()
+    }
+
+    fn greet(&mut self, greeting: Vec<Fragment>) {
+        self.stream.greet(greeting);
     }
 
     fn gap(&self) -> Gap {

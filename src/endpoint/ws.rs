@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use self::request::Request;
 use self::target::Target;
 use super::proxy::Traffic;
+use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
@@ -64,6 +65,8 @@ const DIAL_OPTIONS: &[fn(Command) -> Command] = &[
     DialOptions::augment_args,
     route::Options::augment_args,
     tls::client::Options::augment_args,
+    reconnect::Options::augment_args,
+    reconnect::Limits::augment_args,
 ];
 
 /// What the options of a server stand under in the help.
@@ -362,8 +365,9 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
     let target = Target::of(address, place, own == "wss")?;
     let request = Request::read(scheme, address, settings, &target.host, user_info)?;
     let tls = secure::client(scheme, address, settings, &request)?;
-    Ok(Endpoint::Dial(Arc::new(WsDial {
-        name: Address::shown(&address.text),
+    let name = Address::shown(&address.text);
+    let dial = Arc::new(WsDial {
+        name: name.clone(),
         request,
         target,
         handshake: read_options(scheme, address, settings)?,
@@ -371,7 +375,11 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
             Box::new(Route::read(scheme, address, settings)?),
             Box::new(tls),
         ),
-    })))
+    });
+    Ok(match read_options(scheme, address, settings)? {
+        reconnect::Options { reconnect: false } => Endpoint::Dial(dial),
+        _ => reconnect::over(dial, name, read_options(scheme, address, settings)?),
+    })
 }
 
 /// What a client speaks over.

@@ -17,6 +17,7 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+mod reconnect;
 mod serial;
 mod tls;
 mod watching;

@@ -1,0 +1,171 @@
+//! `reconnect:` and `--reconnect`: a side that is connected again when its connection is lost, while the other side stays.
+
+mod backoff;
+mod ledger;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use tokio::time::sleep;
+use tracing::info;
+
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use crate::address::{Address, parse_duration};
+use crate::caller::Caller;
+use crate::ending::{Cause, Ending, RetryAfter};
+use crate::framing::Framed;
+use crate::peer::{MessageStream, Peer};
+use backoff::Backoff;
+use link::Link;
+
+/// `reconnect:`
+pub const SCHEME: Scheme = Scheme {
+    names: &["reconnect", "autoreconnect"],
+    syntax: "reconnect:ENDPOINT",
+    summary: "Connect to ENDPOINT again whenever the connection is lost",
+    example: "wsbridge reconnect:ws://example.com/feed",
+    is_raw: false,
+    options: &[Limits::augment_args],
+    build: |address, settings| {
+        // The table of schemes builds what is wrapped first.
+        let Some(Endpoint::Dial(dial)) = settings.inner.clone() else {
+            let what = "only what is dialled can be connected again, this listens";
+            return Err(address.place_error(what).into());
+        };
+        let limits = read_options(&SCHEME, address, settings)?;
+        Ok(over(dial, Address::shown(&address.place), limits))
+    },
+};
+
+/// The flag, for endpoints that have it of their own.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Reconnection")]
+pub struct Options {
+    /// Connect again whenever the connection is lost
+    ///
+    /// The first connection counts too, unless a caller waits for it. Not after Close 1000, 1002, 1003, 1007 to 1010 or
+    /// without a code, nor when the server refuses for good (HTTP 4xx but 408, 425 and 429). The waits are any time below
+    /// 1s, 2s, 4s ... and begin anew after a connection of 30s; Retry-After is added. What was sent and not yet taken is
+    /// told as a gap. The same as reconnect:ws://...
+    #[arg(long)]
+    pub reconnect: bool,
+}
+
+/// How long and how often it is tried.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Reconnection")]
+pub struct Limits {
+    /// Connect again at most so often in a row (no limit)
+    ///
+    /// The exit status is then that of the last failure. A connection of 30s begins a new row.
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Wait at most this long between two attempts
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub reconnect_max: Duration,
+}
+
+/// What is connected to again and again.
+struct Target {
+    dial: Arc<dyn Dial>,
+    /// What it is called in messages.
+    name: String,
+    limits: Limits,
+}
+
+/// Makes an endpoint that is connected again out of one that is connected once.
+pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits) -> Endpoint {
+    Endpoint::Dial(Arc::new(Reconnect(Arc::new(Target { dial, name, limits }))))
+}
+
+struct Reconnect(Arc<Target>);
+
+impl Target {
+    async fn open(&self, caller: &Caller) -> Result<Box<dyn MessageStream>> {
+        Ok(match self.dial.dial(caller).await? {
+            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing)),
+            Peer::Messages(stream) => stream,
+        })
+    }
+
+    /// What went wrong, without the name, which is said already.
+    fn line(&self, error: &anyhow::Error) -> String {
+        let line = Cause::line(error);
+        let own = format!("connecting to {}: ", self.name);
+        line.strip_prefix(&own).unwrap_or(&line).to_owned()
+    }
+
+    /// Opens the first connection. A caller that waits for an answer gets one at once; others come and go with what they
+    /// join, and wait as long as it takes.
+    async fn open_first(
+        &self,
+        caller: &Caller,
+        backoff: &mut Backoff,
+    ) -> Result<Box<dyn MessageStream>> {
+        loop {
+            let error = match self.open(caller).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if caller.is_local && may_retry_error(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
+            let Some((wait, attempt)) = backoff.next(asked, &mut rand::rng()) else {
+                return Err(error);
+            };
+            let (name, what) = (&self.name, self.line(&error));
+            info!("reconnecting to {name} in {wait:.1?} (attempt {attempt}): {what}");
+            sleep(wait).await;
+        }
+    }
+}
+
+impl Dial for Reconnect {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            let target = self.0.clone();
+            let limits = target.limits;
+            let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
+            let stream = target.open_first(caller, &mut backoff).await?;
+            let caller = Arc::new(caller.clone());
+            let link = Link::new(target, caller, backoff, stream);
+            Ok(Peer::Messages(Box::new(link)))
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.0.dial.is_spent()
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.0.dial.runs_programs()
+    }
+}
+
+/// Whether another connection may mend what ended so.
+fn may_retry(why: &Ending) -> bool {
+    match why {
+        // A peer that was killed ends so, too.
+        Ending::Eof | Ending::Lost(_) | Ending::Exited(_) => true,
+        Ending::Close(close) => {
+            !matches!(close.code, None | Some(1000 | 1002 | 1003 | 1007..=1010))
+        }
+        _ => false,
+    }
+}
+
+/// Whether another attempt may succeed where one failed so.
+fn may_retry_error(error: &anyhow::Error) -> bool {
+    match Cause::of(error) {
+        Some(Cause::NotResolved | Cause::Refused | Cause::Timeout | Cause::Busy) => true,
+        // What the server says is for good, unless it is about this moment.
+        Some(Cause::HttpStatus(status)) => matches!(status, 408 | 425 | 429 | 500..),
+        _ => false,
+    }
+}

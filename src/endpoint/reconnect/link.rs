@@ -1,0 +1,478 @@
+//! A stream of messages over one connection after the other.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tracing::{info, warn};
+
+use super::backoff::Backoff;
+use super::ledger::{Ledger, Partial};
+use super::{Target, may_retry, may_retry_error};
+use crate::caller::Caller;
+use crate::ending::{Cause, Ending, RetryAfter};
+use crate::endpoint::BoxFuture;
+use crate::message::{Batch, Fragment};
+use crate::peer::{Event, Gap, MessageStream};
+
+/// A connection that lasted so long was a good one: the waits begin anew.
+const STEADY: Duration = Duration::from_secs(30);
+/// How long a connection that takes nothing more is read, so that it can say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a server that has closed may take for the end of the connection.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The connections, one at a time.
+///
+/// While there is none a single message or batch is taken, in order that the end of the other side is noticed; it goes to the
+/// next connection. No other one is taken then.
+pub(super) struct Link {
+    target: Arc<Target>,
+    caller: Arc<Caller>,
+    backoff: Backoff,
+    state: State,
+    shape: Shape,
+    /// What is to be sent first on each further connection.
+    greeting: Vec<Fragment>,
+    /// How much of it this connection has.
+    greeted: usize,
+    held: Option<Event>,
+    ledger: Ledger,
+    partial: Partial,
+    gap: Gap,
+    merges: bool,
+    /// Messages that connections which are gone have merged.
+    merged: Option<u64>,
+    /// Whether our side has ended: what follows is an end, too.
+    is_told: bool,
+}
+
+enum State {
+    Up {
+        stream: Box<dyn MessageStream>,
+        since: Instant,
+        /// How it came to take nothing more, and until when it is read.
+        failed: Option<(Ending, Pin<Box<Sleep>>)>,
+    },
+    Down {
+        next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
+        since: Instant,
+        /// What went wrong last.
+        why: Ending,
+        /// What went with the connection, in words.
+        lost: String,
+    },
+    Over(Ending),
+}
+
+/// What is the same of each connection.
+#[derive(Clone, Copy)]
+struct Shape {
+    half_closes: bool,
+    has_no_end: bool,
+    ignores_boundaries: bool,
+}
+
+impl Link {
+    pub(super) fn new(
+        target: Arc<Target>,
+        caller: Arc<Caller>,
+        backoff: Backoff,
+        stream: Box<dyn MessageStream>,
+    ) -> Link {
+        Link {
+            target,
+            caller,
+            backoff,
+            shape: Shape {
+                half_closes: stream.half_closes(),
+                has_no_end: stream.has_no_end(),
+                ignores_boundaries: stream.ignores_boundaries(),
+            },
+            state: up(stream),
+            greeting: Vec::new(),
+            greeted: 0,
+            held: None,
+            ledger: Ledger::default(),
+            partial: Partial::default(),
+            gap: Gap::default(),
+            merges: false,
+            merged: None,
+            is_told: false,
+        }
+    }
+
+    /// Ends a connection that was lost in a way that allows another, and begins the wait for that.
+    fn lose(&mut self, why: &Ending) {
+        let now = Instant::now();
+        let State::Up { stream, since, .. } =
+            std::mem::replace(&mut self.state, State::Over(why.clone()))
+        else {
+            return;
+        };
+        self.merged = stream
+            .merged_messages()
+            .map(|count| count + self.merged.unwrap_or(0));
+        farewell(stream, why);
+        if now - since >= STEADY {
+            self.backoff.reset();
+        }
+        let gone = self.ledger.close();
+        self.gap = self.gap.and(Gap { times: 1, ..gone });
+        let mut lost = match gone {
+            Gap {
+                messages: 0,
+                bytes: 0,
+                ..
+            } => "nothing that was sent is lost".to_owned(),
+            gone => format!(
+                "{} messages, {} bytes may be lost",
+                gone.messages, gone.bytes
+            ),
+        };
+        if let Some(bytes) = self.partial.clear() {
+            lost += &format!("; a message that came in part, {bytes} bytes of it, was dropped");
+        }
+        self.retry(&why.to_string(), why.clone(), None, lost, now);
+    }
+
+    /// Waits for another attempt, unless there were enough.
+    fn retry(
+        &mut self,
+        what: &str,
+        why: Ending,
+        asked: Option<Duration>,
+        lost: String,
+        since: Instant,
+    ) {
+        let name = &self.target.name;
+        let Some((wait, attempt)) = self.backoff.next(asked, &mut rand::rng()) else {
+            warn!("giving up on {name}: {what}; gap: {lost}");
+            self.state = State::Over(why);
+            return;
+        };
+        info!("reconnecting to {name} in {wait:.1?} (attempt {attempt}): {what}");
+        let (target, caller) = (self.target.clone(), self.caller.clone());
+        let next = Box::pin(async move {
+            sleep(wait).await;
+            target.open(&caller).await
+        });
+        self.state = State::Down {
+            next,
+            since,
+            why,
+            lost,
+        };
+    }
+
+    /// Goes on connecting; ready when there is a connection, or none is to be any more.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let State::Down { next, .. } = &mut self.state {
+            let opened = ready!(next.as_mut().poll(cx));
+            let down = std::mem::replace(&mut self.state, State::Over(Ending::Abandoned));
+            let State::Down { since, lost, .. } = down else {
+                break;
+            };
+            match opened {
+                Ok(mut stream) => {
+                    let (name, took) = (&self.target.name, since.elapsed());
+                    warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
+                    if self.merges {
+                        stream.merge_messages();
+                    }
+                    self.state = up(stream);
+                    self.greeted = 0;
+                    // A failure of it shows when it is used.
+                    let _ = self.poll_backlog(cx);
+                }
+                Err(error) => {
+                    let why = Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused));
+                    let what = self.target.line(&error);
+                    if may_retry_error(&error) {
+                        let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
+                        self.retry(&what, why, asked, lost, since);
+                    } else {
+                        warn!("giving up on {}: {what}; gap: {lost}", self.target.name);
+                        self.state = State::Over(why);
+                    }
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Sends a connection what it is due before anything else: the greeting, and what was held.
+    fn poll_backlog(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let State::Up { stream, .. } = &mut self.state else {
+            return Poll::Ready(Ok(()));
+        };
+        let is_first = self.gap.times == 0;
+        if is_first || (self.greeted == self.greeting.len() && self.held.is_none()) {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(message) = self.greeting.get(self.greeted) {
+            ready!(stream.poll_ready(cx))?;
+            stream.start_send(message.clone())?;
+            self.greeted += 1;
+        }
+        if self.held.is_some() {
+            ready!(stream.poll_ready(cx))?;
+            match self.held.take() {
+                Some(Event::Fragment(fragment)) => {
+                    self.ledger.note(&fragment);
+                    stream.start_send(fragment)?;
+                }
+                Some(Event::Batch(batch)) => {
+                    self.ledger.note_batch(&batch);
+                    stream.start_send_batch(batch)?;
+                }
+                Some(Event::End(_)) | None => {}
+            }
+        }
+        let _ = stream.poll_flush(cx)?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn may_lose(&self, why: &Ending) -> bool {
+        !self.is_told && may_retry(why) && (self.merges || !self.partial.is_passed())
+    }
+
+    /// Judges a failed write: another connection may follow when this one has said its last words.
+    fn fail(&mut self, why: Ending) -> Result<(), Ending> {
+        if !self.may_lose(&why) {
+            return Err(why);
+        }
+        if let State::Up { failed, .. } = &mut self.state {
+            failed.get_or_insert_with(|| (why, Box::pin(sleep(LAST_WORDS))));
+        }
+        Ok(())
+    }
+
+    /// Ready when there is a connection that takes something, or none will be.
+    fn poll_working(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Up {
+            failed: Some((why, until)),
+            ..
+        } = &mut self.state
+        {
+            ready!(until.as_mut().poll(cx));
+            let why = why.clone();
+            self.lose(&why);
+        }
+        Poll::Ready(())
+    }
+
+    /// What the connection answers that is there, or how it was lost.
+    fn poll_sending(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: fn(&mut dyn MessageStream, &mut Context<'_>) -> Poll<Result<(), Ending>>,
+    ) -> Poll<Result<(), Ending>> {
+        ready!(self.poll_working(cx));
+        let _ = self.poll_up(cx);
+        match &self.state {
+            State::Over(ending) => return Poll::Ready(Err(ending.clone())),
+            // One is taken and held.
+            State::Down { .. } if self.held.is_none() => return Poll::Ready(Ok(())),
+            State::Down { .. } => return Poll::Pending,
+            State::Up { .. } => {}
+        }
+        let mut asked = self.poll_backlog(cx);
+        if let (Poll::Ready(Ok(())), State::Up { stream, .. }) = (&asked, &mut self.state) {
+            self.ledger.ask(&mut **stream);
+            asked = ask(&mut **stream, cx);
+        }
+        match ready!(asked) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(why) => match self.fail(why) {
+                Err(why) => Poll::Ready(Err(why)),
+                Ok(()) => {
+                    // For its timer.
+                    let _ = self.poll_working(cx);
+                    Poll::Pending
+                }
+            },
+        }
+    }
+}
+
+fn up(stream: Box<dyn MessageStream>) -> State {
+    State::Up {
+        stream,
+        since: Instant::now(),
+        failed: None,
+    }
+}
+
+/// Answers a server's Close, while others go on.
+fn farewell(mut stream: Box<dyn MessageStream>, why: &Ending) {
+    if matches!(why, Ending::Close(_)) {
+        let why = why.clone();
+        tokio::spawn(async move {
+            let close = std::future::poll_fn(|cx| stream.poll_close(cx, &why));
+            // It has said all that it had to say.
+            let _ = timeout(FAREWELL, close).await;
+        });
+    }
+}
+
+impl MessageStream for Link {
+    fn take(&mut self) -> Option<Event> {
+        loop {
+            let stream = match &mut self.state {
+                State::Up { stream, .. } => stream,
+                State::Down { .. } => return None,
+                State::Over(ending) => return Some(Event::End(ending.clone())),
+            };
+            match stream.take()? {
+                Event::End(why) if self.may_lose(&why) => {
+                    self.lose(&why);
+                }
+                Event::End(why) => {
+                    let gone = self.ledger.close();
+                    if why.is_abort() && !self.is_told {
+                        self.gap = self.gap.and(gone);
+                    }
+                    return Some(Event::End(why));
+                }
+                Event::Fragment(fragment) if !self.merges => {
+                    if let Some(fragment) = self.partial.push(fragment) {
+                        return Some(Event::Fragment(fragment));
+                    }
+                }
+                event => return Some(event),
+            }
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = self.poll_working(cx);
+        ready!(self.poll_up(cx));
+        let State::Up { stream, .. } = &mut self.state else {
+            return Poll::Ready(());
+        };
+        let polled = stream.poll_more(cx);
+        self.ledger.hear(&**stream);
+        self.ledger.ask(&mut **stream);
+        polled
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.poll_sending(cx, |stream, cx| stream.poll_ready(cx))
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        if !self.shape.ignores_boundaries && !self.ledger.admits(&fragment, &mut self.gap) {
+            if fragment.fin {
+                let name = &self.target.name;
+                warn!("{name}: the rest of a message is lost, its beginning went before");
+            }
+            return Ok(());
+        }
+        match &mut self.state {
+            State::Up { stream, .. } => {
+                self.ledger.note(&fragment);
+                match stream.start_send(fragment) {
+                    Ok(()) => Ok(()),
+                    Err(why) => self.fail(why),
+                }
+            }
+            State::Down { .. } => {
+                self.held = Some(Event::Fragment(fragment));
+                Ok(())
+            }
+            State::Over(ending) => Err(ending.clone()),
+        }
+    }
+
+    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        match &mut self.state {
+            State::Up { stream, .. } => {
+                self.ledger.note_batch(&batch);
+                match stream.start_send_batch(batch) {
+                    Ok(()) => Ok(()),
+                    Err(why) => self.fail(why),
+                }
+            }
+            State::Down { .. } => {
+                self.held = Some(Event::Batch(batch));
+                Ok(())
+            }
+            State::Over(ending) => Err(ending.clone()),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.poll_sending(cx, |stream, cx| stream.poll_flush(cx))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        if !why.is_abort() {
+            let _ = ready!(self.poll_backlog(cx));
+        }
+        self.is_told = true;
+        if let State::Down { why, .. } = &self.state {
+            self.state = State::Over(why.clone());
+        }
+        if let Some(Event::Fragment(fragment)) = &self.held {
+            self.ledger.note(fragment);
+        }
+        if let Some(Event::Batch(batch)) = &self.held {
+            self.ledger.note_batch(batch);
+        }
+        self.held = None;
+        match &mut self.state {
+            State::Up { stream, .. } => stream.poll_close(cx, why),
+            State::Down { .. } | State::Over(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        match &self.state {
+            State::Up { stream, .. } => stream.unsent(),
+            State::Down { .. } | State::Over(_) => 0,
+        }
+    }
+
+    fn half_closes(&self) -> bool {
+        self.shape.half_closes
+    }
+
+    fn has_no_end(&self) -> bool {
+        self.shape.has_no_end
+    }
+
+    fn greet(&mut self, greeting: Vec<Fragment>) {
+        self.greeting = greeting;
+    }
+
+    fn gap(&self) -> Gap {
+        self.gap
+    }
+
+    fn ignores_boundaries(&self) -> bool {
+        self.shape.ignores_boundaries
+    }
+
+    fn merge_messages(&mut self) {
+        self.merges = true;
+        if let State::Up { stream, .. } = &mut self.state {
+            stream.merge_messages();
+        }
+    }
+
+    fn merged_messages(&self) -> Option<u64> {
+        let now = match &self.state {
+            State::Up { stream, .. } => stream.merged_messages(),
+            State::Down { .. } | State::Over(_) => None,
+        };
+        match (self.merged, now) {
+            (Some(before), Some(now)) => Some(before + now),
+            (before, now) => before.or(now),
+        }
+    }
+}
