@@ -5,6 +5,7 @@ json\t'A JSON object a line'"
 complete -c wsbridge -l linger -d 'Wait this long for answers after an end (1s with stdin, else 2s)' -r
 complete -c wsbridge -l close-timeout -d 'Wait this long for the answer to our Close' -r
 complete -c wsbridge -l idle -d 'End a session in which nothing has moved for this time' -r
+complete -c wsbridge -l max-time -d 'End a session after this time, connecting included' -r
 complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal' -r
 complete -c wsbridge -l exit-status -d 'Whose end the exit status tells' -r -f -a "session\t'The session\'s, by the table of exit statuses'
 command\t'The program\'s'

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 /// How one direction of a peer ended.
 ///
@@ -170,6 +171,8 @@ pub enum Stop {
 pub enum Deadline {
     /// Nothing moved either way for `--idle`.
     Idle,
+    /// The session was as long as `--max-time` allows.
+    Time,
     /// The peer did not answer our Close within `--close-timeout`.
     Close,
     /// The peer took nothing of what was left to deliver within `--close-timeout`.
@@ -391,6 +394,7 @@ impl Ending {
             }
             Ending::Stopped(_) => Close::new(1001, "stop"),
             Ending::Deadline(Deadline::Idle) => Close::new(1001, "idle"),
+            Ending::Deadline(Deadline::Time) => Close::new(1001, "max-time"),
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
             Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
             Ending::Deadline(Deadline::Linger) => Close::new(1011, "linger"),
@@ -551,6 +555,16 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
+/// How long the server asked us to stay away, in what it refused us with (RFC 9110 10.2.3). Part of an error, as a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryAfter(pub Duration);
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server asks for {:.0?}", self.0)
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -591,6 +605,7 @@ impl fmt::Display for Ending {
             Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
             Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
+            Ending::Deadline(Deadline::Time) => f.write_str("maximum time reached"),
             Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),
             Ending::Deadline(Deadline::Stall) => f.write_str("write stalled"),
             Ending::Deadline(Deadline::Linger) => f.write_str("cut while still sending"),
@@ -668,6 +683,7 @@ mod tests {
             (Ending::Stopped(Stop::Interrupt), false, 1001, 1001, 130),
             (Ending::Stopped(Stop::Terminate), false, 1001, 1001, 143),
             (Ending::Deadline(Deadline::Idle), true, 1001, 1001, 28),
+            (Ending::Deadline(Deadline::Time), true, 1001, 1001, 28),
             (Ending::Deadline(Deadline::Stall), true, 1011, 1011, 28),
         ];
         for (ending, abort, across, reply, exit) in table {

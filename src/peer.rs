@@ -162,6 +162,21 @@ pub trait MessageStream: Send + Unpin {
         false
     }
 
+    /// Asks the peer to say when it has taken all that was sent so far. Returns whether it can be asked.
+    fn probe(&mut self) -> bool {
+        false
+    }
+
+    /// The number of the last [`probe`](MessageStream::probe) that was answered, the first being 1.
+    fn probed(&self) -> u64 {
+        0
+    }
+
+    /// What may have been lost between connections that took each other's place.
+    fn gap(&self) -> Gap {
+        Gap::default()
+    }
+
     /// Whether it makes no difference to what is sent here where a message begins and ends.
     fn ignores_boundaries(&self) -> bool {
         false
@@ -173,6 +188,28 @@ pub trait MessageStream: Send + Unpin {
     /// How many whole messages have been yielded, where that can not be seen by their fragments.
     fn merged_messages(&self) -> Option<u64> {
         None
+    }
+}
+
+/// What was sent and may never have arrived, because a connection was lost and another took its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// How often a connection was lost.
+    pub times: u64,
+    /// Messages, each whole or in part.
+    pub messages: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+impl Gap {
+    /// What both have together.
+    pub fn and(self, other: Gap) -> Gap {
+        Gap {
+            times: self.times + other.times,
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::ending::{Deadline, Ending, Stop};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, Gap, MessageStream};
 
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work.
 const BYTES_A_POLL: usize = 256 * 1024;
@@ -30,6 +30,8 @@ pub struct Options {
     pub drain: Duration,
     /// How long nothing may move either way; `None` is for ever.
     pub idle: Option<Duration>,
+    /// How long a session may take; `None` is for ever.
+    pub max_time: Option<Duration>,
     /// Whether the end of stdin leaves a WebSocket open.
     pub keeps_open: bool,
     /// What is copied from left to right.
@@ -56,6 +58,7 @@ impl Default for Options {
             close_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             idle: None,
+            max_time: None,
             keeps_open: false,
             left_to_right: Copied::All,
             right_to_left: Copied::All,
@@ -87,6 +90,8 @@ pub struct Outcome {
     pub cause: Option<(Side, Ending)>,
     /// Whether a stop ended it.
     pub stopped: Option<Stop>,
+    /// What may have been lost where a side was connected again.
+    pub gap: Gap,
 }
 
 /// One side of a session.
@@ -130,6 +135,7 @@ pub async fn pump(
         options,
         cause: None,
         stopped: None,
+        begun: Instant::now(),
         moved_at: Instant::now(),
         timer: None,
     };
@@ -152,6 +158,7 @@ struct Pump<'a> {
     options: &'a Options,
     cause: Option<(Side, Ending)>,
     stopped: Option<(Stop, Instant)>,
+    begun: Instant,
     /// When something last moved; kept only while somebody waits for quiet.
     moved_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -510,7 +517,7 @@ impl Pump<'_> {
         wake_at
     }
 
-    /// The deadlines of the session as a whole: a stop's drain and the idle time.
+    /// The deadlines of the session as a whole: a stop's drain, the idle time and the longest.
     fn session_deadlines(&mut self) -> Option<Instant> {
         let mut wake_at = None;
         if let Some((_, at)) = self.stopped {
@@ -526,14 +533,27 @@ impl Pump<'_> {
         {
             let until = self.moved_at + idle;
             if until <= Instant::now() {
-                for end in [&mut self.left, &mut self.right] {
-                    end.say(Ending::Deadline(Deadline::Idle));
-                    end.tell(Ending::Deadline(Deadline::Idle));
-                }
+                self.expire(Deadline::Idle);
+            }
+            earliest(&mut wake_at, Some(until));
+        }
+        if let Some(max_time) = self.options.max_time
+            && (self.left.said.is_none() || self.right.said.is_none())
+        {
+            let until = self.begun + max_time;
+            if until <= Instant::now() {
+                self.expire(Deadline::Time);
             }
             earliest(&mut wake_at, Some(until));
         }
         wake_at
+    }
+
+    fn expire(&mut self, deadline: Deadline) {
+        for end in [&mut self.left, &mut self.right] {
+            end.say(Ending::Deadline(deadline));
+            end.tell(Ending::Deadline(deadline));
+        }
     }
 
     /// Waits for the next deadline; true when it has come.
@@ -577,6 +597,7 @@ impl Pump<'_> {
             cause: self.cause,
             left_to_right: self.left.counts(),
             right_to_left: self.right.counts(),
+            gap: self.left.stream.gap().and(self.right.stream.gap()),
             stopped,
         }
     }

@@ -1,5 +1,6 @@
 //! One pair: both sides are opened, joined by the pump, and accounted for in one closing line.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,14 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::address::parse_duration;
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
-use crate::peer::{MessageStream, Peer, into_messages, pipe};
+use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::pump::{self, Copied, Outcome, Side, pump};
 use crate::tap::{Taps, Watch};
 
@@ -41,6 +42,11 @@ pub struct Options {
     /// End a session in which nothing has moved for this time
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub idle: Option<Duration>,
+    /// End a session after this time, connecting included
+    ///
+    /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub max_time: Option<Duration>,
     /// Give sessions this long to end after a signal
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub drain: Duration,
@@ -107,7 +113,11 @@ impl Options {
         }
     }
 
-    fn of_pump(&self, is_local: bool) -> pump::Options {
+    fn max_time(&self) -> Option<Duration> {
+        self.max_time.filter(|time| !time.is_zero())
+    }
+
+    fn of_pump(&self, is_local: bool, begun: Instant) -> pump::Options {
         let own = pump::Options::default();
         pump::Options {
             linger: self
@@ -116,6 +126,9 @@ impl Options {
             close_timeout: self.close_timeout,
             drain: self.drain,
             idle: self.idle.filter(|idle| !idle.is_zero()),
+            max_time: self
+                .max_time()
+                .map(|time| time.saturating_sub(begun.elapsed())),
             keeps_open: self.no_close,
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
@@ -192,7 +205,7 @@ pub async fn stopped(mut stop: watch::Receiver<Option<Stop>>) -> Stop {
         }
         if stop.changed().await.is_err() {
             // Nobody is left who could say so.
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         }
     }
 }
@@ -209,10 +222,11 @@ pub enum Served {
 
 /// Serves one caller: opens the right side for it, answers it, and pumps.
 pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
+    let begun = Instant::now();
     // In a box that is gone when both are open: a session keeps only what it pumps with.
     match Box::pin(open(offer, shared)).await {
         Ok((left, right, caller)) => {
-            Served::Session(join(left, right, &caller, shared, Level::INFO).await)
+            Served::Session(join(left, right, &caller, shared, begun, Level::INFO).await)
         }
         Err(served) => served,
     }
@@ -281,13 +295,24 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
         is_local: true,
         ..Caller::new("left")
     };
+    let begun = Instant::now();
     let open = async {
         let left = left.dial(&caller).await?;
         anyhow::Ok((left, shared.right.open(&caller).await?))
     };
+    let late = async {
+        match shared.options.max_time() {
+            Some(time) => sleep(time).await,
+            None => pending().await,
+        }
+    };
     let (left, right) = tokio::select! {
         biased;
         opened = open => opened?,
+        () = late => {
+            let what = format!("{}: not open before --max-time", shared.names[1]);
+            return Err(anyhow!(Cause::Timeout).context(what));
+        }
         stop = stopped(shared.stop.clone()) => return Ok(Outcome {
             left: Ending::Abandoned,
             right: Ending::Abandoned,
@@ -295,9 +320,10 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             right_to_left: pump::Counts::default(),
             cause: None,
             stopped: Some(stop),
+            gap: Gap::default(),
         }),
     };
-    let outcome = join(left, right, &caller.from, shared, Level::DEBUG).await;
+    let outcome = join(left, right, &caller.from, shared, begun, Level::DEBUG).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
         let name = match side {
@@ -310,8 +336,14 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
 }
 
 /// Pumps, and writes the closing line.
-async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Level) -> Outcome {
-    let begun = Instant::now();
+async fn join(
+    left: Peer,
+    right: Peer,
+    caller: &str,
+    shared: &Shared,
+    begun: Instant,
+    level: Level,
+) -> Outcome {
     let [left, right] = into_messages(left, right);
     let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
     let watched = |stream, watch: &Option<Watch>| match watch {
@@ -319,7 +351,9 @@ async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Lev
         None => stream,
     };
     let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
-    let options = shared.options.of_pump(left.is_local() || right.is_local());
+    let options = shared
+        .options
+        .of_pump(left.is_local() || right.is_local(), begun);
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
         if let Some(watch) = watch {
@@ -336,6 +370,7 @@ async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Lev
 
 fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {
     let (forth, back) = (outcome.left_to_right, outcome.right_to_left);
+    let shown = |count| (outcome.gap != Gap::default()).then_some(count);
     // The macro wants its level to be a constant.
     macro_rules! closing_line {
         ($macro:ident) => {
@@ -347,6 +382,9 @@ fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {
                 messages_right = forth.messages,
                 bytes_left = back.bytes,
                 messages_left = back.messages,
+                gaps = shown(outcome.gap.times),
+                gap_messages = shown(outcome.gap.messages),
+                gap_bytes = shown(outcome.gap.bytes),
                 seconds = format!("{:.3}", took.as_secs_f64()),
                 "closed"
             )

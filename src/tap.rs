@@ -15,7 +15,7 @@ use clap::Args;
 use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, Gap, MessageStream};
 use crate::pump::Side;
 use dump::Dump;
 use recorder::Recorder;
@@ -327,6 +327,10 @@ impl MessageStream for Tap {
 
     fn has_no_end(&self) -> bool {
         self.stream.has_no_end()
+    }
+
+    fn gap(&self) -> Gap {
+        self.stream.gap()
     }
 
     fn ignores_boundaries(&self) -> bool {

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, Gap, MessageStream};
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -135,6 +135,10 @@ impl MessageStream for Sending {
 
     fn has_no_end(&self) -> bool {
         self.stream.has_no_end()
+    }
+
+    fn gap(&self) -> Gap {
+        self.stream.gap()
     }
 
     fn ignores_boundaries(&self) -> bool {

@@ -85,7 +85,8 @@ pub struct HandshakeOptions {
     pub protocol: Vec<String>,
     /// Send a ping after this much silence; 0 sends none
     ///
-    /// A peer that is silent for as long again after the ping is dead. Any byte counts as life.
+    /// A peer that is silent for as long again after the ping is dead. Any byte counts as life. Each silence is broken a little
+    /// earlier, by up to a quarter, so that many connections do not ping in one instant; -v tells how long the pong took.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, help_heading = "WebSocket")]
     pub ping: Duration,
 }

@@ -1,6 +1,6 @@
 //! The client's side of the opening handshake: a request, and an answer that is checked.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
@@ -14,8 +14,11 @@ use tracing::info;
 
 use super::exchange::{Asked, Exchange};
 use super::{USER_AGENT, VERSION, has_token, tokens};
-use crate::ending::Cause;
+use crate::ending::{Cause, RetryAfter};
 use crate::peer::ByteStream;
+
+/// The longest time that a server can keep us away.
+const MOST_AWAY: Duration = Duration::from_secs(3600);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -91,12 +94,17 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
                 Ok(Answer::Elsewhere(status, location))
             }
             location => {
+                let wait = retry_after(exchange.headers(), SystemTime::now());
                 let mut what = exchange.refusal().await;
                 if let Some(location) = location {
                     let location = location.escape_debug();
                     what += &format!("\n  it says to go to {location}: --follow does so");
                 }
-                Err(anyhow!(Cause::HttpStatus(status.as_u16())).context(what))
+                let error = anyhow!(Cause::HttpStatus(status.as_u16()));
+                Err(match wait {
+                    Some(wait) => error.context(RetryAfter(wait)).context(what),
+                    None => error.context(what),
+                })
             }
         };
     }
@@ -189,6 +197,19 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
     }
 }
 
+/// How long the server asks us to stay away: seconds or a date (RFC 9110 10.2.3), an hour at most.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if is_number {
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = httpdate::parse_http_date(text).ok()?;
+        date.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(MOST_AWAY))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +226,28 @@ mod tests {
             headers.insert(*name, HeaderValue::from_str(value).unwrap());
         }
         check(&headers, "dGhlIHNhbXBsZSBub25jZQ==", &["chat".to_owned()])
+    }
+
+    #[test]
+    fn a_server_asks_for_seconds_or_names_a_date() {
+        let now = httpdate::parse_http_date("Sat, 21 Nov 2026 07:00:00 GMT").unwrap();
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("99999999999999999999", Some(3600)),
+            ("Sat, 21 Nov 2026 07:00:30 GMT", Some(30)),
+            ("Sat, 21 Nov 2026 06:59:00 GMT", Some(0)),
+            ("Sun, 22 Nov 2026 07:00:00 GMT", Some(3600)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            let wait = retry_after(&headers, now);
+            assert_eq!(wait, expected.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 
     #[test]

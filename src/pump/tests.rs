@@ -495,6 +495,30 @@ async fn idle_time_ends_a_session_in_which_nothing_moves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_longest_time_ends_a_session_that_is_not_idle() {
+    let options = Options {
+        max_time: Some(Duration::from_secs(5)),
+        ..Options::default()
+    };
+    let played = scripts(
+        (Socket, "R a|D4000|R b|D500|R c|T|C1001"),
+        (Bytes, "W a|W b|W c|T"),
+        &options,
+    )
+    .await;
+    assert_eq!(played.outcome.left, Ending::Deadline(Deadline::Time));
+    assert_eq!(played.right_told, Some(Ending::Deadline(Deadline::Time)));
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (5, 28)
+    );
+    // Also one half of which has ended long ago.
+    let played = scripts((Bytes, "E|D20000|R x"), (Bytes, "T|D20000"), &options).await;
+    assert_eq!(played.outcome.exit_status(), 28);
+    assert_eq!(played.outcome.right, Ending::Deadline(Deadline::Time));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_closes_the_websocket_and_delivers_what_still_comes() {
     let options = Options::default();
     let right = (Bytes, steps("W a|W b|T"));

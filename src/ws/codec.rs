@@ -25,6 +25,16 @@ pub enum Role {
     Server,
 }
 
+impl Role {
+    /// What the other end is called.
+    pub fn peer(self) -> &'static str {
+        match self {
+            Role::Client => "server",
+            Role::Server => "client",
+        }
+    }
+}
+
 /// What a frame is (RFC 6455 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpCode {
@@ -78,8 +88,8 @@ pub enum Item {
     Batch(Batch),
     /// A ping, to be answered with the same payload (RFC 6455 5.5.2).
     Ping(BytesMut),
-    /// A pong.
-    Pong,
+    /// A pong, with the payload of the ping that it answers (RFC 6455 5.5.3).
+    Pong(BytesMut),
     /// The Close; nothing comes after it (RFC 6455 5.5.1).
     Close(Close),
 }
@@ -526,7 +536,7 @@ fn control(
     }
     Ok(Some(match header.opcode {
         OpCode::Ping => Item::Ping(payload),
-        OpCode::Pong => Item::Pong,
+        OpCode::Pong => Item::Pong(payload),
         _ => Item::Close(parse_close(&payload)?),
     }))
 }

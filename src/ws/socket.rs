@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rand::RngExt;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
+use tracing::debug;
 
 use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::mask;
@@ -24,7 +26,8 @@ const FINISH: Duration = Duration::from_secs(1);
 /// How a WebSocket is kept alive.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// After so much silence a ping is sent, and after as much again the connection is dead; `None` is never.
+    /// After so much silence at most a ping is sent, and after as much again the connection is dead; `None` is never. Each
+    /// silence is broken a little earlier by chance, so that many connections do not ping in one instant.
     pub ping: Option<Duration>,
 }
 
@@ -57,6 +60,7 @@ pub struct Socket {
     cut: Option<Ending>,
     finish: Finish,
     alive: Alive,
+    probes: Probes,
 }
 
 /// The end of the transport, after both Close frames.
@@ -72,9 +76,20 @@ enum Finish {
 /// The watch over silence.
 struct Alive {
     ping: Option<Duration>,
+    /// How long a silence this one may be before a ping breaks it.
+    wait: Duration,
     last_read: Instant,
     has_pinged: bool,
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Pings that tell by their answers what the peer has taken: each has the number of the last probe as its payload.
+#[derive(Default)]
+struct Probes {
+    sent: u64,
+    answered: u64,
+    /// When the last ping of any sort was put, until it is answered.
+    pinged_at: Option<Instant>,
 }
 
 impl Socket {
@@ -97,10 +112,12 @@ impl Socket {
             finish: Finish::Open,
             alive: Alive {
                 ping: options.ping,
+                wait: options.ping.map_or(Duration::ZERO, jittered),
                 last_read: Instant::now(),
                 has_pinged: false,
                 timer: None,
             },
+            probes: Probes::default(),
         }
     }
 
@@ -113,7 +130,7 @@ impl Socket {
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
                 Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
-                Ok(Some(Item::Pong)) => {}
+                Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -129,7 +146,7 @@ impl Socket {
             while let Poll::Ready(expired) = self.alive.poll(cx) {
                 match expired {
                     Silence::Dead => return Poll::Ready(()),
-                    Silence::Ping => self.put_control(OpCode::Ping, b""),
+                    Silence::Ping => self.put_ping(),
                 }
             }
         }
@@ -152,6 +169,27 @@ impl Socket {
             && !self.has_sent_close
         {
             self.put_control(OpCode::Pong, &pong);
+        }
+    }
+
+    /// Queues a ping. Its payload is the number of the last probe, where there was one, for an answer to a later ping is one
+    /// to those before it (RFC 6455 5.5.3).
+    fn put_ping(&mut self) {
+        self.probes.pinged_at = Some(Instant::now());
+        match self.probes.sent {
+            0 => self.put_control(OpCode::Ping, b""),
+            number => self.put_control(OpCode::Ping, &number.to_be_bytes()),
+        }
+    }
+
+    fn note_pong(&mut self, payload: &[u8]) {
+        if let Ok(number) = payload.try_into().map(u64::from_be_bytes)
+            && number <= self.probes.sent
+        {
+            self.probes.answered = self.probes.answered.max(number);
+        }
+        if let Some(at) = self.probes.pinged_at.take() {
+            debug!("{}: pong after {:.1?}", self.role.peer(), at.elapsed());
         }
     }
 
@@ -367,6 +405,19 @@ impl MessageStream for Socket {
         false
     }
 
+    fn probe(&mut self) -> bool {
+        if self.has_sent_close || self.cut.is_some() {
+            return false;
+        }
+        self.probes.sent += 1;
+        self.put_ping();
+        true
+    }
+
+    fn probed(&self) -> u64 {
+        self.probes.answered
+    }
+
     fn merge_messages(&mut self) {
         self.decoder.merge_messages();
     }
@@ -385,7 +436,9 @@ impl Alive {
     fn is_heard(&mut self) {
         if self.ping.is_some() {
             self.last_read = Instant::now();
-            self.has_pinged = false;
+            if std::mem::take(&mut self.has_pinged) {
+                self.wait = self.ping.map_or(Duration::ZERO, jittered);
+            }
         }
     }
 
@@ -395,23 +448,34 @@ impl Alive {
         };
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(ping)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.wait)));
         loop {
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             let silence = now.duration_since(self.last_read);
-            if self.has_pinged && silence >= 2 * ping {
+            if self.has_pinged && silence >= self.wait + ping {
                 return Poll::Ready(Silence::Dead);
             }
-            if !self.has_pinged && silence >= ping {
+            if !self.has_pinged && silence >= self.wait {
                 self.has_pinged = true;
-                timer.as_mut().reset(now.max(self.last_read + 2 * ping));
+                timer
+                    .as_mut()
+                    .reset(now.max(self.last_read + self.wait + ping));
                 return Poll::Ready(Silence::Ping);
             }
-            let waits = if self.has_pinged { 2 * ping } else { ping };
+            let waits = if self.has_pinged {
+                self.wait + ping
+            } else {
+                self.wait
+            };
             timer.as_mut().reset(self.last_read + waits);
         }
     }
+}
+
+/// Between three quarters of a time and all of it.
+fn jittered(most: Duration) -> Duration {
+    most.mul_f64(rand::rng().random_range(0.75..=1.0))
 }
 
 #[cfg(test)]
