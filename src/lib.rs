@@ -52,6 +52,8 @@
 //! * **No error channel** in a message stream: a reset is an [`ending::Ending`]. What a peer does is data, never a panic.
 //! * **No clean end is made of an abort.** [`endpoint::tcp::Connection`] that is dropped without a clean end resets; a
 //!   [`peer::Pipe`] that is dropped says that it was lost.
+//! * **No clean end of TLS without close_notify**, neither read nor written: [`tls`] makes a cut of the one and a reset of an
+//!   abort. Whom the system trusts is read when TLS is dialled first, and never else.
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
