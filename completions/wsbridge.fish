@@ -79,6 +79,8 @@ complete -c wsbridge -l base64 -d 'Write binary messages as lines of base64; wit
 complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; with -b, read such lines'
 complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
 complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
+complete -c wsbridge -l no-interactive -d 'Read plain lines from a terminal, without a prompt'
+complete -c wsbridge -l no-history -d 'Keep no history of what is typed at the prompt'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'

@@ -312,7 +312,13 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
 /// Pumps, and writes the closing line.
 async fn join(left: Peer, right: Peer, caller: &str, shared: &Shared, level: Level) -> Outcome {
     let begun = Instant::now();
-    let [left, right] = into_messages(left, right);
+    let [mut left, mut right] = into_messages(left, right);
+    if let Some(pings) = left.pings() {
+        right.carry_pings(pings);
+    }
+    if let Some(pings) = right.pings() {
+        left.carry_pings(pings);
+    }
     let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
     let watched = |stream, watch: &Option<Watch>| match watch {
         Some(watch) => watch.over(stream),

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Loss};
 use crate::message::{Batch, Fragment};
-use crate::peer::{ByteStream, Event, MessageStream};
+use crate::peer::{ByteStream, Event, MessageStream, Pings};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
 const PONGS_QUEUED: usize = 4096;
@@ -57,6 +58,8 @@ pub struct Socket {
     cut: Option<Ending>,
     finish: Finish,
     alive: Alive,
+    /// Pings that a person asks for on the other side.
+    pings: Option<Arc<Pings>>,
 }
 
 /// The end of the transport, after both Close frames.
@@ -101,6 +104,7 @@ impl Socket {
                 has_pinged: false,
                 timer: None,
             },
+            pings: None,
         }
     }
 
@@ -113,7 +117,11 @@ impl Socket {
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
                 Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
-                Ok(Some(Item::Pong)) => {}
+                Ok(Some(Item::Pong)) => {
+                    if let Some(pings) = &self.pings {
+                        pings.answered();
+                    }
+                }
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -126,6 +134,9 @@ impl Socket {
     /// Answers pings while the peer says nothing else; ready when it has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_sent_close {
+            if self.pings.as_ref().is_some_and(|pings| pings.is_due(cx)) {
+                self.put_control(OpCode::Ping, b"");
+            }
             while let Poll::Ready(expired) = self.alive.poll(cx) {
                 match expired {
                     Silence::Dead => return Poll::Ready(()),
@@ -365,6 +376,11 @@ impl MessageStream for Socket {
 
     fn half_closes(&self) -> bool {
         false
+    }
+
+    fn carry_pings(&mut self, pings: Arc<Pings>) {
+        pings.carry();
+        self.pings = Some(pings);
     }
 
     fn merge_messages(&mut self) {

@@ -16,5 +16,7 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+#[cfg(feature = "interactive")]
+mod prompt;
 mod serial;
 mod watching;
