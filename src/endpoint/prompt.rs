@@ -70,7 +70,7 @@ impl Wanted {
         };
         let shared = console.clone();
         let pings = Pings::new(move |took| {
-            shared.say(&format!("pong after {:.1} ms", took.as_secs_f64() * 1e3))
+            shared.say(&format!("pong after {:.1} ms", took.as_secs_f64() * 1e3));
         });
         Ok(Box::new(Prompt {
             console,

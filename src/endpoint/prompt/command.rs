@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(line: &str, expected: Line) {
-        assert_eq!(read(line.to_owned()), expected, "{line}");
+    fn check(line: &str, expected: &Line) {
+        assert_eq!(&read(line.to_owned()), expected, "{line}");
     }
 
     #[track_caller]
@@ -110,21 +110,21 @@ mod tests {
     #[test]
     fn a_slash_begins_a_command_and_two_begin_a_message() {
         let message = |text: &str| Line::Message(text.to_owned());
-        check("hello", message("hello"));
-        check("", message(""));
-        check("//ping", message("/ping"));
-        check("/ping\nmore", message("/ping\nmore"));
-        check("/ping", Line::Ping);
-        check("/quit ", Line::Quit);
-        check("/help", Line::Help);
-        check("/close", Line::Close(Close::new(1000, "")));
+        check("hello", &message("hello"));
+        check("", &message(""));
+        check("//ping", &message("/ping"));
+        check("/ping\nmore", &message("/ping\nmore"));
+        check("/ping", &Line::Ping);
+        check("/quit ", &Line::Quit);
+        check("/help", &Line::Help);
+        check("/close", &Line::Close(Close::new(1000, "")));
         check(
             "/close 4001 bye now",
-            Line::Close(Close::new(4001, "bye now")),
+            &Line::Close(Close::new(4001, "bye now")),
         );
-        check("/send-file a b", Line::SendFile("a b".to_owned()));
-        check("/binary 00 fF", Line::Binary(vec![0, 255]));
-        check("/binary", Line::Binary(vec![]));
+        check("/send-file a b", &Line::SendFile("a b".to_owned()));
+        check("/binary 00 fF", &Line::Binary(vec![0, 255]));
+        check("/binary", &Line::Binary(vec![]));
     }
 
     #[test]
