@@ -14,7 +14,10 @@ use super::descriptor::{Input, Output};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+#[cfg(feature = "interactive")]
+use super::Settings;
+use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
+#[cfg(feature = "interactive")]
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
