@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(feature = "interactive")]
+use super::Settings;
 use super::descriptor::{Input, Output};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
-#[cfg(feature = "interactive")]
-use super::Settings;
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
 #[cfg(feature = "interactive")]
 use crate::address::Address;
