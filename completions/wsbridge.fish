@@ -45,6 +45,8 @@ complete -c wsbridge -l tls-min -d 'Speak no older version of TLS' -r -f -a "1.2
 1.3\t'RFC 8446'"
 complete -c wsbridge -l alpn -d 'Offer these application protocols, best first' -r
 complete -c wsbridge -l keylog -d 'Append the keys of sessions to this file: who reads it reads them' -r -F
+complete -c wsbridge -l retries -d 'Connect again at most so often in a row (no limit)' -r
+complete -c wsbridge -l reconnect-max -d 'Wait at most this long between two attempts' -r
 complete -c wsbridge -l client-ca -d 'Let in who has a certificate that these issued' -r -F
 complete -c wsbridge -l client-auth -d 'Whether callers must have one; without it they must' -r -f -a "required\t'Who has none is refused'
 optional\t'Who has none is let in; who has a wrong one is not'"
@@ -104,6 +106,7 @@ complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c wsbridge -s 6 -l ipv6 -d 'Use IPv6 only'
 complete -c wsbridge -s k -l insecure -d 'Trust any server: whoever stands between can read and change all'
 complete -c wsbridge -l insecure-send-credentials -d 'Tell even a server that is not known who we are'
+complete -c wsbridge -l reconnect -d 'Connect again whenever the connection is lost'
 complete -c wsbridge -l self-signed -d 'Make a certificate for localhost, to try things out; its pin is printed'
 complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
 complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
@@ -112,6 +115,8 @@ complete -c wsbridge -l base64 -d 'Write binary messages as lines of base64; wit
 complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; with -b, read such lines'
 complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
 complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
+complete -c wsbridge -l no-interactive -d 'Read plain lines from a terminal, without a prompt'
+complete -c wsbridge -l no-history -d 'Keep no history of what is typed at the prompt'
 complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
 complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
 complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'

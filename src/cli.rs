@@ -110,8 +110,17 @@ impl Args {
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
         let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
-        let (left_settings, mut right_settings) = self.settings(matches, &[of_left, of_right])?;
+        let (mut left_settings, mut right_settings) =
+            self.settings(matches, &[of_left, of_right])?;
         right_settings.words = self.words().to_vec();
+        left_settings.opposite = Address::shown(&right);
+        right_settings.opposite = Address::shown(&left);
+        if self.session.unidirectional || self.session.unidirectional_reverse {
+            // A prompt is for a conversation.
+            for settings in [&mut left_settings, &mut right_settings] {
+                settings.pairs.push(("no-interactive".to_owned(), None));
+            }
+        }
         Ok(Plan {
             names: [Address::shown(&left), Address::shown(&right)],
             left: scheme::build(&left, &left_settings)?,

@@ -524,7 +524,7 @@ impl Cause {
 }
 
 /// Characters that change how text around them is shown: directions, joiners, marks (Unicode's Cf, as far as it harms).
-fn is_format(c: char) -> bool {
+pub(crate) fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

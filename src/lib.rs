@@ -57,6 +57,8 @@
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
+//! * **No terminal but stdio's is edited**: `endpoint/prompt.rs` has two threads and bounded queues of its own, beside the data
+//!   path of pipes; `main` restores the terminal last.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
 //! * **No `unsafe`** but one call each in [`sendqueue`] and [`heap`], and what stands between clone and exec in
 //!   `child/spawn.rs`; all three say why.

@@ -1,5 +1,7 @@
 //! The process edge: parses, sets up logging and the runtime, and turns an outcome into an exit status.
 
+#[cfg(feature = "interactive")]
+use std::io::IsTerminal;
 use std::io::Write;
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         runtime.shutdown_background();
         status
     });
+    restore_terminal();
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -62,6 +65,7 @@ fn signals(plan: &Plan) -> std::io::Result<watch::Receiver<Option<Stop>>> {
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
                 if stop.borrow().is_some() {
+                    restore_terminal();
                     exit(i32::from(why.exit_status()));
                 }
                 stop.send_replace(Some(why));
@@ -77,6 +81,32 @@ fn is_ignored(kind: SignalKind) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     ignored.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+/// Leaves the terminal as it was found.
+fn restore_terminal() {
+    #[cfg(feature = "interactive")]
+    wsbridge::endpoint::prompt::restore();
+}
+
+/// Stderr, but what a prompt shows goes around the line that is typed.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        #[cfg(feature = "interactive")]
+        if std::io::stderr().is_terminal()
+            && wsbridge::endpoint::prompt::show(&String::from_utf8_lossy(bytes))
+        {
+            return Ok(bytes.len());
+        }
+        std::io::stderr().write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 fn report(error: &anyhow::Error) {
@@ -101,7 +131,7 @@ fn start_logging(args: &Args) {
         _ => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
         // Where stderr is gone there is nobody to tell of it.
         .log_internal_errors(false)
         .with_max_level(level);

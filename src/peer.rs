@@ -1,6 +1,7 @@
 //! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
 
 mod early;
+mod pings;
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +16,7 @@ use crate::framing::{Framed, Framing};
 use crate::message::{Batch, Fragment};
 
 pub use early::behind;
+pub use pings::Pings;
 
 /// An open connection.
 pub enum Peer {
@@ -193,6 +195,14 @@ pub trait MessageStream: Send + Unpin {
     fn ignores_boundaries(&self) -> bool {
         false
     }
+
+    /// The pings that a person may ask for here, to be sent by the other side.
+    fn pings(&self) -> Option<Arc<Pings>> {
+        None
+    }
+
+    /// Sends the pings that are asked for on the other side; a stream that has none ignores it.
+    fn carry_pings(&mut self, _pings: Arc<Pings>) {}
 
     /// Allows it to yield many messages as one fragment: the other side ignores boundaries.
     fn merge_messages(&mut self) {}

@@ -492,8 +492,8 @@ impl Pump<'_> {
         } = self;
         earliest(&mut wake_at, refusal(left));
         earliest(&mut wake_at, refusal(right));
-        note(cause, Side::Left, left);
-        note(cause, Side::Right, right);
+        note(cause, Side::Left, left, right);
+        note(cause, Side::Right, right, left);
         earliest(
             &mut wake_at,
             consequence(left, right, options, stopping, quiet_since),
@@ -587,8 +587,8 @@ impl Pump<'_> {
 
     fn outcome(mut self) -> Outcome {
         // A deadline that passed last ends the session before it is noted.
-        note(&mut self.cause, Side::Left, &self.left);
-        note(&mut self.cause, Side::Right, &self.right);
+        note(&mut self.cause, Side::Left, &self.left, &self.right);
+        note(&mut self.cause, Side::Right, &self.right, &self.left);
         let stopped = self.stopped.map(|(stop, _)| stop);
         let ending = |end: &End<'_>| end.said.clone().unwrap_or(Ending::Abandoned);
         Outcome {
@@ -603,10 +603,18 @@ impl Pump<'_> {
     }
 }
 
-/// Notes the first ending that is no normal one.
-fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>) {
+/// Notes the first ending that is no normal one. A Close that was asked for at our own input is normal, and so is its echo.
+fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>, other: &End<'_>) {
+    let is_asked_for = |said: &Ending| match said {
+        Ending::Close(close) if other.stream.is_local() => {
+            matches!(&other.said, Some(Ending::Close(asked)) if asked.code == close.code)
+        }
+        Ending::Close(_) => end.stream.is_local(),
+        _ => false,
+    };
     if let Some(said) = &end.said
         && said.exit_status() != 0
+        && !is_asked_for(said)
     {
         cause.get_or_insert((side, said.clone()));
     }

@@ -347,6 +347,12 @@ async fn join(
     let [mut left, mut right] = into_messages(left, right);
     left.greet(right.greeting());
     right.greet(left.greeting());
+    if let Some(pings) = left.pings() {
+        right.carry_pings(pings);
+    }
+    if let Some(pings) = right.pings() {
+        left.carry_pings(pings);
+    }
     let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
     let watched = |stream, watch: &Option<Watch>| match watch {
         Some(watch) => watch.over(stream),

@@ -22,7 +22,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "The password of --user, or of the user in a URL",
     ),
     ("NETRC", "The file of --netrc"),
-    ("HOME", "Where ~/.netrc is"),
+    ("HOME", "Where ~/.netrc and ~/.local/state are"),
+    ("XDG_STATE_HOME", "Where the prompt keeps wsbridge/history"),
+    ("NO_COLOR", "Set to anything, the prompt has no colours"),
+    ("TERM", "The terminal; where it is dumb there is no prompt"),
 ];
 
 /// The variables that are set.

@@ -11,6 +11,8 @@ pub mod literal;
 pub mod null;
 pub mod packet;
 pub mod process;
+#[cfg(feature = "interactive")]
+pub mod prompt;
 pub mod proxy;
 pub mod reconnect;
 pub mod route;
@@ -197,6 +199,8 @@ pub struct Settings {
     pub words: Vec<OsString>,
     /// The endpoint that a wrapper wraps.
     pub inner: Option<Endpoint>,
+    /// What the other side is called, without secrets: for words to people alone.
+    pub opposite: String,
     /// The environment variables that options fall back to.
     pub variables: Variables,
 }

@@ -98,8 +98,11 @@ impl Target {
     /// What went wrong, without the name, which is said already.
     fn line(&self, error: &anyhow::Error) -> String {
         let line = Cause::line(error);
-        let own = format!("connecting to {}: ", self.name);
-        line.strip_prefix(&own).unwrap_or(&line).to_owned()
+        let what = line
+            .strip_prefix("connecting to ")
+            .and_then(|rest| rest.split_once(&self.name))
+            .and_then(|(_, rest)| rest.strip_prefix(": "));
+        what.unwrap_or(&line).to_owned()
     }
 
     /// Opens the first connection. A caller that waits for an answer gets one at once; others come and go with what they

@@ -10,9 +10,15 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(feature = "interactive")]
+use super::Settings;
 use super::descriptor::{Input, Output};
+#[cfg(feature = "interactive")]
+use super::prompt;
 use super::send::{self, Messages};
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
+#[cfg(feature = "interactive")]
+use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framed, Framing};
@@ -25,21 +31,67 @@ pub const SCHEME: Scheme = Scheme {
     summary: "Use standard input and output, as lines of text",
     example: "wsbridge - ws://localhost:8080",
     is_raw: false,
-    options: &[framing::Options::augment_args, send::Options::augment_args],
+    options: &[
+        framing::Options::augment_args,
+        send::Options::augment_args,
+        Options::augment_args,
+    ],
     build: |address, settings| {
         address.expect_no_place()?;
         let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
         let send = read_options::<send::Options>(&SCHEME, address, settings)?;
+        let messages = Messages::read(&send, framing.kind)?;
         Ok(Endpoint::Dial(Arc::new(Stdio {
             framing,
-            messages: Messages::read(&send, framing.kind)?,
+            #[cfg(feature = "interactive")]
+            prompt: wanted(address, settings, framing)?.filter(|_| messages.is_none()),
+            messages,
             state: Arc::default(),
         })))
     },
 };
 
+/// Options of standard input and output at a terminal.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "At a terminal")]
+pub struct Options {
+    /// Read plain lines from a terminal, without a prompt
+    ///
+    /// Where stdin and stdout are both terminals there is a prompt with editing and history. -b, --framing, --send, -u, -U and
+    /// TERM=dumb leave it out too. /help at the prompt shows its commands; ctrl-C clears the line, and on an empty one ends with
+    /// status 130; ctrl-D on an empty line is the end of input.
+    #[arg(long)]
+    pub no_interactive: bool,
+    /// Keep no history of what is typed at the prompt
+    ///
+    /// It is kept in wsbridge/history in $XDG_STATE_HOME or ~/.local/state, readable by nobody else; never lines that begin
+    /// with a blank, and none over 4096 bytes.
+    #[arg(long)]
+    pub no_history: bool,
+}
+
+/// The prompt that is to be opened, if there is to be one.
+#[cfg(feature = "interactive")]
+fn wanted(
+    address: &Address,
+    settings: &Settings,
+    framing: Framing,
+) -> Result<Option<prompt::Wanted>> {
+    let options = read_options::<Options>(&SCHEME, address, settings)?;
+    let wanted = prompt::Wanted {
+        opposite: settings.opposite.clone(),
+        keeps_history: !options.no_history,
+        framing,
+        variables: settings.variables.clone(),
+    };
+    Ok(Some(wanted).filter(|it| !options.no_interactive && it.is_possible()))
+}
+
 struct Stdio {
     framing: Framing,
+    #[cfg(feature = "interactive")]
+    prompt: Option<prompt::Wanted>,
     /// What is said instead of stdin.
     messages: Option<Messages>,
     state: Arc<State>,
@@ -53,13 +105,22 @@ struct State {
 }
 
 impl Dial for Stdio {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async move {
             if self.state.is_in_use.swap(true, Ordering::AcqRel) {
                 return Err(
                     anyhow::Error::new(Cause::Busy).context("stdio is in use by another session")
                 );
             }
+            #[cfg(feature = "interactive")]
+            if let Some(wanted) = &self.prompt {
+                let (ending, leaving) = (self.state.clone(), self.state.clone());
+                let end = move || ending.has_ended.store(true, Ordering::Release);
+                let gone = move || leaving.is_in_use.store(false, Ordering::Release);
+                return Ok(Peer::Messages(wanted.open(caller, end, gone)?));
+            }
+            #[cfg(not(feature = "interactive"))]
+            let _ = caller;
             let mut streams = Streams {
                 state: self.state.clone(),
                 input: None,

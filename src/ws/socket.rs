@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Loss};
 use crate::message::{Batch, Fragment};
-use crate::peer::{ByteStream, Event, MessageStream};
+use crate::peer::{ByteStream, Event, MessageStream, Pings};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
 const PONGS_QUEUED: usize = 4096;
@@ -61,6 +62,8 @@ pub struct Socket {
     finish: Finish,
     alive: Alive,
     probes: Probes,
+    /// Pings that a person asks for on the other side.
+    pings: Option<Arc<Pings>>,
 }
 
 /// The end of the transport, after both Close frames.
@@ -118,6 +121,7 @@ impl Socket {
                 timer: None,
             },
             probes: Probes::default(),
+            pings: None,
         }
     }
 
@@ -130,7 +134,13 @@ impl Socket {
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
                 Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
-                Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
+                Ok(Some(Item::Pong(payload))) => {
+                    self.note_pong(&payload);
+                    // One with a number is the answer to a probe.
+                    if let Some(pings) = self.pings.as_ref().filter(|_| payload.is_empty()) {
+                        pings.answered();
+                    }
+                }
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -143,6 +153,9 @@ impl Socket {
     /// Answers pings while the peer says nothing else; ready when it has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_sent_close {
+            if self.pings.as_ref().is_some_and(|pings| pings.is_due(cx)) {
+                self.put_control(OpCode::Ping, b"");
+            }
             while let Poll::Ready(expired) = self.alive.poll(cx) {
                 match expired {
                     Silence::Dead => return Poll::Ready(()),
@@ -416,6 +429,11 @@ impl MessageStream for Socket {
 
     fn probed(&self) -> u64 {
         self.probes.answered
+    }
+
+    fn carry_pings(&mut self, pings: Arc<Pings>) {
+        pings.carry();
+        self.pings = Some(pings);
     }
 
     fn merge_messages(&mut self) {

@@ -17,6 +17,8 @@ mod lines;
 mod process;
 mod programs;
 mod promises;
+#[cfg(feature = "interactive")]
+mod prompt;
 mod reconnect;
 mod serial;
 mod tls;

@@ -159,6 +159,8 @@ fn json_tells_and_takes_kinds_and_the_close() {
         [Frame::text("ü\n"), binary(b"\0\xff"), Frame::text("")]
     );
     assert_eq!(end, Frame::Close(4001, "bye".to_owned()));
+    // It was asked for.
+    assert_eq!(done.status, 0, "{}", done.stderr);
     // The answer to our Close is told as well.
     assert_eq!(
         done.text(),

@@ -1,0 +1,209 @@
+//! Standard input and output at a terminal: a prompt that what comes does not tear.
+
+mod command;
+mod console;
+mod shown;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use anyhow::{Context as _, Result};
+
+use crate::caller::Caller;
+use crate::ending::Ending;
+use crate::framing::Framing;
+use crate::message::{Fragment, Kind};
+use crate::peer::{Event, MessageStream, Pings};
+use crate::variables::Variables;
+use console::{Console, Setup, Typed};
+
+pub use console::{restore, show};
+
+/// A prompt that is to be opened.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// What the other side is called.
+    pub(super) opposite: String,
+    pub(super) keeps_history: bool,
+    pub(super) framing: Framing,
+    pub(super) variables: Variables,
+}
+
+impl Wanted {
+    /// Whether people sit at both ends of stdio, and its messages are lines as they come.
+    pub(super) fn is_possible(&self) -> bool {
+        let term = self.variables.get("TERM").unwrap_or_default();
+        let can_edit = !matches!(term, "" | "dumb" | "cons25" | "emacs");
+        let is_plain = Framing {
+            limit: Framing::LINES.limit,
+            is_asked: false,
+            ..self.framing
+        } == Framing {
+            is_asked: false,
+            ..Framing::LINES
+        };
+        can_edit && is_plain && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    /// Opens it for a session; `end` is called when its input has ended.
+    ///
+    /// # Errors
+    /// The terminal's.
+    pub(super) fn open(
+        &self,
+        caller: &Caller,
+        end: impl Fn() + Send + 'static,
+        gone: impl Fn() + Send + 'static,
+    ) -> Result<Box<dyn MessageStream>> {
+        let setup = Setup {
+            is_coloured: self.variables.get("NO_COLOR").is_none_or(str::is_empty),
+            history: self.keeps_history.then(|| self.history()).flatten(),
+            limit: self.framing.limit,
+        };
+        let console = Console::open(setup).context("opening the terminal")?;
+        let to_whom = if caller.is_local {
+            format!("connected to {}; /help shows commands", self.opposite)
+        } else {
+            format!("connected: {caller}; /help shows commands")
+        };
+        let shared = console.clone();
+        let pings = Pings::new(move |took| {
+            shared.say(&format!("pong after {:.1} ms", took.as_secs_f64() * 1e3));
+        });
+        Ok(Box::new(Prompt {
+            console,
+            greeting: Some(to_whom),
+            message: Vec::new(),
+            len: 0,
+            ended: None,
+            has_said_end: false,
+            pings: Arc::new(pings),
+            is_only: caller.is_local,
+            end: Box::new(end),
+            gone: Box::new(gone),
+        }))
+    }
+
+    /// `$XDG_STATE_HOME/wsbridge/history`, else below `~/.local/state`.
+    fn history(&self) -> Option<PathBuf> {
+        let state = self
+            .variables
+            .get("XDG_STATE_HOME")
+            .filter(|path| path.starts_with('/'));
+        let folder = match (state, self.variables.get("HOME")) {
+            (Some(state), _) => PathBuf::from(state),
+            (None, Some(home)) => PathBuf::from(home).join(".local/state"),
+            (None, None) => return None,
+        };
+        Some(folder.join("wsbridge/history"))
+    }
+}
+
+/// What one session has of the console.
+struct Prompt {
+    console: Arc<Console>,
+    greeting: Option<String>,
+    /// The first bytes of the message that is coming, and how long it is by now.
+    message: Vec<u8>,
+    len: usize,
+    ended: Option<Ending>,
+    has_said_end: bool,
+    pings: Arc<Pings>,
+    /// Whether there is no session but this.
+    is_only: bool,
+    end: Box<dyn Fn() + Send>,
+    gone: Box<dyn Fn() + Send>,
+}
+
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        if self.is_only {
+            restore();
+        }
+        (self.gone)();
+    }
+}
+
+impl MessageStream for Prompt {
+    fn take(&mut self) -> Option<Event> {
+        // Both sides are open when the pump first asks.
+        if let Some(greeting) = self.greeting.take() {
+            self.console.say(&greeting);
+        }
+        if let Some(ended) = &self.ended {
+            return Some(Event::End(ended.clone()));
+        }
+        loop {
+            match self.console.take()? {
+                Typed::Message(fragment) => return Some(Event::Fragment(fragment)),
+                Typed::Ping if self.pings.ask() => {}
+                Typed::Ping => self.console.say("the other side has no pings"),
+                Typed::End(ending) => {
+                    (self.end)();
+                    self.ended = Some(ending.clone());
+                    return Some(Event::End(ending));
+                }
+            }
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.console.poll_typed(cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.console.poll_room(cx).map(Ok)
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let Fragment { kind, fin, payload } = fragment;
+        let room = shown::MOST_TEXT.saturating_sub(self.message.len());
+        self.message
+            .extend_from_slice(&payload[..payload.len().min(room)]);
+        self.len += payload.len();
+        if fin {
+            let bytes = std::mem::take(&mut self.message);
+            let len = std::mem::take(&mut self.len);
+            let is_coloured = self.console.is_coloured;
+            self.console
+                .show(shown::incoming(kind, &bytes, len, is_coloured));
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.poll_ready(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        if !self.has_said_end {
+            self.has_said_end = true;
+            if self.len > 0 {
+                let cut = Fragment::whole(Kind::Binary, b"");
+                self.start_send(cut)?;
+            }
+            self.console.say(&format!("closed: {why}"));
+            self.console.settle();
+        }
+        ready!(self.console.poll_shown(cx));
+        Poll::Ready(Ok(()))
+    }
+
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn half_closes(&self) -> bool {
+        true
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn pings(&self) -> Option<Arc<Pings>> {
+        Some(self.pings.clone())
+    }
+}

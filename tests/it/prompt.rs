@@ -1,0 +1,347 @@
+//! The prompt, in a terminal of its own, against a raw WebSocket server.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::support::{Frame, PATIENCE, Ws};
+
+/// The program with a terminal on stdin, stdout and stderr, connected to a server of ours.
+struct Terminal {
+    child: Child,
+    keys: File,
+    /// The program's end, to see how it is set.
+    line: File,
+    before: Termios,
+    chunks: Receiver<Vec<u8>>,
+    /// With and without colours.
+    raw: String,
+    seen: String,
+    /// How much of it has been looked at.
+    at: usize,
+    home: tempfile::TempDir,
+}
+
+fn open(words: &[&str], variables: &[(&str, &str)]) -> (Terminal, Ws) {
+    let home = tempfile::tempdir().unwrap();
+    open_at(home, words, variables)
+}
+
+fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) -> (Terminal, Ws) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&ours, size).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&name)
+            .unwrap()
+    };
+    let line = open();
+    let child = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
+        .args(words)
+        .arg(&url)
+        .env_clear()
+        .envs([("TERM", "xterm"), ("HOME", home.path().to_str().unwrap())])
+        .envs(variables.iter().copied())
+        .stdin(open())
+        .stdout(open())
+        .stderr(open())
+        .spawn()
+        .unwrap();
+    let keys = File::from(ours);
+    let mut screen = keys.try_clone().unwrap();
+    let (sender, chunks) = channel();
+    thread::spawn(move || {
+        let mut buf = [0; 4096];
+        while let Ok(count @ 1..) = screen.read(&mut buf) {
+            if sender.send(buf[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let terminal = Terminal {
+        child,
+        keys,
+        before: tcgetattr(&line).unwrap(),
+        line,
+        chunks,
+        raw: String::new(),
+        seen: String::new(),
+        at: 0,
+        home,
+    };
+    (terminal, Ws::accept(&listener))
+}
+
+/// At the prompt, with the greeting read.
+fn ready(words: &[&str]) -> (Terminal, Ws) {
+    let (mut terminal, ws) = open(words, &[]);
+    terminal.sees("connected to ws://127.0.0.1:");
+    terminal.sees("> ");
+    (terminal, ws)
+}
+
+impl Terminal {
+    fn types(&mut self, keys: &str) -> &mut Terminal {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self
+    }
+
+    /// Waits until this is shown, behind what was waited for before.
+    #[track_caller]
+    fn sees(&mut self, text: &str) -> &mut Terminal {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = self.seen[self.at..].find(text) {
+                self.at += found + text.len();
+                return self;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.chunks.recv_timeout(left) {
+                Ok(chunk) => {
+                    self.raw += &String::from_utf8_lossy(&chunk);
+                    self.seen.clone_from(&self.raw);
+                    for colour in ["\x1b[0m", "\x1b[32m", "\x1b[33m", "\x1b[36m"] {
+                        self.seen = self.seen.replace(colour, "");
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {text:?} in {:?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("ended without {text:?}: {:?}", self.seen)
+                }
+            }
+        }
+    }
+
+    /// Waits for the end; the terminal must be as it was before.
+    #[track_caller]
+    fn ends(&mut self, status: i32) {
+        let ended = self.child.wait().unwrap();
+        let got = ended.code().or(ended.signal().map(|signal| 128 + signal));
+        self.at = self.at.min(self.seen.len());
+        let now = tcgetattr(&self.line).unwrap();
+        assert_eq!(
+            now.local_modes, self.before.local_modes,
+            "the terminal is not restored"
+        );
+        assert_eq!(
+            now.input_modes, self.before.input_modes,
+            "the terminal is not restored"
+        );
+        assert!(
+            now.local_modes
+                .contains(LocalModes::ICANON | LocalModes::ECHO)
+        );
+        assert_eq!(got, Some(status), "{:?}", self.seen);
+    }
+
+    fn history(&self) -> std::path::PathBuf {
+        self.home.path().join(".local/state/wsbridge/history")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended; what has been waited for can not be hit.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn close(code: u16, reason: &str) -> Frame {
+    Frame::Close(code, reason.to_owned())
+}
+
+#[test]
+fn what_comes_does_not_tear_what_is_typed() {
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("half a li").sees("half a li");
+    ws.text("hello \x1b[2J\x07");
+    // The line is wiped, the message shown, and the line drawn again.
+    terminal.sees("< hello \\e[2J\\u{7}").sees("half a li");
+    ws.binary(b"\0AB\xff");
+    terminal
+        .sees("binary, 4 bytes")
+        .sees("000000  00 41 42 ff")
+        .sees(".AB.")
+        .sees("half a li");
+    terminal.types("ne\r");
+    assert_eq!(ws.next(), Frame::text("half a line"));
+    assert!(terminal.raw.contains("\x1b[36m<\x1b[0m hello"));
+    assert!(!terminal.raw.contains("\x1b[2J"));
+    ws.close(1000, "bye");
+    terminal.sees("# closed: close 1000 \"bye\"");
+    terminal.ends(0);
+}
+
+#[test]
+fn commands_ping_close_and_send() {
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("/ping\r");
+    assert_eq!(ws.next(), Frame::Ping(vec![]));
+    ws.frame(0x8A, b"");
+    terminal.sees("pong after ");
+    terminal.types("/binary 00 ff\r//x\r/pnig\r/help\r");
+    assert_eq!(ws.next(), Frame::Binary(vec![0, 255]));
+    assert_eq!(ws.next(), Frame::text("/x"));
+    terminal.sees("did you mean /ping?").sees("/send-file FILE");
+    let path = terminal.home.path().join("file");
+    fs::write(&path, "a\nb\n").unwrap();
+    terminal.types(&format!(
+        "/send-file {}\r/send-file /none\r",
+        path.display()
+    ));
+    assert_eq!(ws.next(), Frame::text("a\nb\n"));
+    terminal.sees("reading /none: no such file or directory");
+    terminal.types("/close 4001 bye\r");
+    assert_eq!(ws.next(), close(4001, "bye"));
+    ws.close(4001, "bye");
+    terminal.ends(0);
+    let (mut terminal, mut ws) = ready(&["--linger", "1h"]);
+    terminal.types("/quit\r");
+    assert_eq!(ws.next(), close(1000, ""));
+    ws.close(1000, "");
+    terminal.ends(0);
+}
+
+#[test]
+fn a_paste_of_many_lines_is_one_message() {
+    let (mut terminal, mut ws) = ready(&[]);
+    let text: String = (0..1024)
+        .map(|n| format!("line {n:04} of the paste, its length is 40\n"))
+        .collect();
+    assert!(text.len() >= 40 * 1024);
+    let mut keys = terminal.keys.try_clone().unwrap();
+    let pasted = format!("\x1b[200~{}\x1b[201~", text.replace('\n', "\r"));
+    // The program shows it while it is typed.
+    let typist = thread::spawn(move || {
+        keys.write_all(pasted.as_bytes()).unwrap();
+        keys.write_all(b"\r").unwrap();
+    });
+    assert_eq!(ws.next(), Frame::text(&text));
+    typist.join().unwrap();
+    // Lines that come at once without the marks of a paste are a message each, and none is lost.
+    terminal.types("one\rtwo\rthree\r");
+    for line in ["one", "two", "three"] {
+        assert_eq!(ws.next(), Frame::text(line));
+    }
+    ws.close(1000, "");
+    terminal.ends(0);
+}
+
+#[test]
+fn control_c_clears_the_line_and_then_ends() {
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("wrong").sees("wrong");
+    terminal.types("\x03").sees("> ");
+    terminal.types("right\r");
+    assert_eq!(ws.next(), Frame::text("right"));
+    terminal.sees("\n").sees("> ");
+    terminal.types("\x03");
+    assert_eq!(ws.next(), close(1001, "stop"));
+    ws.close(1001, "");
+    terminal.ends(130);
+}
+
+#[test]
+fn control_d_is_the_end_of_input_and_answers_are_still_shown() {
+    let (mut terminal, mut ws) = ready(&["-n"]);
+    terminal.types("\x04").sees("\n").sees("> ");
+    ws.text("late");
+    terminal.sees("late");
+    ws.close(1000, "");
+    terminal.sees("closed: close 1000");
+    terminal.ends(0);
+    let (mut terminal, mut ws) = ready(&["--linger", "0"]);
+    terminal.types("\x04");
+    assert_eq!(ws.next(), close(1000, ""));
+    ws.close(1000, "");
+    terminal.ends(0);
+}
+
+#[test]
+fn history_is_kept_for_its_owner_alone() {
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("first\r secret\r");
+    assert_eq!(ws.next(), Frame::text("first"));
+    assert_eq!(ws.next(), Frame::text(" secret"));
+    terminal.types("\x1b[A\r");
+    assert_eq!(ws.next(), Frame::text("first"));
+    ws.close(1000, "");
+    terminal.ends(0);
+    let path = terminal.history();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    assert!(!fs::read_to_string(&path).unwrap().contains("secret"));
+    let home = std::mem::replace(&mut terminal.home, tempfile::tempdir().unwrap());
+    let (mut again, mut ws) = open_at(home, &["--no-history"], &[]);
+    again.sees("> ").types("\x1b[Aunkept\r");
+    assert_eq!(ws.next(), Frame::text("unkept"));
+    let home = std::mem::replace(&mut again.home, tempfile::tempdir().unwrap());
+    let (mut again, mut ws) = open_at(home, &[], &[]);
+    again.sees("> ").types("\x1b[A\r");
+    assert_eq!(ws.next(), Frame::text("first"));
+}
+
+#[test]
+fn the_terminal_is_restored_when_the_peer_closes_or_a_signal_comes() {
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("in the mid").sees("in the mid");
+    ws.close(4001, "bye");
+    terminal.sees("closed: close 4001 \"bye\"");
+    terminal.ends(111);
+    let (mut terminal, mut ws) = ready(&[]);
+    terminal.types("in the mid").sees("in the mid");
+    let pid = Pid::from_child(&terminal.child);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(ws.next(), close(1001, "stop"));
+    // The second does not wait for anybody.
+    kill_process(pid, Signal::TERM).unwrap();
+    terminal.ends(143);
+}
+
+#[test]
+fn colours_and_the_prompt_can_be_left_out() {
+    let (mut terminal, mut ws) = open(&[], &[("NO_COLOR", "1")]);
+    terminal.sees("# connected to").sees("> ");
+    ws.text("plain");
+    terminal.sees("< plain");
+    assert_eq!(terminal.raw, terminal.seen);
+    for (words, variables) in [
+        (&["--no-interactive"][..], &[][..]),
+        (&["-b"], &[]),
+        (&["-u"], &[]),
+        (&[], &[("TERM", "dumb")]),
+    ] {
+        let (mut terminal, mut ws) = open(words, variables);
+        terminal.types("a line\n");
+        let expected = match words {
+            ["-b"] => Frame::Binary(b"a line\n".to_vec()),
+            _ => Frame::text("a line"),
+        };
+        assert_eq!(ws.next(), expected, "{words:?}");
+        assert!(!terminal.seen.contains("connected"), "{words:?}");
+    }
+}
