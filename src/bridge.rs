@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
@@ -91,6 +92,7 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
         stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
     };
     let status = run_watched(plan, taps.clone(), stop).await;
+    child::all_gone().await;
     taps.drained(plan.session.close_timeout).await;
     Ok(match status? {
         0 if taps.has_failed() => INCOMPLETE,

@@ -3,18 +3,66 @@
 mod command;
 mod spawn;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process_group, test_kill_process_group};
-use tokio::sync::{mpsc, oneshot};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ending::Exit;
 pub use command::Command;
 use spawn::Process;
+
+/// The groups that are kept, of all threads: none of them may outlive us.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// Told when a group is kept no more.
+static GONE: Notify = Notify::const_new();
+
+fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
+    // Nothing panics while it is held.
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A group while somebody sees to its end.
+struct Kept(i32);
+
+impl Kept {
+    fn new(group: Pid) -> Kept {
+        groups().insert(group.as_raw_nonzero().get());
+        Kept(group.as_raw_nonzero().get())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        groups().remove(&self.0);
+        GONE.notify_waiters();
+    }
+}
+
+/// Waits until all processes have ended that were started, each in the time that it has for that.
+pub async fn all_gone() {
+    loop {
+        let gone = GONE.notified();
+        if groups().is_empty() {
+            return;
+        }
+        gone.await;
+    }
+}
+
+/// Kills what is left of all groups: we end at once.
+pub fn kill_all() {
+    for group in groups().iter().filter_map(|group| Pid::from_raw(*group)) {
+        // A group that is gone needs none.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
 
 /// A process that runs. Dropping it gives the process time to end by itself, then it is made to.
 pub struct Child {
@@ -93,6 +141,7 @@ async fn keep(
     keeps: impl Send,
 ) {
     let group = process.id();
+    let kept = group.map(Kept::new);
     let signal = |signal| {
         if let Some(group) = group {
             // A group that is gone needs none.
@@ -140,6 +189,7 @@ async fn keep(
         sleep_until(until).await;
         signal(Signal::KILL);
     }
+    drop(kept);
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge::{self, Plan};
+use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::ending::Stop;
 use wsbridge::variables::Variables;
@@ -66,6 +67,7 @@ fn signals(plan: &Plan) -> std::io::Result<watch::Receiver<Option<Stop>>> {
             while signal.recv().await.is_some() {
                 if stop.borrow().is_some() {
                     restore_terminal();
+                    child::kill_all();
                     exit(i32::from(why.exit_status()));
                 }
                 stop.send_replace(Some(why));

@@ -394,12 +394,23 @@ fn one_that_does_not_end_is_made_to_and_nothing_is_left_of_it() {
     // At its stop too.
     let mut caller = bridge.client();
     assert_eq!(caller.next(), Frame::text("up"));
+    let mut bridge = bridge;
     bridge.running.signal(Signal::TERM);
+    bridge.running.wait();
     drop(caller);
-    drop(bridge);
-    until("all of them are gone", || {
-        !marked(&marker).iter().any(|it| it.2 != 'Z' && it.1 != 1)
-    });
+    let alive = || marked(&marker).into_iter().filter(|it| it.2 != 'Z');
+    until("all of them are gone", || alive().count() == 0);
+    // And where nobody has the patience.
+    let patient = words.map(|word| word.replace("300ms", "1h"));
+    let words: Vec<_> = patient.iter().map(String::as_str).chain([line]).collect();
+    let mut bridge = Bridge::start(&words);
+    let mut caller = bridge.client();
+    assert_eq!(caller.next(), Frame::text("up"));
+    bridge.running.signal(Signal::TERM);
+    assert_eq!(caller.next(), close(1001, "stop"));
+    bridge.running.signal(Signal::TERM);
+    bridge.running.wait();
+    until("all of them are gone", || alive().count() == 0);
 }
 
 #[test]
