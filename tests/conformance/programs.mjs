@@ -108,9 +108,19 @@ async function lsp() {
     const symbols = await ask('textDocument/documentSymbol', { textDocument: { uri } });
     assert.equal(symbols[0].name, 'grüße 🦀');
   });
+  await check('a hover and a completion from a schema', async () => {
+    const crab = { description: 'Ein Krebs: 🦀' };
+    const schema = { properties: { 'grüße 🦀': crab, broken: { enum: ['größer', 'kleiner'] } } };
+    const schemas = [{ fileMatch: ['*.json'], url: 'test:///schema', schema }];
+    tell('workspace/didChangeConfiguration', { settings: { json: { validate: { enable: true }, schemas } } });
+    const hover = await ask('textDocument/hover', { textDocument: { uri }, position: { line: 1, character: 5 } });
+    assert(JSON.stringify(hover).includes('Ein Krebs: 🦀'), JSON.stringify(hover));
+    const list = await ask('textDocument/completion', { textDocument: { uri }, position: { line: 2, character: 12 } });
+    assert.deepEqual(list.items.map(({ label }) => label).sort(), ['"größer"', '"kleiner"']);
+  });
   await check('a document of 1 MiB', async () => {
-    const long = JSON.stringify(Array.from({ length: 30_000 }, (_, at) => ({ ['schlüssel' + at]: at })));
-    assert(Buffer.byteLength(long) > 600_000);
+    const long = JSON.stringify(Array.from({ length: 45_000 }, (_, at) => ({ ['schlüssel' + at]: at })));
+    assert(Buffer.byteLength(long) > 1 << 20);
     tell('textDocument/didChange', { textDocument: { uri, version: 2 }, contentChanges: [{ text: long }] });
     const edits = await ask('textDocument/formatting', { textDocument: { uri }, options: { tabSize: 2, insertSpaces: true } });
     assert(edits.length > 0, 'nothing is formatted');
