@@ -1,5 +1,7 @@
 //! The command line: two addresses and flattened groups of options become a plan.
 
+mod explain;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 
@@ -8,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::address::{Address, AddressError};
+use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
@@ -16,13 +18,23 @@ use crate::scheme::{self, SCHEMES};
 use crate::session;
 use crate::variables::Variables;
 
-/// Join any two endpoints by one WebSocket bridge
+/// Join any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...
 #[derive(Parser, Debug)]
-#[command(name = "wsbridge", version, about, after_help = docs::after_help(), max_term_width = 100)]
+#[command(
+    name = "wsbridge",
+    version,
+    disable_help_flag = true,
+    long_version = docs::version(),
+    about = "Joins any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...",
+    after_long_help = docs::after_help(),
+    override_usage = docs::USAGE,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Args {
     /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...
-    #[arg(value_name = "LEFT", required_unless_present = "server")]
+    #[arg(value_name = "LEFT", required_unless_present_any = ["server", "help"])]
     left: Option<String>,
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
@@ -36,6 +48,15 @@ pub struct Args {
     /// Set an option of one side: left.path=/chat
     #[arg(long = "option", short, value_name = "SIDE.KEY=VALUE")]
     option: Vec<String>,
+    /// Say in words what would be done, and do nothing
+    #[arg(long)]
+    explain: bool,
+    /// Show every option; with -h, one screen
+    #[arg(long, action = ArgAction::SetTrue)]
+    help: bool,
+    /// Show one screen of help
+    #[arg(short = 'h', action = ArgAction::HelpShort, hide = true)]
+    summary: Option<bool>,
     /// Say nothing but errors
     #[arg(
         long,
@@ -98,16 +119,81 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
         Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
         _ => word,
     });
-    let matches = command().try_get_matches_from(words)?;
+    let command = command();
+    let short = docs::short(&command);
+    let matches = command.override_help(short).try_get_matches_from(words)?;
     Ok((Args::from_arg_matches(&matches)?, matches))
 }
 
 impl Args {
+    /// What is asked to be shown, where it is that: a page of help.
+    ///
+    /// # Errors
+    /// There is no such page.
+    pub fn page(&self) -> Result<Option<String>, clap::Error> {
+        if self.help {
+            return Ok(Some(command().render_long_help().to_string()));
+        }
+        if self.left.as_deref() != Some("help") {
+            return Ok(None);
+        }
+        let Some(name) = &self.right else {
+            return Ok(Some(docs::overview()));
+        };
+        let name = name.to_ascii_lowercase();
+        let mut topics = docs::TOPICS.iter();
+        match topics.find(|topic| topic.name.starts_with(&name)) {
+            Some(topic) => Ok(Some((topic.text)())),
+            None => {
+                let names = docs::TOPICS.iter().map(|topic| topic.name);
+                let near = match nearest(&name, names.clone()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("there is: {}", names.collect::<Vec<_>>().join(", ")),
+                };
+                let what = format!("there is no page '{name}' of help; {near}\n");
+                Err(command().error(ErrorKind::InvalidValue, what))
+            }
+        }
+    }
+
     /// Makes the plan: both endpoints with the options that were given for them.
     ///
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
+        self.planned(&self.sides(matches)?)
+    }
+
+    /// Says in words what the plan is, where that is asked for.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Args::plan).
+    pub fn explanation(&self, matches: &ArgMatches) -> Result<Option<String>> {
+        if !self.explain {
+            return Ok(None);
+        }
+        let sides = self.sides(matches)?;
+        let plan = self.planned(&sides)?;
+        explain::explain(self, matches, &plan, &sides).map(Some)
+    }
+
+    fn planned(&self, sides: &[(String, Settings); 2]) -> Result<Plan> {
+        let [(left, left_settings), (right, right_settings)] = sides;
+        Ok(Plan {
+            names: [Address::shown(left), Address::shown(right)],
+            left: scheme::build(left, left_settings)?,
+            right: scheme::build(right, right_settings)?,
+            taps: [
+                scheme::tap(left, left_settings)?,
+                scheme::tap(right, right_settings)?,
+            ],
+            session: self.session.clone(),
+            bridge: self.bridge.clone(),
+        })
+    }
+
+    /// Both addresses with what flags and `-o` say for them.
+    fn sides(&self, matches: &ArgMatches) -> Result<[(String, Settings); 2]> {
         let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
@@ -121,17 +207,7 @@ impl Args {
                 settings.pairs.push(("no-interactive".to_owned(), None));
             }
         }
-        Ok(Plan {
-            names: [Address::shown(&left), Address::shown(&right)],
-            left: scheme::build(&left, &left_settings)?,
-            right: scheme::build(&right, &right_settings)?,
-            taps: [
-                scheme::tap(&left, &left_settings)?,
-                scheme::tap(&right, &right_settings)?,
-            ],
-            session: self.session.clone(),
-            bridge: self.bridge.clone(),
-        })
+        Ok([(left, left_settings), (right, right_settings)])
     }
 
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.

@@ -97,7 +97,10 @@ pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
 /// Cuts an address into its layers, each an address of its own in the same text.
 ///
 /// The options stand behind the core. One goes to the outermost layer that has the key.
-fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
+///
+/// # Errors
+/// Those of [`build`] but malformed places.
+pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
     let mut layers: Vec<(&Scheme, Address)> = Vec::new();
     let mut at = 0;
     let core = loop {

@@ -65,6 +65,14 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    pub fn framing(&self) -> Option<Framing> {
+        match self {
+            Endpoint::Dial(dial) => dial.framing(),
+            Endpoint::Listen(listen) => listen.framing(),
+        }
+    }
+
     /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
     pub fn reloads(&self) -> bool {
         matches!(self, Endpoint::Listen(listen) if listen.reloads())
@@ -78,6 +86,11 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    fn framing(&self) -> Option<Framing> {
+        None
+    }
 
     /// The host that it leads to, where it has one: the name that TLS asks for.
     fn host(&self) -> Option<&str> {
@@ -102,6 +115,11 @@ pub trait Listen: Send + Sync {
     /// # Errors
     /// What could not be bound and why.
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
+
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    fn framing(&self) -> Option<Framing> {
+        None
+    }
 
     /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
     fn reloads(&self) -> bool {

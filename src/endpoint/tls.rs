@@ -149,6 +149,10 @@ impl Dial for TlsDial {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
@@ -182,6 +186,10 @@ impl Listen for TlsListen {
             });
             Ok(accept)
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
     }
 
     fn reloads(&self) -> bool {

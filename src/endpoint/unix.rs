@@ -152,6 +152,10 @@ impl Dial for UnixDial {
             Ok(Peer::Bytes(stream, self.framing))
         })
     }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
 }
 
 /// Connects to a socket by its path, or by its abstract name behind an `@`. It has no deadline.
@@ -204,6 +208,10 @@ impl Listen for UnixListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             Ok(Box::new(sockets) as Box<dyn Accept>)
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
     }
 }
 

@@ -9,6 +9,7 @@ mod datagrams;
 mod endings;
 mod files;
 mod generated;
+mod help;
 mod http;
 mod hub;
 mod layers;
