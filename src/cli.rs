@@ -13,6 +13,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parse
 use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
+use crate::doctor::Patient;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
@@ -39,6 +40,9 @@ pub struct Args {
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
     right: Option<String>,
+    /// Further addresses of doctor
+    #[arg(value_name = "ADDRESS", hide = true)]
+    more: Vec<String>,
     /// The right side is this program, one for each caller
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
@@ -84,6 +88,15 @@ pub struct Args {
     #[command(flatten)]
     bridge: bridge::Options,
 }
+
+/// Cores that doctor does not open, and what is known of them when they could be built.
+const LEFT_ALONE: &[(&str, &str)] = &[
+    ("-", "stdin and stdout; not opened"),
+    ("exec", "there is such a program; not started"),
+    ("sh-c", "a shell; not started"),
+    ("fd", "a descriptor of ours; not opened"),
+    ("file", "a file; not opened"),
+];
 
 /// How messages are written.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +169,42 @@ impl Args {
         }
     }
 
+    /// The endpoints that doctor is to look at, where it is called.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Args::plan); there is none to look at.
+    pub fn patients(&self, matches: &ArgMatches) -> Result<Option<Vec<Patient>>> {
+        if self.left.as_deref() != Some("doctor") {
+            return Ok(None);
+        }
+        if self.right.is_none() && self.program.is_empty() {
+            let what = "doctor looks at addresses: wsbridge doctor ws://localhost:8080\n";
+            return Err(command()
+                .error(ErrorKind::MissingRequiredArgument, what)
+                .into());
+        }
+        let mut addresses: Vec<_> = self.right.iter().chain(&self.more).cloned().collect();
+        if let [program, ..] = &self.program[..] {
+            addresses.push(format!("exec:{}", program.to_string_lossy()));
+        }
+        let patient = |text: &String| {
+            let chain = scheme::chain(text);
+            let core = chain.last().map_or("", |scheme| scheme.names[0]);
+            let row = LEFT_ALONE.iter().find(|row| row.0 == core);
+            let (_, settings) = self.settings(matches, &[Vec::new(), chain])?;
+            Ok(Patient {
+                name: Address::shown(text),
+                endpoint: scheme::build(text, &settings)?,
+                is_left_alone: row.map(|row| row.1),
+            })
+        };
+        addresses
+            .iter()
+            .map(patient)
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
     /// Makes the plan: both endpoints with the options that were given for them.
     ///
     /// # Errors
@@ -212,6 +261,11 @@ impl Args {
 
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
     fn addresses(&self) -> Result<(String, String), clap::Error> {
+        if let [third, ..] = &self.more[..] {
+            let third = third.escape_debug();
+            let what = format!("'{third}': there are two sides, and this is a third\n");
+            return Err(command().error(ErrorKind::TooManyValues, what));
+        }
         let stdio = || "-".to_owned();
         if let Some(program) = self.program()? {
             let served = self.server.as_ref().map(|port| format!("ws-l:{port}"));

@@ -8,6 +8,7 @@ use std::fmt::Write;
 pub use help::{USAGE, short, version};
 pub use topics::{TOPICS, Topic, overview};
 
+use crate::columns::{indented, wrapped};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
 use crate::variables::VARIABLES;
@@ -36,31 +37,6 @@ fn examples_text() -> String {
         let _ = writeln!(text, "  {command:width$}  {what}");
     }
     text
-}
-
-/// Words in lines of at most 79 columns that begin with so many blanks.
-pub fn indented(words: &str, blanks: usize) -> String {
-    let mut text = String::new();
-    for line in wrapped(words, 79 - blanks) {
-        let _ = writeln!(text, "{:blanks$}{line}", "");
-    }
-    text
-}
-
-/// Words in lines of at most so many columns; a longer word has a line of its own.
-fn wrapped(words: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Command lines to begin with, and what each does.

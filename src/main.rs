@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge::{self, Plan};
 use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
+use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Stop;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
@@ -38,6 +39,14 @@ fn main() -> ExitCode {
         }
     }
     start_logging(&args);
+    match args.patients(&matches) {
+        Ok(None) => {}
+        Ok(Some(patients)) => return examine(&patients),
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(cli::exit_status(&error));
+        }
+    }
     // A bug of ours ends one session, in one line; the others go on.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("a session failed by a bug: {panic}");
@@ -55,6 +64,27 @@ fn main() -> ExitCode {
         Err(error) => {
             report(&error);
             ExitCode::from(cli::exit_status(&error))
+        }
+    }
+}
+
+/// Looks at endpoints; the exit status is that of the first that fails.
+fn examine(patients: &[Patient]) -> ExitCode {
+    let looked = workers::runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let mut status = 0;
+            for patient in patients {
+                let found = doctor::look(patient, std::io::stdout()).await?;
+                status = if status == 0 { found } else { status };
+            }
+            Ok(status)
+        })
+    });
+    match looked {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            report(&error.into());
+            ExitCode::from(23)
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Args as _, Command};
 use super::Args;
 use crate::address::Address;
 use crate::bridge::{self, Plan};
-use crate::docs::indented;
+use crate::columns::indented;
 use crate::endpoint::{Endpoint, Settings};
 use crate::framing::{Cut, Encoding, Framing};
 use crate::message::Kind;

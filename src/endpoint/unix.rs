@@ -29,6 +29,7 @@ use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
+use crate::steps::Step;
 
 /// `unix:`
 pub const DIAL: Scheme = Scheme {
@@ -163,8 +164,12 @@ impl Dial for UnixDial {
 /// # Errors
 /// The system's reason, with [`Cause::Refused`].
 pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
+    let step = Step::begin("connect");
     match open(place).await {
-        Ok(stream) => Ok(Box::new(Connection { stream })),
+        Ok(stream) => {
+            step.done(|| place.escape_debug().to_string());
+            Ok(Box::new(Connection { stream }))
+        }
         Err(error) => Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error))),
     }
 }

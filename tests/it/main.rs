@@ -6,6 +6,7 @@ mod support;
 
 mod client;
 mod datagrams;
+mod doctor;
 mod endings;
 mod files;
 mod generated;
