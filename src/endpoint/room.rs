@@ -209,6 +209,11 @@ impl Queue {
         self.entries.len() >= options.queue as usize || self.bytes >= options.queue_bytes
     }
 
+    /// Whether it hears nothing now: it is full, or it has been ended.
+    fn has_no_room(&self, options: &Options) -> bool {
+        self.is_full(options) || self.end.is_some() || self.cut.is_some()
+    }
+
     /// Adds a message, or does what is to be done with one who has no room for it.
     fn add(&mut self, message: &Arc<Message>, options: &Options) {
         if self.end.is_some() || self.cut.is_some() {
@@ -367,13 +372,17 @@ impl Room {
     /// Has all members hear a message.
     fn tell(&self, state: &mut State, message: Message) -> Arc<Message> {
         let message = Arc::new(message);
+        // One source goes at the pace of the fastest member, as if that were alone.
+        let mut is_too_fast = self.desk.is_some() && !state.members.is_empty();
         for (id, seat) in &state.members {
             if self.manner.echo || *id != message.from {
                 let mut queue = seat.lock();
                 queue.add(&message, &self.options);
                 state.is_crowded |= self.is_waited_for(&queue);
+                is_too_fast &= queue.has_no_room(&self.options);
             }
         }
+        state.is_crowded |= is_too_fast;
         message
     }
 
@@ -471,7 +480,11 @@ impl Room {
         let mut state = self.lock();
         if state.is_crowded {
             let mut seats = state.members.values();
-            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()));
+            let mut all = state.members.values();
+            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()))
+                || self.desk.is_some()
+                    && !state.members.is_empty()
+                    && all.all(|seat| seat.lock().has_no_room(&self.options));
         }
         if !state.is_crowded {
             return Poll::Ready(());
