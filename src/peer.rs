@@ -4,6 +4,7 @@ mod early;
 mod pings;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -232,6 +233,21 @@ impl Gap {
             messages: self.messages + other.messages,
             bytes: self.bytes + other.bytes,
         }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |count| if count == 1 { "" } else { "s" };
+        let Gap {
+            messages, bytes, ..
+        } = *self;
+        write!(
+            f,
+            "{messages} message{}, {bytes} byte{}",
+            end(messages),
+            end(bytes)
+        )
     }
 }
 

@@ -60,7 +60,7 @@ fn what_the_server_may_not_have_taken_is_told() {
     // No pong: for all that the client knows nobody has seen it.
     ws.reset();
     let _again = Ws::accept(&listener);
-    client.line("gap: 1 messages, 10 bytes may be lost");
+    client.line("gap: 1 message, 10 bytes may be lost");
 }
 
 #[test]

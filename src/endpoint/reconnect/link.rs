@@ -129,10 +129,7 @@ impl Link {
                 bytes: 0,
                 ..
             } => "nothing that was sent is lost".to_owned(),
-            gone => format!(
-                "{} messages, {} bytes may be lost",
-                gone.messages, gone.bytes
-            ),
+            gone => format!("{gone} may be lost"),
         };
         if let Some(bytes) = self.partial.clear() {
             lost += &format!("; a message that came in part, {bytes} bytes of it, was dropped");
