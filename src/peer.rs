@@ -139,6 +139,10 @@ pub trait MessageStream: Send + Unpin {
             .try_for_each(|fragment| self.start_send(fragment))
     }
 
+    /// Takes the news of a gap on the other side, after [`poll_ready`](MessageStream::poll_ready) was ready and between two
+    /// messages. It is passed on where there is a way to.
+    fn hear_gap(&mut self, _gap: Gap) {}
+
     /// Ready when the transport has taken all that was sent, control frames of our own included.
     ///
     /// # Errors
@@ -258,6 +262,9 @@ pub enum Event {
     Fragment(Fragment),
     /// Many whole messages; none comes between the fragments of another message.
     Batch(Batch),
+    /// What comes from here on comes over another connection, and so much of what was sent to the last may be lost. Between
+    /// messages only.
+    Gap(Gap),
     /// The end, once.
     End(Ending),
 }
@@ -351,7 +358,7 @@ impl Event {
         match self {
             Event::Fragment(fragment) => fragment.payload.len(),
             Event::Batch(batch) => batch.size(),
-            Event::End(_) => 0,
+            Event::Gap(_) | Event::End(_) => 0,
         }
     }
 }

@@ -64,6 +64,39 @@ fn what_the_server_may_not_have_taken_is_told() {
 }
 
 #[test]
+fn a_gap_is_a_line_of_json_between_what_came_before_and_after() {
+    let (listener, url) = server();
+    let mut client = spawn(&[
+        "--reconnect",
+        "--reconnect-max",
+        "100ms",
+        "--framing",
+        "json",
+        "-n",
+        "-",
+        &url,
+    ]);
+    let mut lines = BufReader::new(client.stdout()).lines();
+    let mut stdin = client.stdin();
+    let mut ws = Ws::accept(&listener);
+    ws.text("before");
+    stdin.write_all(b"{\"text\":\"lost\"}\n").unwrap();
+    assert_eq!(ws.next(), Frame::text("lost"));
+    ws.reset();
+    let mut ws = Ws::accept(&listener);
+    ws.text("after").close(1000, "");
+    for expected in [
+        r#"{"kind":"text","text":"before"}"#,
+        r#"{"kind":"gap","messages":1,"bytes":4}"#,
+        r#"{"kind":"text","text":"after"}"#,
+        r#"{"kind":"close","code":1000,"reason":""}"#,
+    ] {
+        assert_eq!(lines.next().unwrap().unwrap(), expected);
+    }
+    assert_eq!(client.wait(), 0);
+}
+
+#[test]
 fn messages_of_the_command_line_are_sent_on_each_connection() {
     let (listener, url) = server();
     let words = [

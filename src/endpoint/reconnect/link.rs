@@ -44,6 +44,8 @@ pub(super) struct Link {
     ledger: Ledger,
     partial: Partial,
     gap: Gap,
+    /// The last gap, until what is yielded has it.
+    untold: Option<Gap>,
     merges: bool,
     /// Messages that connections which are gone have merged.
     merged: Option<u64>,
@@ -100,6 +102,7 @@ impl Link {
             ledger: Ledger::default(),
             partial: Partial::default(),
             gap: Gap::default(),
+            untold: None,
             merges: false,
             merged: None,
             is_told: false,
@@ -122,7 +125,9 @@ impl Link {
             self.backoff.reset();
         }
         let gone = self.ledger.close();
-        self.gap = self.gap.and(Gap { times: 1, ..gone });
+        let gone = Gap { times: 1, ..gone };
+        self.gap = self.gap.and(gone);
+        self.untold = Some(self.untold.unwrap_or_default().and(gone));
         let mut lost = match gone {
             Gap {
                 messages: 0,
@@ -227,7 +232,7 @@ impl Link {
                     self.ledger.note_batch(&batch);
                     stream.start_send_batch(batch)?;
                 }
-                Some(Event::End(_)) | None => {}
+                Some(Event::Gap(_) | Event::End(_)) | None => {}
             }
         }
         let _ = stream.poll_flush(cx)?;
@@ -325,6 +330,9 @@ impl MessageStream for Link {
                 State::Down { .. } => return None,
                 State::Over(ending) => return Some(Event::End(ending.clone())),
             };
+            if let Some(gap) = self.untold.take() {
+                return Some(Event::Gap(gap));
+            }
             match stream.take()? {
                 Event::End(why) if self.may_lose(&why) => {
                     self.lose(&why);
