@@ -191,7 +191,7 @@ impl Listen for WsListen {
     }
 
     fn reloads(&self) -> bool {
-        self.tls.is_some()
+        self.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 }
 
