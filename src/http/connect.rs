@@ -21,6 +21,7 @@ pub async fn tunnel(
 ) -> Result<Box<dyn ByteStream>> {
     let asked = Asked {
         name: "it",
+        over_tls: "--proxy https://",
         is_malformed: Cause::Proxy,
         is_gone: Cause::Proxy,
     };
