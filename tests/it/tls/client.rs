@@ -333,6 +333,33 @@ fn a_server_that_wants_a_certificate() {
 }
 
 #[test]
+fn no_failure_of_tls_is_tried_again() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let wrong = files.put("wrong.pem", &other.client("me").both());
+    let pair = ours.issue(&["localhost"]);
+    let trusted = format!("cacert={ca}");
+    for (versions, clients, options, status) in [
+        (TLS12, None, format!("{trusted},tls-min=1.3"), 35),
+        (TLS12, Some(&ours), trusted.clone(), 58),
+        (TLS13, Some(&ours), trusted.clone(), 58),
+        (TLS13, Some(&ours), format!("{trusted},cert={wrong}"), 58),
+        (BOTH, None, format!("{trusted},tls-name=b.test"), 60),
+        (BOTH, None, "tls-min=1.2".to_owned(), 60),
+        (BOTH, None, "cacert=/none".to_owned(), 77),
+    ] {
+        for (scheme, mark) in [("tls:", ","), ("wss://", "#")] {
+            let (port, _server) = serve(server_config(&pair, versions, clients), hello);
+            let address = format!("reconnect:{scheme}localhost:{port}{mark}{options}");
+            let done = run(&["-n", "-", &address], "");
+            assert_eq!(done.status, status, "{address}: {}", done.stderr);
+            assert!(!done.stderr.contains("reconnecting"), "{}", done.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_proxy_over_tls_leads_to_a_server_over_tls() {
     let ours = Authority::new("ours");
     let files = Files::new();
