@@ -173,12 +173,12 @@ pub trait MessageStream: Send + Unpin {
         false
     }
 
-    /// Asks the peer to say when it has taken all that was sent so far. Returns whether it can be asked.
-    fn probe(&mut self) -> bool {
-        false
+    /// Asks the peer to say when it has taken all that was sent so far; the number of the question, where it can be asked.
+    fn probe(&mut self) -> Option<u64> {
+        None
     }
 
-    /// The number of the last [`probe`](MessageStream::probe) that was answered, the first being 1.
+    /// The number of the last [`probe`](MessageStream::probe) that was answered, and with it those before.
     fn probed(&self) -> u64 {
         0
     }

@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
 use crate::message::{Batch, Fragment};
-use crate::peer::{Event, Gap, MessageStream};
+use crate::peer::{Event, Gap, MessageStream, Pings};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub(super) struct Link {
     /// The last gap, until what is yielded has it.
     untold: Option<Gap>,
     merges: bool,
+    pings: Option<Arc<Pings>>,
     /// Messages that connections which are gone have merged.
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
@@ -104,6 +105,7 @@ impl Link {
             gap: Gap::default(),
             untold: None,
             merges: false,
+            pings: None,
             merged: None,
             is_told: false,
         }
@@ -185,6 +187,9 @@ impl Link {
                     warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
                     if self.merges {
                         stream.merge_messages();
+                    }
+                    if let Some(pings) = &self.pings {
+                        stream.carry_pings(pings.clone());
                     }
                     self.state = up(stream);
                     self.greeted = 0;
@@ -461,6 +466,13 @@ impl MessageStream for Link {
 
     fn ignores_boundaries(&self) -> bool {
         self.shape.ignores_boundaries
+    }
+
+    fn carry_pings(&mut self, pings: Arc<Pings>) {
+        if let State::Up { stream, .. } = &mut self.state {
+            stream.carry_pings(pings.clone());
+        }
+        self.pings = Some(pings);
     }
 
     fn merge_messages(&mut self) {
