@@ -210,6 +210,32 @@ fn a_status_of_http_that_means_it_is_the_end_and_others_are_not() {
     is_over(client, &listener, 22);
 }
 
+#[test]
+fn a_proxy_that_does_not_reach_the_server_is_asked_again_and_one_that_refuses_is_not() {
+    for (status, is_asked_again) in [(503, true), (502, true), (407, false), (403, false)] {
+        let (listener, url) = server();
+        let proxy = url.replace("ws:", "--proxy=http:");
+        let words = ["--reconnect", "--retries=2", "--reconnect-max=10ms", &proxy];
+        let client = spawn(&[&words[..], &["-n", "-", "ws://far.test/"]].concat());
+        for _ in 0..if is_asked_again { 3 } else { 1 } {
+            answers(&listener, status);
+        }
+        is_over(client, &listener, 97);
+    }
+}
+
+#[test]
+fn a_connection_that_ends_within_the_handshake_of_tls_is_tried_again() {
+    let (listener, url) = server();
+    let url = url.replace("ws:", "wss:");
+    let words = ["--reconnect", "--retries=2", "--reconnect-max=10ms"];
+    let client = spawn(&[&words[..], &["-n", "-", &url]].concat());
+    for _ in 0..3 {
+        Tcp::accept(&listener).read(5);
+    }
+    is_over(client, &listener, 35);
+}
+
 fn answers(listener: &TcpListener, status: u16) {
     let mut caller = Tcp::accept(listener);
     // An answer before the question would be none.

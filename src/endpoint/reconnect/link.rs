@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::ledger::{Ledger, Partial};
-use super::{Target, may_retry, may_retry_error};
+use super::{Target, may_pass, may_retry};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
@@ -199,7 +199,7 @@ impl Link {
                 Err(error) => {
                     let why = Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused));
                     let what = self.target.line(&error);
-                    if may_retry_error(&error) {
+                    if may_pass(&error) {
                         let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
                         self.retry(&what, why, asked, lost, since);
                     } else {
