@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -q -v -n -E -u -U -1 -H -i -4 -6 -k -t -b -0 -e -h -V --server --option --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-name --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --echo --slow --gap --queue --queue-bytes --replay --join --id --rooms --room-members --write --append --baud --data-bits --parity --stop-bits --flow-control --help --version"
+            opts="-s -o -h -q -v -n -E -u -U -1 -H -i -4 -6 -k -t -b -0 -e -V --server --option --explain --help --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --dump --tee --header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-name --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --slow --gap --queue --queue-bytes --replay --room-members --echo --join --id --rooms --write --append --baud --data-bits --parity --stop-bits --flow-control --lock-time --start --stop --pair --pair-time --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,10 +277,6 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --echo)
-                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
-                    return 0
-                    ;;
                 --slow)
                     COMPREPLY=($(compgen -W "disconnect drop-oldest drop-newest block latest" -- "${cur}"))
                     return 0
@@ -301,15 +297,19 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --room-members)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --echo)
+                    COMPREPLY=($(compgen -W "yes no" -- "${cur}"))
+                    return 0
+                    ;;
                 --id)
                     COMPREPLY=($(compgen -W "prefix json" -- "${cur}"))
                     return 0
                     ;;
                 --rooms)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --room-members)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -331,6 +331,22 @@ _wsbridge() {
                     ;;
                 --flow-control)
                     COMPREPLY=($(compgen -W "none xonxoff rtscts" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --start)
+                    COMPREPLY=($(compgen -W "first now" -- "${cur}"))
+                    return 0
+                    ;;
+                --stop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pair-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -65,8 +65,6 @@ complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself
 complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
 complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
 complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
-complete -c wsbridge -l echo -d 'Whether a member hears what it says itself' -r -f -a "yes\t'It is so'
-no\t'It is not'"
 complete -c wsbridge -l slow -d 'What becomes of a member that does not keep up with a room' -r -f -a "disconnect\t'It is closed'
 drop-oldest\t'It loses what has waited longest'
 drop-newest\t'It loses what comes'
@@ -76,11 +74,13 @@ complete -c wsbridge -l gap -d 'What a member that lost messages is told' -r -f 
 close\t'It is closed in their place'"
 complete -c wsbridge -l queue -d 'Messages that wait for one member at most' -r
 complete -c wsbridge -l queue-bytes -d 'Bytes that wait for one member at most; a single message may be longer' -r
-complete -c wsbridge -l replay -d 'Let newcomers hear the last N messages first' -r
+complete -c wsbridge -l replay -d 'Let newcomers hear the last N messages first, or with K or M so many bytes' -r
+complete -c wsbridge -l room-members -d 'Members of one room at most' -r
+complete -c wsbridge -l echo -d 'Whether a member hears what it says itself' -r -f -a "yes\t'It is so'
+no\t'It is not'"
 complete -c wsbridge -l id -d 'Say who says it: as a prefix of text, or in an object of JSON' -r -f -a "prefix\t'Before a text'
 json\t'In an object of JSON'"
 complete -c wsbridge -l rooms -d 'Rooms at most' -r
-complete -c wsbridge -l room-members -d 'Members of one room at most' -r
 complete -c wsbridge -l baud -d 'Bits per second of a serial line' -r
 complete -c wsbridge -l data-bits -d 'Bits of a character on a serial line' -r
 complete -c wsbridge -l parity -d 'The parity bit of a character on a serial line' -r -f -a "none\t'There is none'
@@ -90,6 +90,14 @@ complete -c wsbridge -l stop-bits -d 'Stop bits of a character on a serial line'
 complete -c wsbridge -l flow-control -d 'How a serial line says that it can take no more' -r -f -a "none\t'There is none'
 xonxoff\t'By the bytes XON and XOFF, which then are no data'
 rtscts\t'By the lines RTS and CTS'"
+complete -c wsbridge -l lock-time -d 'Who writes loses the lock after this silence' -r
+complete -c wsbridge -l start -d 'When what is shared is opened' -r -f -a "first\t'With the first caller'
+now\t'At once'"
+complete -c wsbridge -l stop -d 'When what is shared is ended: last, never, or a time after the last caller left' -r
+complete -c wsbridge -l pair-time -d 'Wait this long for an answer' -r
+complete -c wsbridge -l explain -d 'Say in words what would be done, and do nothing'
+complete -c wsbridge -l help -d 'Show every option; with -h, one screen'
+complete -c wsbridge -s h -d 'Show one screen of help'
 complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
 complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
 complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'
@@ -123,5 +131,5 @@ complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines st
 complete -c wsbridge -l join -d 'Say who comes and who goes'
 complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
 complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'
-complete -c wsbridge -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c wsbridge -l pair -d 'Give each answer to the caller who asked'
 complete -c wsbridge -s V -l version -d 'Print version'

@@ -29,6 +29,14 @@ impl Caller {
             ..Caller::default()
         }
     }
+
+    /// Makes the caller that is this process itself.
+    pub fn local() -> Caller {
+        Caller {
+            is_local: true,
+            ..Caller::new("stdio")
+        }
+    }
 }
 
 impl fmt::Display for Caller {

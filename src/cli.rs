@@ -1,5 +1,7 @@
 //! The command line: two addresses and flattened groups of options become a plan.
 
+mod explain;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 
@@ -8,25 +10,39 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::address::{Address, AddressError};
+use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
+use crate::doctor::Patient;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
 use crate::scheme::{self, SCHEMES};
 use crate::session;
 use crate::variables::Variables;
 
-/// Join any two endpoints by one WebSocket bridge
+/// Join any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...
 #[derive(Parser, Debug)]
-#[command(name = "wsbridge", version, about, after_help = docs::after_help(), max_term_width = 100)]
+#[command(
+    name = "wsbridge",
+    version,
+    disable_help_flag = true,
+    long_version = docs::version(),
+    about = "Joins any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...",
+    after_long_help = docs::after_help(),
+    override_usage = docs::USAGE,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Args {
     /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...
-    #[arg(value_name = "LEFT", required_unless_present = "server")]
+    #[arg(value_name = "LEFT", required_unless_present_any = ["server", "help"])]
     left: Option<String>,
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
     right: Option<String>,
+    /// Further addresses of doctor
+    #[arg(value_name = "ADDRESS", hide = true)]
+    more: Vec<String>,
     /// The right side is this program, one for each caller
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
@@ -36,6 +52,15 @@ pub struct Args {
     /// Set an option of one side: left.path=/chat
     #[arg(long = "option", short, value_name = "SIDE.KEY=VALUE")]
     option: Vec<String>,
+    /// Say in words what would be done, and do nothing
+    #[arg(long)]
+    explain: bool,
+    /// Show every option; with -h, one screen
+    #[arg(long, action = ArgAction::SetTrue)]
+    help: bool,
+    /// Show one screen of help
+    #[arg(short = 'h', action = ArgAction::HelpShort, hide = true)]
+    summary: Option<bool>,
     /// Say nothing but errors
     #[arg(
         long,
@@ -64,6 +89,15 @@ pub struct Args {
     bridge: bridge::Options,
 }
 
+/// Cores that doctor does not open, and what is known of them when they could be built.
+const LEFT_ALONE: &[(&str, &str)] = &[
+    ("-", "stdin and stdout; not opened"),
+    ("exec", "there is such a program; not started"),
+    ("sh-c", "a shell; not started"),
+    ("fd", "a descriptor of ours; not opened"),
+    ("file", "a file; not opened"),
+];
+
 /// How messages are written.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -79,7 +113,8 @@ pub fn command() -> Command {
     let mut seen = HashSet::new();
     for scheme in SCHEMES {
         for arg in scheme.command().get_arguments() {
-            if seen.insert(arg.get_id().clone()) {
+            // Of two that are written the same one is a flag.
+            if seen.insert(arg.get_long().map(str::to_owned)) {
                 command = command.arg(arg.clone());
             }
         }
@@ -98,16 +133,117 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
         Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
         _ => word,
     });
-    let matches = command().try_get_matches_from(words)?;
+    let command = command();
+    let short = docs::short(&command);
+    let matches = command.override_help(short).try_get_matches_from(words)?;
     Ok((Args::from_arg_matches(&matches)?, matches))
 }
 
 impl Args {
+    /// What is asked to be shown, where it is that: a page of help.
+    ///
+    /// # Errors
+    /// There is no such page.
+    pub fn page(&self) -> Result<Option<String>, clap::Error> {
+        if self.help {
+            return Ok(Some(command().render_long_help().to_string()));
+        }
+        if self.left.as_deref() != Some("help") {
+            return Ok(None);
+        }
+        let Some(name) = &self.right else {
+            return Ok(Some(docs::overview()));
+        };
+        let name = name.to_ascii_lowercase();
+        let mut topics = docs::TOPICS.iter();
+        match topics.find(|topic| topic.name.starts_with(&name)) {
+            Some(topic) => Ok(Some((topic.text)())),
+            None => {
+                let names = docs::TOPICS.iter().map(|topic| topic.name);
+                let near = match nearest(&name, names.clone()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("there is: {}", names.collect::<Vec<_>>().join(", ")),
+                };
+                let what = format!("there is no page '{name}' of help; {near}\n");
+                Err(command().error(ErrorKind::InvalidValue, what))
+            }
+        }
+    }
+
+    /// The endpoints that doctor is to look at, where it is called.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Args::plan); there is none to look at.
+    pub fn patients(&self, matches: &ArgMatches) -> Result<Option<Vec<Patient>>> {
+        if self.left.as_deref() != Some("doctor") {
+            return Ok(None);
+        }
+        if self.right.is_none() && self.program.is_empty() {
+            let what = "doctor looks at addresses: wsbridge doctor ws://localhost:8080\n";
+            return Err(command()
+                .error(ErrorKind::MissingRequiredArgument, what)
+                .into());
+        }
+        let mut addresses: Vec<_> = self.right.iter().chain(&self.more).cloned().collect();
+        if let [program, ..] = &self.program[..] {
+            addresses.push(format!("exec:{}", program.to_string_lossy()));
+        }
+        let patient = |text: &String| {
+            let chain = scheme::chain(text);
+            let core = chain.last().map_or("", |scheme| scheme.names[0]);
+            let row = LEFT_ALONE.iter().find(|row| row.0 == core);
+            let (_, settings) = self.settings(matches, &[Vec::new(), chain])?;
+            Ok(Patient {
+                name: Address::shown(text),
+                endpoint: scheme::build(text, &settings)?,
+                is_left_alone: row.map(|row| row.1),
+            })
+        };
+        addresses
+            .iter()
+            .map(patient)
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+
     /// Makes the plan: both endpoints with the options that were given for them.
     ///
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
+        self.planned(&self.sides(matches)?)
+    }
+
+    /// Says in words what the plan is, where that is asked for.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Args::plan).
+    pub fn explanation(&self, matches: &ArgMatches) -> Result<Option<String>> {
+        if !self.explain {
+            return Ok(None);
+        }
+        let sides = self.sides(matches)?;
+        let plan = self.planned(&sides)?;
+        explain::explain(self, matches, &plan, &sides).map(Some)
+    }
+
+    fn planned(&self, sides: &[(String, Settings); 2]) -> Result<Plan> {
+        let [(left, left_settings), (right, right_settings)] = sides;
+        Ok(Plan {
+            names: [Address::shown(left), Address::shown(right)],
+            left: scheme::build(left, left_settings)?,
+            right: scheme::build(right, right_settings)?,
+            taps: [
+                scheme::tap(left, left_settings)?,
+                scheme::tap(right, right_settings)?,
+            ],
+            session: self.session.clone(),
+            bridge: self.bridge.clone(),
+        })
+    }
+
+    /// Both addresses with what flags and `-o` say for them.
+    fn sides(&self, matches: &ArgMatches) -> Result<[(String, Settings); 2]> {
         let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
@@ -121,21 +257,16 @@ impl Args {
                 settings.pairs.push(("no-interactive".to_owned(), None));
             }
         }
-        Ok(Plan {
-            names: [Address::shown(&left), Address::shown(&right)],
-            left: scheme::build(&left, &left_settings)?,
-            right: scheme::build(&right, &right_settings)?,
-            taps: [
-                scheme::tap(&left, &left_settings)?,
-                scheme::tap(&right, &right_settings)?,
-            ],
-            session: self.session.clone(),
-            bridge: self.bridge.clone(),
-        })
+        Ok([(left, left_settings), (right, right_settings)])
     }
 
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
     fn addresses(&self) -> Result<(String, String), clap::Error> {
+        if let [third, ..] = &self.more[..] {
+            let third = third.escape_debug();
+            let what = format!("'{third}': there are two sides, and this is a third\n");
+            return Err(command().error(ErrorKind::TooManyValues, what));
+        }
         let stdio = || "-".to_owned();
         if let Some(program) = self.program()? {
             let served = self.server.as_ref().map(|port| format!("ws-l:{port}"));
@@ -281,13 +412,12 @@ fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
     for scheme in SCHEMES {
         for arg in scheme.command().get_arguments() {
             let id = arg.get_id();
-            let is_typed = matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-            let Some(key) = arg
-                .get_long()
-                .filter(|_| is_typed && seen.insert(id.clone()))
-            else {
+            let Some(key) = arg.get_long().filter(|key| seen.insert((*key).to_owned())) else {
                 continue;
             };
+            if matches.value_source(id.as_str()) != Some(ValueSource::CommandLine) {
+                continue;
+            }
             let values = if matches!(arg.get_action(), ArgAction::SetTrue) {
                 vec![None]
             } else {

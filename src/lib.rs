@@ -21,13 +21,13 @@
 //!
 //! ```text
 //! main                                     the process: exit, stderr, environment
-//!   > cli > docs > scheme > bridge > session
+//!   > cli > docs > scheme > bridge, doctor > session
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws, tls                    protocols, over any ByteStream; they never dial
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address variables secret utf8 sendqueue workers heap
+//!             > message ending caller address variables secret utf8 sendqueue workers heap steps columns
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -95,7 +95,9 @@ pub mod buffer;
 pub mod caller;
 pub mod child;
 pub mod cli;
+pub mod columns;
 pub mod docs;
+pub mod doctor;
 pub mod ending;
 pub mod endpoint;
 pub mod framing;
@@ -108,6 +110,7 @@ pub mod scheme;
 pub mod secret;
 pub mod sendqueue;
 pub mod session;
+pub mod steps;
 pub mod tap;
 pub mod tls;
 pub mod utf8;

@@ -1,9 +1,7 @@
 //! The process edge: parses, sets up logging and the runtime, and turns an outcome into an exit status.
 
-#[cfg(feature = "interactive")]
-use std::io::IsTerminal;
-use std::io::Write;
-use std::process::{ExitCode, exit};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::{ExitCode, Stdio, exit};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge::{self, Plan};
 use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
+use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Stop;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
@@ -26,7 +25,28 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     args.variables = Variables::of(std::env::vars_os());
+    match args.page() {
+        Ok(None) => {}
+        Ok(Some(page)) => return show(&page, &args.variables),
+        Err(error) => error.exit(),
+    }
+    match args.explanation(&matches) {
+        Ok(None) => {}
+        Ok(Some(page)) => return show(&page, &args.variables),
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(cli::exit_status(&error));
+        }
+    }
     start_logging(&args);
+    match args.patients(&matches) {
+        Ok(None) => {}
+        Ok(Some(patients)) => return examine(&patients),
+        Err(error) => {
+            report(&error);
+            return ExitCode::from(cli::exit_status(&error));
+        }
+    }
     // A bug of ours ends one session, in one line; the others go on.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("a session failed by a bug: {panic}");
@@ -45,6 +65,56 @@ fn main() -> ExitCode {
             report(&error);
             ExitCode::from(cli::exit_status(&error))
         }
+    }
+}
+
+/// Looks at endpoints; the exit status is that of the first that fails.
+fn examine(patients: &[Patient]) -> ExitCode {
+    let looked = workers::runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let mut status = 0;
+            for patient in patients {
+                let found = doctor::look(patient, std::io::stdout()).await?;
+                status = if status == 0 { found } else { status };
+            }
+            Ok(status)
+        })
+    });
+    match looked {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            report(&error.into());
+            ExitCode::from(23)
+        }
+    }
+}
+
+/// Shows a page: through a pager at a terminal.
+fn show(page: &str, variables: &Variables) -> ExitCode {
+    let pager = variables.get("PAGER").unwrap_or("less -FRX");
+    let pager = if std::io::stdout().is_terminal() {
+        pager
+    } else {
+        ""
+    };
+    let mut words = pager.split_whitespace();
+    if let Some(program) = words.next() {
+        let mut command = std::process::Command::new(program);
+        if let Ok(mut child) = command.args(words).stdin(Stdio::piped()).spawn() {
+            if let Some(mut stdin) = child.stdin.take() {
+                // Whoever has read enough has left.
+                let _ = stdin.write_all(page.as_bytes());
+            }
+            let _ = child.wait();
+            return ExitCode::SUCCESS;
+        }
+    }
+    match std::io::stdout().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _ = writeln!(std::io::stderr(), "wsbridge: writing to stdout: {error}");
+            ExitCode::from(23)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

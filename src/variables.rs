@@ -25,6 +25,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("HOME", "Where ~/.netrc and ~/.local/state are"),
     ("XDG_STATE_HOME", "Where the prompt keeps wsbridge/history"),
     ("NO_COLOR", "Set to anything, the prompt has no colours"),
+    ("PAGER", "What shows help at a terminal: less -FRX"),
     ("TERM", "The terminal; where it is dumb there is no prompt"),
 ];
 

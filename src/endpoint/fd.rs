@@ -74,6 +74,10 @@ impl Dial for FdDial {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn is_spent(&self) -> bool {
         self.state.has_ended.load(Ordering::Acquire)
     }

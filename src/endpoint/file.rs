@@ -118,6 +118,10 @@ impl Dial for FileDial {
             Ok(Peer::Bytes(Box::new(stream), self.framing))
         })
     }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
 }
 
 impl FileDial {

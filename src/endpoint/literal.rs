@@ -68,6 +68,10 @@ impl Dial for Literal {
         let reader = Bytes(io::Cursor::new(self.bytes.clone()));
         Box::pin(async { Ok(Peer::Bytes(Box::new(reader), self.framing)) })
     }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
 }
 
 struct Bytes(io::Cursor<Vec<u8>>);

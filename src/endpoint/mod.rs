@@ -3,6 +3,7 @@
 pub mod datagram;
 mod descriptor;
 pub mod device;
+pub mod each;
 pub mod echo;
 pub mod fd;
 pub mod file;
@@ -15,9 +16,11 @@ pub mod process;
 pub mod prompt;
 pub mod proxy;
 pub mod reconnect;
+pub mod room;
 pub mod route;
 pub mod send;
 pub mod serial;
+pub mod share;
 pub mod stdio;
 pub mod tcp;
 pub mod tls;
@@ -65,6 +68,28 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    pub fn framing(&self) -> Option<Framing> {
+        match self {
+            Endpoint::Dial(dial) => dial.framing(),
+            Endpoint::Listen(listen) => listen.framing(),
+        }
+    }
+
+    /// Is told that the bridge has begun, before anybody calls.
+    pub fn begin(&self) {
+        if let Endpoint::Dial(dial) = self {
+            dial.begin();
+        }
+    }
+
+    /// Is told that the bridge ends: what is kept for further callers goes.
+    pub fn finish(&self) {
+        if let Endpoint::Dial(dial) = self {
+            dial.finish();
+        }
+    }
+
     /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
     pub fn reloads(&self) -> bool {
         matches!(self, Endpoint::Listen(listen) if listen.reloads())
@@ -79,10 +104,21 @@ pub trait Dial: Send + Sync {
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
 
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    fn framing(&self) -> Option<Framing> {
+        None
+    }
+
     /// The host that it leads to, where it has one: the name that TLS asks for.
     fn host(&self) -> Option<&str> {
         None
     }
+
+    /// Is told that the bridge has begun, before anybody calls.
+    fn begin(&self) {}
+
+    /// Is told that the bridge ends: what is kept for further callers goes.
+    fn finish(&self) {}
 
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {
@@ -102,6 +138,11 @@ pub trait Listen: Send + Sync {
     /// # Errors
     /// What could not be bound and why.
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
+
+    /// How its bytes are cut into messages; `None` where it has messages of its own.
+    fn framing(&self) -> Option<Framing> {
+        None
+    }
 
     /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
     fn reloads(&self) -> bool {

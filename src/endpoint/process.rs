@@ -225,6 +225,10 @@ impl Dial for Program {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn runs_programs(&self) -> bool {
         !self.options.allow_remote_exec
     }

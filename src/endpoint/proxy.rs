@@ -15,6 +15,7 @@ use crate::ending::Cause;
 use crate::http::connect;
 use crate::peer::ByteStream;
 use crate::secret::Secret;
+use crate::steps::Step;
 use crate::variables::Variables;
 
 /// What is to be carried, which decides about the variable that names the proxy.
@@ -190,16 +191,19 @@ impl Proxy {
                 password.map_or("", |password| password.reveal()),
             )
         });
-        match self.kind {
+        let step = Step::begin("proxy");
+        let opened = match self.kind {
             Kind::Http | Kind::Https => {
-                connect::tunnel(io, &authority(host, Some(port)), user).await
+                connect::tunnel(io, &authority(host, Some(port)), user).await?
             }
             Kind::Socks | Kind::SocksByName => {
                 let mut io = io;
                 socks::connect(&mut io, host, port, addr, user).await?;
-                Ok(io)
+                io
             }
-        }
+        };
+        step.done(|| format!("{self} leads to {}", authority(host, Some(port))));
+        Ok(opened)
     }
 }
 

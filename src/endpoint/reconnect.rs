@@ -1,6 +1,6 @@
 //! `reconnect:` and `--reconnect`: a side that is connected again when its connection is lost, while the other side stays.
 
-mod backoff;
+pub(super) mod backoff;
 mod ledger;
 mod link;
 #[cfg(test)]
@@ -19,6 +19,7 @@ use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::framing::Framed;
+use crate::framing::Framing;
 use crate::peer::{MessageStream, Peer};
 use backoff::Backoff;
 use link::Link;
@@ -140,6 +141,10 @@ impl Dial for Reconnect {
             let link = Link::new(target, caller, backoff, stream);
             Ok(Peer::Messages(Box::new(link)))
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.0.dial.framing()
     }
 
     fn is_spent(&self) -> bool {

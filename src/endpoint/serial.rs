@@ -144,6 +144,10 @@ impl Dial for Serial {
             Ok(Peer::Bytes(Box::new(stream), self.framing))
         })
     }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
 }
 
 /// The one place that a port has.

@@ -142,6 +142,10 @@ impl Dial for Stdio {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn is_spent(&self) -> bool {
         // Messages of the command line can be sent to any number of callers.
         self.messages.is_none() && self.state.has_ended.load(Ordering::Acquire)

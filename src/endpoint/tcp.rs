@@ -126,6 +126,10 @@ impl Dial for TcpDial {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn host(&self) -> Option<&str> {
         Some(&self.host)
     }
@@ -150,6 +154,10 @@ impl Listen for TcpListen {
             });
             Ok(accept)
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
     }
 }
 

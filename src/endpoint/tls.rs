@@ -152,6 +152,10 @@ impl Dial for TlsDial {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
@@ -185,6 +189,10 @@ impl Listen for TlsListen {
             });
             Ok(accept)
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
     }
 
     fn reloads(&self) -> bool {

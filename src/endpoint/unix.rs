@@ -29,6 +29,7 @@ use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
+use crate::steps::Step;
 
 /// `unix:`
 pub const DIAL: Scheme = Scheme {
@@ -152,6 +153,10 @@ impl Dial for UnixDial {
             Ok(Peer::Bytes(stream, self.framing))
         })
     }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
+    }
 }
 
 /// Connects to a socket by its path, or by its abstract name behind an `@`. It has no deadline.
@@ -159,8 +164,12 @@ impl Dial for UnixDial {
 /// # Errors
 /// The system's reason, with [`Cause::Refused`].
 pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
+    let step = Step::begin("connect");
     match open(place).await {
-        Ok(stream) => Ok(Box::new(Connection { stream })),
+        Ok(stream) => {
+            step.done(|| place.escape_debug().to_string());
+            Ok(Box::new(Connection { stream }))
+        }
         Err(error) => Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error))),
     }
 }
@@ -204,6 +213,10 @@ impl Listen for UnixListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             Ok(Box::new(sockets) as Box<dyn Accept>)
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        Some(self.framing)
     }
 }
 

@@ -16,6 +16,7 @@ use super::exchange::{Asked, Exchange};
 use super::{USER_AGENT, VERSION, has_token, tokens};
 use crate::ending::{Cause, RetryAfter};
 use crate::peer::ByteStream;
+use crate::steps::Step;
 
 /// The longest time that a server can keep us away.
 const MOST_AWAY: Duration = Duration::from_secs(3600);
@@ -65,6 +66,7 @@ const REDIRECTS: &[u16] = &[301, 302, 303, 307, 308];
 /// [`Cause::HttpStatus`] with the first lines of the body where the answer is another; [`Cause::Handshake`] where it makes
 /// no sense; [`Cause::Refused`] where the connection ended.
 pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -> Result<Answer> {
+    let step = Step::begin("upgrade");
     let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
     let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
@@ -92,6 +94,7 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
         return match location {
             Some(location) if call.follows => {
                 exchange.end().await;
+                step.done(|| format!("{status} leads elsewhere"));
                 Ok(Answer::Elsewhere(status, location))
             }
             location => {
@@ -111,6 +114,10 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     }
     match check(exchange.headers(), &key, &offered) {
         Ok(protocol) => {
+            step.done(|| match &protocol {
+                Some(protocol) => format!("{status}, subprotocol {protocol}"),
+                None => status.to_string(),
+            });
             let (io, early) = exchange.into_stream().await.context(Cause::Handshake)?;
             Ok(Answer::Open(Opened {
                 io,

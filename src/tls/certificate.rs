@@ -1,5 +1,7 @@
 //! What a certificate says: whose it is, who issued it, for which names.
 
+use std::time::SystemTime;
+
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_cert::der::Decode;
 
@@ -10,6 +12,8 @@ pub(super) struct Described {
     pub(super) subject: String,
     /// Who issued it.
     pub(super) issuer: String,
+    /// When it expires.
+    pub(super) until: Option<SystemTime>,
     /// The names of hosts that it is for, wildcards included.
     pub(super) names: Vec<String>,
 }
@@ -18,11 +22,15 @@ impl Described {
     /// Reads a certificate; what can not be read stays empty.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Described {
         let parsed = x509_cert::Certificate::from_der(certificate);
-        let (subject, issuer) = parsed.map_or_else(
-            |_| (String::new(), String::new()),
+        let (subject, issuer, until) = parsed.map_or_else(
+            |_| (String::new(), String::new(), None),
             |parsed| {
                 let body = parsed.tbs_certificate;
-                (body.subject.to_string(), body.issuer.to_string())
+                (
+                    body.subject.to_string(),
+                    body.issuer.to_string(),
+                    Some(body.validity.not_after.to_system_time()),
+                )
             },
         );
         let names = webpki::EndEntityCert::try_from(certificate).map_or_else(
@@ -32,6 +40,7 @@ impl Described {
         Described {
             subject,
             issuer,
+            until,
             names,
         }
     }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use humantime::format_rfc3339_seconds;
 use tokio::time::timeout;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::certificate::Described;
 use super::pin::Pin;
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
@@ -20,6 +22,7 @@ use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
 use crate::buffer::LARGE;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
+use crate::steps::Step;
 
 /// Options of everything that dials TLS.
 #[derive(Args, Clone, Debug, Default)]
@@ -141,11 +144,13 @@ impl Client {
                 "{host}: --insecure: it may be anybody, and anybody may read and change all"
             );
         }
+        let step = Step::begin("tls");
         let connector = TlsConnector::from(self.config()?);
         let connecting = connector.connect(name, Transport::new(io)).into_fallible();
         match timeout(deadline, connecting).await {
             Ok(Ok(mut tls)) => {
                 tls.get_mut().1.set_buffer_limit(Some(LARGE));
+                step.done(|| shown(tls.get_ref().1));
                 Ok(Stream::over(TlsStream::Client(tls)))
             }
             Ok(Err((error, io))) => {
@@ -193,4 +198,23 @@ impl Client {
         }
         Ok(config)
     }
+}
+
+/// What was agreed upon, and whose certificate was shown.
+fn shown(tls: &ClientConnection) -> String {
+    let version = tls.protocol_version().and_then(|it| it.as_str());
+    let suite = tls.negotiated_cipher_suite();
+    let suite = suite.and_then(|it| it.suite().as_str()).unwrap_or_default();
+    let mut text = format!("{} {suite}", version.unwrap_or_default().replace('_', "."));
+    if let Some(certificate) = tls.peer_certificates().and_then(<[_]>::first) {
+        let described = Described::of(certificate);
+        text += &format!("; {} by {}", described.subject, described.issuer);
+        if let Some(until) = described.until {
+            text += &format!(
+                ", until {}",
+                &format_rfc3339_seconds(until).to_string()[..10]
+            );
+        }
+    }
+    text
 }

@@ -66,6 +66,7 @@ fn the_blocks_of_the_readme() {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     for (name, block) in [
         ("endpoints", docs::endpoints_markdown()),
+        ("endings", docs::endings_markdown()),
         ("exit-statuses", docs::exit_statuses_markdown()),
     ] {
         let begin = format!("<!-- {name} -->\n");

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["docs"],
     &["scheme"],
-    &["bridge"],
+    &["bridge", "doctor"],
     &["session"],
     &["endpoint"],
     &["http", "ws", "tls"],
@@ -28,6 +28,8 @@ const LAYERS: &[&[&str]] = &[
         "sendqueue",
         "workers",
         "heap",
+        "steps",
+        "columns",
     ],
 ];
 

@@ -6,9 +6,11 @@ mod support;
 
 mod client;
 mod datagrams;
+mod doctor;
 mod endings;
 mod files;
 mod generated;
+mod help;
 mod http;
 mod hub;
 mod layers;
@@ -21,5 +23,6 @@ mod promises;
 mod prompt;
 mod reconnect;
 mod serial;
+mod share;
 mod tls;
 mod watching;

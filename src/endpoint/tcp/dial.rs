@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::address::parse_duration;
 use crate::ending::{Cause, errno_text};
+use crate::steps::Step;
 
 /// Options of everything that opens a TCP connection.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +37,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// # Errors
 /// The system's reason with all addresses that were tried, with [`Cause::Refused`].
 pub async fn race(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStream> {
+    let step = Step::begin("connect");
     let mut waiting = interleave(addrs);
     let mut running = Vec::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
@@ -52,7 +54,8 @@ pub async fn race(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStr
             }
         };
         match next {
-            Some((_, Ok(stream))) => {
+            Some((addr, Ok(stream))) => {
+                step.done(|| addr.to_string());
                 // What can not be set on a connection shows at its first read.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
@@ -116,6 +119,7 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
+    let step = Step::begin("resolve");
     let found = tokio::net::lookup_host((host, port)).await;
     let addrs: Vec<_> = found
         .map_err(|error| {
@@ -128,6 +132,11 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
         return Err(anyhow::Error::new(Cause::NotResolved)
             .context(format!("looking up '{host}': no address")));
     }
+    step.done(|| {
+        let mut ips: Vec<_> = addrs.iter().map(|addr| addr.ip().to_string()).collect();
+        ips.dedup();
+        format!("{host} is {}", ips.join(", "))
+    });
     Ok(addrs)
 }
 

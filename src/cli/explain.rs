@@ -1,0 +1,318 @@
+//! What a command line would do, in words: `--explain`.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args as _, Command};
+
+use super::Args;
+use crate::address::Address;
+use crate::bridge::{self, Plan};
+use crate::columns::indented;
+use crate::endpoint::{Endpoint, Settings};
+use crate::framing::{Cut, Encoding, Framing};
+use crate::message::Kind;
+use crate::scheme;
+use crate::session;
+
+/// Options without a default of their own that do something nevertheless, which their help says in parentheses.
+const COMPUTED: &[&str] = &["linger", "max-connections", "threads", "retries", "stderr"];
+
+/// Options whose values no message shows.
+const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
+
+/// Says what a plan would do, with every option that applies.
+///
+/// # Errors
+/// Those of reading the options of a side, which have been read once for the plan.
+pub(super) fn explain(
+    args: &Args,
+    matches: &ArgMatches,
+    plan: &Plan,
+    sides: &[(String, Settings); 2],
+) -> Result<String> {
+    let mut flags = String::new();
+    let groups = [
+        session::Options::augment_args(Command::new("")),
+        bridge::Options::augment_args(Command::new("")),
+    ];
+    let [session, bridge] = groups.map(|group| {
+        let own = group.get_arguments();
+        own.map(|arg| Value::of(arg, matches)).collect::<Vec<_>>()
+    });
+    for value in session.iter().chain(&bridge).filter(|it| it.is_given) {
+        let _ = write!(flags, " {}", value.flag());
+    }
+    let mut canonical = Vec::new();
+    let mut texts = Vec::new();
+    for (which, (text, settings)) in ["left", "right"].iter().zip(sides) {
+        let (address, values) = side(text, settings)?;
+        let has_commas = scheme::chain(text).iter().any(|scheme| scheme.is_raw);
+        let given = values.iter().filter(|value| value.is_given);
+        // What takes all that stands behind its colon has its options elsewhere.
+        for value in given.filter(|_| has_commas) {
+            let _ = write!(flags, " -o {which}.{}", quoted(&value.pair()));
+        }
+        canonical.push(address);
+        texts.push(values);
+    }
+    let program = match args.program.is_empty() {
+        true => canonical[1].clone(),
+        false => {
+            let words = args.program.iter();
+            let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+            format!("-- {}", words.join(" "))
+        }
+    };
+    // Writing to a string can not fail.
+    let mut text = format!("wsbridge{flags} {} {program}\n\n", quoted(&canonical[0]));
+    for (side, (address, _)) in ["Left:  ", "Right: "].iter().zip(sides) {
+        let summary = scheme::chain(address);
+        let summary = summary.first().map_or("", |scheme| scheme.summary);
+        let _ = writeln!(text, "{side}{}", Address::shown(address));
+        text += &indented(&format!("{summary}."), 7);
+    }
+    text.push('\n');
+    text += &indented(&sessions(plan), 0);
+    text += &indented(&conversion(plan), 0);
+    for ((name, _), values) in [("left", &sides[0]), ("right", &sides[1])]
+        .iter()
+        .zip(&texts)
+    {
+        text += &listed(&format!("Options of the {name}"), values);
+    }
+    text += &listed("Every session", &session);
+    if matches!(plan.left, Endpoint::Listen(_)) {
+        text += &listed("All together", &bridge);
+    }
+    Ok(text + "\n* was given; the others are defaults. wsbridge --help says more of each.\n")
+}
+
+/// An option with what it is.
+struct Value {
+    key: String,
+    /// `None` for one that is on by being there.
+    value: Option<String>,
+    is_given: bool,
+    /// Whether it does something.
+    applies: bool,
+    help: String,
+}
+
+impl Value {
+    fn of(arg: &Arg, matches: &ArgMatches) -> Value {
+        let key = arg.get_long().unwrap_or_default();
+        let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let source = matches.value_source(arg.get_id().as_str());
+        let is_given = source == Some(ValueSource::CommandLine);
+        let takes = arg.get_action().takes_values();
+        let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        let raw: Vec<_> = raw
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect();
+        let value = match raw.join(" ") {
+            _ if !takes => None,
+            _ if is_given && SECRET.contains(&key) => Some("***".to_owned()),
+            none if none.is_empty() && COMPUTED.contains(&key) => {
+                let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
+                let computed = computed.trim_end_matches(')').to_owned();
+                help = what.to_owned();
+                Some(computed)
+            }
+            value => Some(value),
+        };
+        let has_value = value.as_ref().is_some_and(|value| !value.is_empty());
+        Value {
+            applies: is_given || (takes && has_value),
+            key: key.to_owned(),
+            value,
+            is_given,
+            help,
+        }
+    }
+
+    fn pair(&self) -> String {
+        match &self.value {
+            Some(value) => format!("{}={value}", self.key),
+            None => self.key.clone(),
+        }
+    }
+
+    fn flag(&self) -> String {
+        match &self.value {
+            Some(value) => format!("--{} {}", self.key, quoted(value)),
+            None => format!("--{}", self.key),
+        }
+    }
+}
+
+/// The canonical spelling of a side, with all options that were given for it, and what its options are.
+fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
+    let (mut name, mut values): (String, Vec<Value>) = (String::new(), Vec::new());
+    let layers = scheme::layers(text)?;
+    for (scheme, address) in &layers {
+        let command = scheme.command();
+        let has = |key: &str| {
+            let mut arguments = command.get_arguments();
+            arguments.any(|arg| arg.get_long() == Some(key))
+        };
+        let own = address.options.iter().map(|it| (&it.key, &it.value));
+        let pairs = settings.pairs.iter().map(|(key, value)| (key, value));
+        let words = pairs.chain(own).filter(|(key, _)| has(key));
+        let words = words.map(|(key, value)| match value {
+            Some(value) => format!("--{key}={value}"),
+            None => format!("--{key}"),
+        });
+        let words: Vec<_> = words.collect();
+        let matches = scheme.command().args_override_self(true);
+        let matches = matches.try_get_matches_from(words)?;
+        for arg in command.get_arguments() {
+            let value = Value::of(arg, &matches);
+            if !values.iter().any(|other| other.key == value.key) {
+                values.push(value);
+            }
+        }
+        // tcp4: is no other spelling of tcp:.
+        name += match address.word.ends_with(['4', '6']) {
+            true => &address.word,
+            false => scheme.names[0],
+        };
+        name.push_str(if scheme.names[0] == "-" { "" } else { ":" });
+    }
+    let Some((core, address)) = layers.last() else {
+        return Ok((name, values));
+    };
+    name.push_str(if address.is_url { "//" } else { "" });
+    match core.is_raw || address.is_url {
+        true => name += &address.place,
+        false => name += &address.place.replace(',', "\\,"),
+    }
+    let given = values.iter().filter(|it| it.is_given);
+    let given: Vec<_> = given.map(|it| it.pair().replace(',', "\\,")).collect();
+    if !given.is_empty() && !core.is_raw {
+        if name == "-" {
+            "stdio:".clone_into(&mut name);
+        }
+        name.push(if address.is_url { '#' } else { ',' });
+        name += &given.join(",");
+    }
+    Ok((without_user(&name), values))
+}
+
+/// A URL without user and password.
+fn without_user(url: &str) -> String {
+    if !url.contains("://") {
+        return url.to_owned();
+    }
+    let rest = url.find(['?', '#']).map_or("", |at| &url[at..]);
+    Address::shown(url) + rest
+}
+
+fn sessions(plan: &Plan) -> String {
+    let [left, right] = &plan.names;
+    match (&plan.left, &plan.right) {
+        (Endpoint::Listen(_), Endpoint::Dial(_)) if plan.bridge.once => {
+            format!(
+                "One caller of {left} is served: {right} is opened for it, and its end is ours."
+            )
+        }
+        (Endpoint::Listen(_), Endpoint::Dial(_)) => {
+            format!("For each caller of {left} the right side, {right}, is opened anew.")
+        }
+        (Endpoint::Listen(_), Endpoint::Listen(_)) => {
+            format!("Each caller of {left} is joined with the next caller of {right}.")
+        }
+        (Endpoint::Dial(_), Endpoint::Listen(_)) => {
+            format!("{left} is opened once, and joined with the first caller of {right}.")
+        }
+        (Endpoint::Dial(_), Endpoint::Dial(_)) => {
+            "Both are opened once, and joined until they have ended.".to_owned()
+        }
+    }
+}
+
+fn conversion(plan: &Plan) -> String {
+    match (plan.left.framing(), plan.right.framing()) {
+        (None, None) => {
+            "Messages pass as they are: text stays text, binary stays binary.".to_owned()
+        }
+        (Some(left), Some(right)) => match left.joined_to(right) {
+            [Framing::BYTES, Framing::BYTES] => "Bytes pass as they are.".to_owned(),
+            [left, right] => {
+                format!("{} {}", of_side("left", left), of_side("right", right))
+            }
+        },
+        (Some(framing), None) => of_side("left", framing),
+        (None, Some(framing)) => of_side("right", framing),
+    }
+}
+
+/// What becomes of the bytes of a side.
+fn of_side(side: &str, framing: Framing) -> String {
+    let kind = match framing.kind {
+        Kind::Text => "text",
+        Kind::Binary => "binary",
+    };
+    let (read, written) = match framing.cut {
+        Cut::Chunks => (
+            format!("Bytes of the {side} become {kind} messages as they come"),
+            "messages are written to it one behind the other".to_owned(),
+        ),
+        Cut::Lines(separator) => {
+            let end = match separator.as_ref() {
+                b"\n" => "newline".to_owned(),
+                b"\0" => "NUL".to_owned(),
+                other => format!("'{}'", other.escape_ascii()),
+            };
+            let lines = match framing.encoding {
+                Encoding::Plain => "line",
+                Encoding::Base64 => "line of base64",
+                Encoding::Hex => "line of hex digits",
+            };
+            (
+                format!("Each {lines} of the {side} becomes a {kind} message, without its {end}"),
+                format!("a text message is written to it with a {end}, a binary one as it is"),
+            )
+        }
+        Cut::Length(_) => (
+            format!("What stands behind each length on the {side} becomes a {kind} message"),
+            "each message is written to it behind its length".to_owned(),
+        ),
+        Cut::Lsp => (
+            format!(
+                "What stands behind each 'Content-Length' on the {side} becomes a text message"
+            ),
+            "each message is written to it behind such a header".to_owned(),
+        ),
+        Cut::Json => (
+            format!("Each line of the {side} is an object of JSON that says what the message is"),
+            "each message is written to it so".to_owned(),
+        ),
+    };
+    format!("{read}; {written}.")
+}
+
+fn listed(title: &str, values: &[Value]) -> String {
+    let rows: Vec<_> = values.iter().filter(|it| it.applies).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{title}:\n");
+    for it in rows {
+        let mark = if it.is_given { '*' } else { ' ' };
+        let value = it.value.as_deref().unwrap_or("yes");
+        let _ = writeln!(text, " {mark} {:18} {value}", it.key);
+        text += &indented(&it.help, 22);
+    }
+    text
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+#*".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,96 @@
+//! What `wsbridge help TOPIC` says.
+
+use std::fmt::Write;
+
+use super::{endings_text, endpoints_text, examples_text};
+use crate::ending::EXIT_STATUSES;
+
+/// A page of help.
+pub struct Topic {
+    /// The word behind `wsbridge help`.
+    pub name: &'static str,
+    /// What it is about, in a few words.
+    pub summary: &'static str,
+    /// The page: lines of at most 80 columns.
+    pub text: fn() -> String,
+}
+
+/// Every page.
+pub const TOPICS: &[Topic] = &[
+    Topic {
+        name: "addresses",
+        summary: "how an endpoint is written, and all that there are",
+        text: || include_str!("topics/addresses.txt").to_owned() + "\n" + &endpoints_text(),
+    },
+    Topic {
+        name: "framing",
+        summary: "lines and bytes, text and binary",
+        text: || include_str!("topics/framing.txt").to_owned(),
+    },
+    Topic {
+        name: "endings",
+        summary: "how streams end, and what becomes of it on the other side",
+        text: || {
+            let more = include_str!("topics/endings-more.txt");
+            include_str!("topics/endings.txt").to_owned() + &endings_text() + more
+        },
+    },
+    Topic {
+        name: "exit-status",
+        summary: "what each number means",
+        text: exit_statuses,
+    },
+    Topic {
+        name: "security",
+        summary: "who may connect, programs, secrets, limits",
+        text: || include_str!("topics/security.txt").to_owned(),
+    },
+    Topic {
+        name: "tls",
+        summary: "certificates and whom to trust",
+        text: || include_str!("topics/tls.txt").to_owned(),
+    },
+    Topic {
+        name: "hubs",
+        summary: "rooms that many callers share",
+        text: || include_str!("topics/hubs.txt").to_owned(),
+    },
+    Topic {
+        name: "examples",
+        summary: "command lines to begin with",
+        text: examples_text,
+    },
+];
+
+/// The list of topics.
+pub fn overview() -> String {
+    let mut text = String::from("wsbridge help TOPIC, where TOPIC is one of\n\n");
+    for topic in TOPICS {
+        // Writing to a string can not fail.
+        let _ = writeln!(text, "  {:16}  {}", topic.name, topic.summary);
+    }
+    text + "\nEvery option: wsbridge --help\n"
+}
+
+fn exit_statuses() -> String {
+    let mut text = String::from("EXIT STATUS\n\n");
+    for (status, meaning) in EXIT_STATUSES {
+        let _ = writeln!(text, "  {status:>3}  {meaning}");
+    }
+    text + "\nWith --exit-status command it is that of the program, with --exit-status peer\n\
+            a Close of 4001 to 4255 is the status 1 to 255.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_80_columns_wide() {
+        for topic in TOPICS {
+            for line in (topic.text)().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", topic.name);
+            }
+        }
+    }
+}

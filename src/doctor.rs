@@ -1,0 +1,274 @@
+//! `wsbridge doctor`: how far one gets on the way to an endpoint, and why no further.
+
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout};
+
+use crate::caller::Caller;
+use crate::columns::indented;
+use crate::ending::{Cause, Close, Ending};
+use crate::endpoint::Endpoint;
+use crate::peer::{Event, MessageStream, Peer};
+use crate::steps::{Step, Watch};
+
+/// How long a pong is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is waited for whether a server speaks first.
+const GREETING: Duration = Duration::from_millis(300);
+/// Columns before the words of a line.
+const INDENT: usize = 27;
+
+/// What is looked at.
+pub struct Patient {
+    /// What it is called, without secrets.
+    pub name: String,
+    /// The endpoint, which could be built.
+    pub endpoint: Endpoint,
+    /// Why it is not opened, where that would do something: start a program, take our stdin.
+    pub is_left_alone: Option<&'static str>,
+}
+
+/// What helps: the step that it is for, where it is for one, the cause, and the words.
+type Advice = (Option<&'static str>, Cause, &'static str);
+
+/// What helps where it stops.
+const ADVICE: &[Advice] = &[
+    (
+        Some("listen"),
+        Cause::Refused,
+        "another program has it, or the address is none of this machine, or the port is for root alone (below 1024)",
+    ),
+    (
+        None,
+        Cause::NotResolved,
+        "the name has no address here: is it spelled right, and does DNS answer? --resolve gives it one",
+    ),
+    (
+        None,
+        Cause::ProxyNotResolved,
+        "the name of the proxy has no address here; --no-proxy goes without it",
+    ),
+    (
+        None,
+        Cause::Refused,
+        "nobody listens there, or a firewall says so: does the server run, on this port and this address?",
+    ),
+    (
+        None,
+        Cause::Timeout,
+        "no answer at all: a firewall that drops, or a server that hangs; --connect-timeout waits longer",
+    ),
+    (
+        None,
+        Cause::Proxy,
+        "the proxy does not let us through; --proxy names another, --no-proxy goes without",
+    ),
+    (
+        None,
+        Cause::ProxyAway,
+        "the proxy does not reach it now, or went away; --no-proxy goes without it",
+    ),
+    (
+        None,
+        Cause::Handshake,
+        "something answers there that is no WebSocket server; over TLS it is wss://",
+    ),
+    (
+        None,
+        Cause::Tls,
+        "it does not speak TLS as we do; without TLS it is ws:// or tcp:",
+    ),
+    (
+        None,
+        Cause::TlsCut,
+        "does it speak TLS there? without TLS it is ws:// or tcp:",
+    ),
+    (
+        None,
+        Cause::OwnCertificate,
+        "look at --cert and --key, and whom the server takes",
+    ),
+    (
+        None,
+        Cause::CaFile,
+        "look at --cacert: certificates in PEM are wanted",
+    ),
+    (None, Cause::Busy, "it serves as many as it may already"),
+];
+
+/// Looks at an endpoint and writes a line for each step; returns the exit status.
+///
+/// # Errors
+/// Where the lines can not be written.
+pub async fn look(patient: &Patient, out: impl Write + Send + 'static) -> io::Result<u8> {
+    let out = Arc::new(Mutex::new(Lines {
+        out: Box::new(out),
+        failed: None,
+    }));
+    let write = {
+        let out = out.clone();
+        move |line: &str| {
+            // Nothing panics while it is held.
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            out.write(line);
+        }
+    };
+    write(&patient.name);
+    let watch = Watch::new({
+        let write = write.clone();
+        move |name, what, took| write(&line("ok", name, what, took))
+    });
+    let begun = Instant::now();
+    let found = watch.over(examine(patient)).await;
+    let status = match found {
+        Ok(()) => 0,
+        Err(error) => {
+            let (step, took) = watch.broken().unwrap_or(("open", begun.elapsed()));
+            let what = Cause::line(&error);
+            let doing = ["connecting to", "listening on", "opening"];
+            let mut doing = doing
+                .iter()
+                .map(|doing| format!("{doing} {}: ", patient.name));
+            let bare = doing.find_map(|doing| what.strip_prefix(&doing));
+            let mut lines = bare.unwrap_or(&what).lines();
+            write(&line("FAIL", step, lines.next().unwrap_or_default(), took));
+            lines.for_each(&write);
+            let cause = Cause::of(&error);
+            let mut rows = ADVICE.iter();
+            let fits =
+                |row: &&Advice| row.0.is_none_or(|name| name == step) && Some(row.1) == cause;
+            if let Some((_, _, advice)) = rows.find(fits) {
+                write(indented(advice, INDENT).trim_end());
+            }
+            cause.map_or(1, Cause::exit_status)
+        }
+    };
+    let failed = out
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .failed
+        .take();
+    failed.map_or(Ok(status), Err)
+}
+
+struct Lines {
+    out: Box<dyn Write + Send>,
+    failed: Option<io::Error>,
+}
+
+impl Lines {
+    fn write(&mut self, line: &str) {
+        if self.failed.is_none() {
+            let written = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+            self.failed = written.err();
+        }
+    }
+}
+
+/// One step in lines: `  ok       1.2 ms  connect   127.0.0.1:80`.
+fn line(verdict: &str, name: &str, what: &str, took: Duration) -> String {
+    let took = took.as_secs_f64() * 1000.0;
+    let head = format!("  {verdict:4} {took:7.1} ms  {name:8} ");
+    let words = indented(what, INDENT);
+    head + words.trim()
+}
+
+async fn examine(patient: &Patient) -> Result<()> {
+    if let Some(why) = patient.is_left_alone {
+        Step::begin("found").done(|| why.to_owned());
+        return Ok(());
+    }
+    match &patient.endpoint {
+        Endpoint::Listen(listen) => {
+            let step = Step::begin("listen");
+            let accept = listen.bind().await?;
+            let whom = match accept.is_exposed() {
+                true => "other machines reach it",
+                false => "this machine alone reaches it",
+            };
+            step.done(|| format!("{}; {whom}", accept.places().join(" and ")));
+            Ok(())
+        }
+        Endpoint::Dial(dial) => {
+            let caller = Caller::local();
+            let step = Step::begin("open");
+            match dial.dial(&caller).await? {
+                Peer::Messages(stream) => {
+                    step.done(|| "in all; it takes messages".to_owned());
+                    ping(stream).await
+                }
+                Peer::Bytes(mut io, _) => {
+                    step.done(|| "in all; it takes bytes".to_owned());
+                    greeted(&mut io).await;
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+/// Says what a server of bytes says first, where it does.
+async fn greeted(io: &mut (impl AsyncReadExt + Unpin)) {
+    let mut buf = [0; 256];
+    let step = Step::begin("greeting");
+    let what = match timeout(GREETING, io.read(&mut buf)).await {
+        Err(_) => "it waits for us to speak".to_owned(),
+        Ok(Ok(0)) => "it ends the connection at once".to_owned(),
+        Ok(Err(error)) => format!("it breaks the connection: {error}"),
+        Ok(Ok(len)) => {
+            let text = String::from_utf8_lossy(&buf[..len]);
+            let first = text.lines().next().unwrap_or_default();
+            format!(
+                "'{}'",
+                first.chars().take(48).collect::<String>().escape_debug()
+            )
+        }
+    };
+    step.done(|| what);
+}
+
+/// Sends a ping, waits for its pong, and closes.
+async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
+    let step = Step::begin("ping");
+    let Some(number) = stream.probe() else {
+        step.done(|| "it has none".to_owned());
+        return Ok(());
+    };
+    let mut messages = 0_u64;
+    let pong = poll_fn(|cx| {
+        let _ = stream.poll_flush(cx);
+        while stream.probed() < number {
+            match stream.poll_next(cx) {
+                Poll::Ready(Event::End(ending)) => return Poll::Ready(Some(ending)),
+                Poll::Ready(_) => messages += 1,
+                Poll::Pending if stream.probed() < number => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Ready(None)
+    });
+    match timeout(PATIENCE, pong).await {
+        Ok(None) if messages == 0 => step.done(|| "pong".to_owned()),
+        Ok(None) => step.done(|| format!("pong, and {messages} messages meanwhile")),
+        Ok(Some(ending)) => {
+            return Err(anyhow::anyhow!(Cause::Refused).context(format!("it ends: {ending}")));
+        }
+        Err(_) => {
+            let what = format!("no pong within {PATIENCE:?}");
+            return Err(anyhow::anyhow!(Cause::Timeout).context(what));
+        }
+    }
+    let bye = Ending::Close(Close::new(1000, ""));
+    let step = Step::begin("close");
+    let closed = poll_fn(|cx| stream.poll_close(cx, &bye));
+    if timeout(PATIENCE, closed).await.is_ok() {
+        step.done(|| "Close 1000".to_owned());
+    }
+    Ok(())
+}
