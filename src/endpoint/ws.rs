@@ -191,7 +191,7 @@ impl Listen for WsListen {
     }
 
     fn reloads(&self) -> bool {
-        self.tls.is_some()
+        self.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 }
 
@@ -335,7 +335,7 @@ impl Offer for WsOffer {
             let (io, early) = timeout(self.shared.deadline, self.upgrade.accept())
                 .await
                 .context("the caller does not take its answer")??;
-            let socket = Socket::new(io, &early, Role::Server, self.shared.socket);
+            let socket = Socket::new(io, &early, Role::Server, self.shared.socket).of(&self.caller);
             Ok(Peer::Messages(Box::new(socket)))
         })
     }
@@ -423,7 +423,10 @@ impl WsDial {
             let io = self.open_transport(&target, caller).await?;
             let answer = self.handshake.ask(io, &target, &request).await?;
             let (status, location) = match answer {
-                Answer::Open(opened) => return Ok(self.handshake.opened(opened, &self.name)),
+                Answer::Open(opened) => {
+                    let socket = self.handshake.opened(opened, &self.name).of(caller);
+                    return Ok(Peer::Messages(Box::new(socket)));
+                }
                 Answer::Elsewhere(status, location) => (status, location),
             };
             let next = target.follow(&location).map_err(|what| {
@@ -489,8 +492,8 @@ impl HandshakeOptions {
         client::upgrade(io, &call, self.handshake_timeout).await
     }
 
-    /// Makes a peer of what was opened, and says what became of the subprotocols.
-    fn opened(&self, opened: Opened, name: &str) -> Peer {
+    /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
+    fn opened(&self, opened: Opened, name: &str) -> Socket {
         match &opened.protocol {
             Some(protocol) => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() => {
@@ -499,7 +502,6 @@ impl HandshakeOptions {
             }
             None => {}
         }
-        let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket());
-        Peer::Messages(Box::new(socket))
+        Socket::new(opened.io, &opened.early, Role::Client, self.socket())
     }
 }

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TOOLS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "conformance"
 PATIENCE = 60  # seconds that any single wait may take
+LONG = "--long" in sys.argv[2:]  # whether the long checks run, too
 PEERS = {
     "ws": lambda helper: ["node", HERE / f"{helper}.mjs"],
     "websockets": lambda helper: [TOOLS / "python/bin/python", "-B", HERE / f"{helper}.py"],
@@ -185,8 +186,8 @@ def helper(label, command, expected, *arguments):
 def main(checks):
     """Installs what is missing, runs the checks in a temporary folder, prints the totals and exits."""
     global BINARY
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} WSBRIDGE")
+    if len(sys.argv) != 2 + LONG:
+        sys.exit(f"usage: {sys.argv[0]} WSBRIDGE [--long]")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found = shutil.which(sys.argv[1])
     BINARY = found and os.path.abspath(found)
