@@ -64,6 +64,8 @@ pub struct Socket {
     probes: Probes,
     /// Pings that a person asks for on the other side.
     pings: Option<Arc<Pings>>,
+    /// The subprotocol that a server agreed to.
+    protocol: Option<Box<str>>,
 }
 
 /// The end of the transport, after both Close frames.
@@ -122,6 +124,16 @@ impl Socket {
             },
             probes: Probes::default(),
             pings: None,
+            protocol: None,
+        }
+    }
+
+    /// Notes what a server made of the subprotocols that were offered.
+    #[must_use]
+    pub fn agreed_to(self, protocol: Option<&str>) -> Socket {
+        Socket {
+            protocol: Some(protocol.unwrap_or_default().into()),
+            ..self
         }
     }
 
@@ -429,6 +441,10 @@ impl MessageStream for Socket {
 
     fn probed(&self) -> u64 {
         self.probes.answered
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     fn carry_pings(&mut self, pings: Arc<Pings>) {

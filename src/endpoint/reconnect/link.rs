@@ -49,6 +49,8 @@ pub(super) struct Link {
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
+    /// The subprotocol of the first connection.
+    protocol: Option<Box<str>>,
 }
 
 enum State {
@@ -93,6 +95,7 @@ impl Link {
                 has_no_end: stream.has_no_end(),
                 ignores_boundaries: stream.ignores_boundaries(),
             },
+            protocol: stream.protocol().map(Into::into),
             state: up(stream),
             greeting: Vec::new(),
             greeted: 0,
@@ -448,6 +451,10 @@ impl MessageStream for Link {
 
     fn greet(&mut self, greeting: Vec<Fragment>) {
         self.greeting = greeting;
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     fn gap(&self) -> Gap {
