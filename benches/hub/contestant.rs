@@ -57,7 +57,8 @@ pub fn find_all() -> (Vec<Contestant>, Vec<String>) {
             },
         }),
         None => {
-            missing.push("missing: websocat 1 (cargo install websocat --version 1.14.0)".to_owned())
+            missing
+                .push("missing: websocat 1 (cargo install websocat --version 1.14.0)".to_owned());
         }
     }
     match program("node").filter(|_| modules().is_dir()) {
