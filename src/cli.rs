@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -442,6 +442,44 @@ fn side_option(option: &str) -> Option<(usize, String, Option<String>)> {
         Some((key, value)) => Some((side, key.to_owned(), Some(value.to_owned()))),
         None => Some((side, rest.to_owned(), None)),
     }
+}
+
+/// The line for a command line that makes no sense; `None` where help or the version is to be shown instead.
+pub fn line(error: &clap::Error) -> Option<String> {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        return None;
+    }
+    if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg)
+        && error.kind() == ErrorKind::UnknownArgument
+    {
+        let command = command();
+        let known = command.get_arguments().filter_map(clap::Arg::get_long);
+        let near = nearest(typed.trim_start_matches('-'), known);
+        let near = near.map_or("wsbridge --help shows all".to_owned(), |near| {
+            format!("did you mean '--{near}'?")
+        });
+        return Some(format!(
+            "there is no flag '{}'; {near}",
+            typed.escape_debug()
+        ));
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = text.find("\nUsage:").unwrap_or(text.len());
+    let mut line = String::new();
+    let parts = text[..end].lines().map(str::trim);
+    for part in parts.filter(|part| !part.is_empty() && !part.starts_with("For more")) {
+        if !line.is_empty() {
+            line += if line.ends_with(':') { " " } else { "; " };
+        }
+        line += part.strip_prefix("tip: ").unwrap_or(part);
+    }
+    Some(line)
 }
 
 /// The exit status of an error that kept the plan from being made or carried out.

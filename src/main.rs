@@ -22,13 +22,13 @@ use wsbridge::workers;
 fn main() -> ExitCode {
     let (mut args, matches) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
-        Err(error) => error.exit(),
+        Err(error) => return refuse(&error),
     };
     args.variables = Variables::of(std::env::vars_os());
     match args.page() {
         Ok(None) => {}
         Ok(Some(page)) => return show(&page, &args.variables),
-        Err(error) => error.exit(),
+        Err(error) => return refuse(&error),
     }
     match args.explanation(&matches) {
         Ok(None) => {}
@@ -181,10 +181,19 @@ impl Write for Log {
     }
 }
 
+/// Says what is wrong with the command line, or shows what it asks for.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match cli::line(error) {
+        None => error.exit(),
+        // Where stderr is gone nobody is left to tell.
+        Some(line) => drop(writeln!(std::io::stderr(), "wsbridge: {line}")),
+    }
+    ExitCode::from(2)
+}
+
 fn report(error: &anyhow::Error) {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
-        // Where stderr is gone nobody is left to tell.
-        let _ = error.print();
+        refuse(error);
         return;
     }
     // What was attached only for the exit status says nothing new.
