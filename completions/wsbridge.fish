@@ -20,6 +20,8 @@ complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends no
 complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
 complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them' -r
 complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
+complete -c wsbridge -l page -d 'What a browser gets that opens the address as a page (chat in front of hub:, else none)' -r -f -a "chat\t'A chat'
+none\t'None: a WebSocket and nothing else'"
 complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
 complete -c wsbridge -l user -d 'Log in with this user and password (HTTP Basic)' -r

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use http::Uri;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
@@ -30,6 +30,7 @@ use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::client::{self, Answer, Call, Opened};
+use crate::http::page::{Manners, Page};
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
 use crate::peer::{ByteStream, Peer};
@@ -118,6 +119,20 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
+    /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
+    ///
+    /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at.
+    #[arg(long, value_enum, value_name = "PAGE")]
+    pub page: Option<PageChoice>,
+}
+
+/// A page to serve.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageChoice {
+    /// A chat.
+    Chat,
+    /// None: a WebSocket and nothing else.
+    None,
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
@@ -201,6 +216,8 @@ struct Shared {
     deadline: Duration,
     socket: ws::Options,
     accept_first: bool,
+    /// Whether the page is the one that suits the other side.
+    has_any_page: bool,
 }
 
 impl Shared {
@@ -214,10 +231,22 @@ impl Shared {
                 },
                 path: options.path.clone(),
                 protocols: handshake.protocol.clone(),
+                page: match options.page {
+                    Some(PageChoice::Chat) => Some(Page::Chat(Manners::default())),
+                    Some(PageChoice::None) | None => None,
+                },
             },
             deadline: handshake.handshake_timeout,
             socket: handshake.socket(),
             accept_first: options.accept_first,
+            has_any_page: options.page != Some(PageChoice::None),
+        }
+    }
+
+    /// Takes the page that suits the other side, unless none is to be served.
+    fn offer_page(&mut self, page: Page) {
+        if self.has_any_page {
+            self.service.page = Some(page);
         }
     }
 }
@@ -240,6 +269,13 @@ impl Accept for WsAccept {
             });
             Ok(handshake)
         })
+    }
+
+    fn offer_page(&mut self, page: Page) {
+        // Nobody shares it before the first caller.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.offer_page(page);
+        }
     }
 
     fn is_exposed(&self) -> bool {
@@ -287,7 +323,11 @@ async fn shake(
     shared: Arc<Shared>,
 ) -> Result<Option<Box<dyn Offer>>> {
     let mut upgrade = match Upgrade::read(io, &shared.service, deadline).await {
-        Ok(upgrade) => upgrade,
+        Ok(Some(upgrade)) => upgrade,
+        Ok(None) => {
+            debug!("{}: has the page", caller.from);
+            return Ok(None);
+        }
         Err(error) => {
             let from = caller.from;
             // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.

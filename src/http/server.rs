@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::page::Page;
 use super::policy::Policy;
 use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, tokens};
 use crate::ending::Ending;
@@ -38,6 +39,8 @@ pub struct Service {
     pub path: Option<String>,
     /// Subprotocols to choose from, best first; none: the first that is offered.
     pub protocols: Vec<String>,
+    /// What browsers get that ask for no upgrade.
+    pub page: Option<Page>,
 }
 
 /// No, with the HTTP status and one line that says why.
@@ -47,6 +50,8 @@ pub struct Refusal {
     pub status: u16,
     /// Why, in one line.
     pub why: String,
+    /// The methods that are served here.
+    allow: &'static str,
 }
 
 impl Refusal {
@@ -55,6 +60,7 @@ impl Refusal {
         Refusal {
             status,
             why: why.into(),
+            allow: "GET",
         }
     }
 
@@ -81,7 +87,7 @@ impl Refusal {
                 );
             }
             405 => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+                headers.insert(header::ALLOW, HeaderValue::from_static(self.allow));
             }
             503 => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -116,7 +122,8 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Reads a request within `deadline` and judges it. After an error the caller has been answered already.
+    /// Reads a request within `deadline` and judges it. `None`: it asked for the page, and has it. After an error the caller has
+    /// been answered already.
     ///
     /// # Errors
     /// Where the caller went away or sent no HTTP; a [`Refusal`] where it was judged.
@@ -124,7 +131,7 @@ impl Upgrade {
         io: Box<dyn ByteStream>,
         service: &Service,
         deadline: Duration,
-    ) -> Result<Upgrade> {
+    ) -> Result<Option<Upgrade>> {
         let (asked, request) = oneshot::channel();
         // One request is read: what answers it ends HTTP on this connection.
         let asked = Cell::new(Some(asked));
@@ -171,15 +178,19 @@ impl Upgrade {
         };
         let (request, answer) = received.context("the connection ended")?;
         match judge(&request, service) {
-            Ok(consent) => Ok(Upgrade {
+            Ok(Verdict::Upgrade(consent)) => Ok(Some(Upgrade {
                 uri: request.uri,
                 headers: request.headers,
                 consent,
                 answer,
                 driver,
-            }),
+            })),
+            Ok(Verdict::Page(page)) => {
+                finally(answer, driver, page.response()).await;
+                Ok(None)
+            }
             Err(refusal) => {
-                refuse(answer, driver, &refusal).await;
+                finally(answer, driver, refusal.response()).await;
                 Err(refusal.into())
             }
         }
@@ -218,7 +229,7 @@ impl Upgrade {
 
     /// Answers no.
     pub async fn refuse(self, refusal: &Refusal) {
-        refuse(self.answer, self.driver, refusal).await;
+        finally(self.answer, self.driver, refusal.response()).await;
     }
 
     /// Waits until the caller has gone. Cancel-safe.
@@ -228,8 +239,9 @@ impl Upgrade {
     }
 }
 
-async fn refuse(answer: Answer, driver: Driver, refusal: &Refusal) {
-    let _ = answer.send(refusal.response());
+/// Answers, and ends the connection.
+async fn finally(answer: Answer, driver: Driver, response: Response<Full<Bytes>>) {
+    let _ = answer.send(response);
     // A caller that does not take its answer goes without it.
     if let Ok(Ok((io, _))) = timeout(10 * FINISH, driver).await {
         finish(io).await;
@@ -255,8 +267,14 @@ struct Consent {
     protocol: Option<String>,
 }
 
+/// What a request that was judged right asks for.
+enum Verdict {
+    Upgrade(Consent),
+    Page(Page),
+}
+
 /// Judges a request. The first that fails wins (RFC 6455 4.2).
-fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
+fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     service.policy.judge(request)?;
     let path = request.uri.path();
     if service.path.as_deref().is_some_and(|wanted| wanted != path) {
@@ -267,11 +285,22 @@ fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
             .collect();
         return Err(Refusal::new(404, format!("nothing is served at {shown}")));
     }
-    if request.method != Method::GET {
-        return Err(Refusal::new(405, "a WebSocket is opened with GET"));
-    }
     let headers = &request.headers;
-    if !has_token(headers, &header::UPGRADE, "websocket") {
+    let is_upgrade = has_token(headers, &header::UPGRADE, "websocket");
+    let page = service.page.filter(|_| !is_upgrade);
+    match (&request.method, page) {
+        (&Method::GET | &Method::HEAD, Some(page)) if reads_html(headers) => {
+            return Ok(Verdict::Page(page));
+        }
+        (&Method::GET, _) | (&Method::HEAD, Some(_)) => {}
+        _ => {
+            return Err(Refusal {
+                allow: page.map_or("GET", |_| "GET, HEAD"),
+                ..Refusal::new(405, "a WebSocket is opened with GET")
+            });
+        }
+    }
+    if !is_upgrade {
         return Err(Refusal::new(
             426,
             "this is a WebSocket endpoint: ask for an upgrade to websocket",
@@ -308,10 +337,16 @@ fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
     {
         return Err(Refusal::new(400, "an upgrade has no body"));
     }
-    Ok(Consent {
+    Ok(Verdict::Upgrade(Consent {
         proof: derive_accept_key(key),
         protocol: choose_protocol(request, &service.protocols),
-    })
+    }))
+}
+
+/// Whether it names HTML among what it takes, as browsers do.
+fn reads_html(headers: &HeaderMap) -> bool {
+    let mut kinds = tokens(headers, &header::ACCEPT).map(|kind| kind.split(';').next());
+    kinds.any(|kind| kind.is_some_and(|kind| kind.trim_end().eq_ignore_ascii_case("text/html")))
 }
 
 /// Whether it is the base64 of 16 bytes (RFC 6455 4.1).
@@ -368,8 +403,12 @@ mod tests {
             } else {
                 vec![]
             },
+            page: None,
         };
-        let judged = judge(&parts, &service);
+        let judged = judge(&parts, &service).map(|verdict| match verdict {
+            Verdict::Upgrade(consent) => consent,
+            Verdict::Page(page) => panic!("{page:?}"),
+        });
         assert_eq!(
             judged
                 .as_ref()

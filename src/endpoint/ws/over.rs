@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::endpoint::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
+use crate::http::page::Page;
 use crate::peer::{ByteStream, Peer};
 
 /// `ws-c:`
@@ -184,6 +185,13 @@ impl Accept for OverAccept {
             });
             Ok(handshake)
         })
+    }
+
+    fn offer_page(&mut self, page: Page) {
+        // Nobody shares it before the first caller.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.offer_page(page);
+        }
     }
 
     fn is_exposed(&self) -> bool {

@@ -6,6 +6,7 @@ mod heads;
 mod listeners;
 mod logs;
 mod origin;
+mod pages;
 mod subprotocols;
 mod targets;
 mod unix;
