@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -h -q -v -n -E -u -U -1 -H -i -4 -6 -k -t -b -0 -e -V --server --option --explain --help --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --page --dump --tee --header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-name --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --slow --gap --queue --queue-bytes --replay --room-members --echo --join --id --rooms --write --append --baud --data-bits --parity --stop-bits --flow-control --lock-time --start --stop --pair --pair-time --version"
+            opts="-s -o -h -q -v -n -E -u -U -1 -H -i -4 -6 -k -t -b -0 -e -V --server --option --explain --help --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --page --dump --tee --header --forward-header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-name --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --slow --gap --queue --queue-bytes --replay --room-members --echo --join --id --rooms --write --append --baud --data-bits --parity --stop-bits --flow-control --lock-time --start --stop --pair --pair-time --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,10 @@ _wsbridge() {
                     return 0
                     ;;
                 -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forward-header)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -24,6 +24,7 @@ complete -c wsbridge -l page -d 'What a browser gets that opens the address as a
 none\t'None: a WebSocket and nothing else'"
 complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
 complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
+complete -c wsbridge -l forward-header -d 'Send this header of the caller on with the request (repeatable)' -r
 complete -c wsbridge -l user -d 'Log in with this user and password (HTTP Basic)' -r
 complete -c wsbridge -l password-file -d 'Read the password from the first line of this file' -r -F
 complete -c wsbridge -l bearer -d 'Log in with this token, or with that in the first line of @FILE' -r

@@ -191,6 +191,11 @@ pub trait MessageStream: Send + Unpin {
     /// Is told what is to be sent first on each further connection.
     fn greet(&mut self, _greeting: Vec<Fragment>) {}
 
+    /// The subprotocol that its opening agreed to, of those that were offered; `""` where it agreed to none of them.
+    fn protocol(&self) -> Option<&str> {
+        None
+    }
+
     /// What may have been lost between connections that took each other's place.
     fn gap(&self) -> Gap {
         Gap::default()

@@ -198,6 +198,10 @@ pub trait Offer: Send {
         Box::pin(std::future::pending())
     }
 
+    /// Is told which of the subprotocols that the caller offers the other side has agreed to, `""` being none of them. An offer
+    /// without subprotocols ignores it.
+    fn agree_to(&mut self, _protocol: &str) {}
+
     /// Answers yes.
     ///
     /// # Errors

@@ -338,10 +338,16 @@ async fn shake(
             return Err(error.context(from));
         }
     };
+    let protocol = upgrade.protocol().map(str::to_owned);
     let caller = Arc::new(Caller {
         uri: Some(take(&mut upgrade.uri)),
         headers: take(&mut upgrade.headers),
-        protocol: upgrade.protocol().map(str::to_owned),
+        // Who is accepted first has its answer before the other side is asked.
+        protocols: match shared.accept_first {
+            true => protocol.iter().cloned().collect(),
+            false => upgrade.protocols().to_vec(),
+        },
+        protocol,
         ..caller
     });
     Ok(Some(Box::new(WsOffer {
@@ -368,6 +374,10 @@ impl Offer for WsOffer {
 
     fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(self.upgrade.gone())
+    }
+
+    fn agree_to(&mut self, protocol: &str) {
+        self.upgrade.agree_to(protocol);
     }
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
@@ -402,7 +412,7 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
         return Err(address.place_error(what).into());
     }
     let (user_info, place) = address.url_place()?;
-    let target = Target::of(address, place, own == "wss")?;
+    let target = Target::typed(address, place, own == "wss")?;
     let request = Request::read(scheme, address, settings, &target.host, user_info)?;
     let tls = secure::client(scheme, address, settings, &request)?;
     let name = Address::shown(&address.text);
@@ -457,11 +467,18 @@ impl Dial for WsDial {
 
 impl WsDial {
     async fn open(&self, caller: &Caller) -> Result<Peer> {
-        let (mut target, mut request) = (self.target.clone(), self.request.clone());
+        let (mut target, mut request) = (
+            self.target.for_caller(caller)?,
+            self.request.for_caller(caller),
+        );
+        let protocols = self.handshake.offered(caller);
         let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);
         for _ in 0..=MAX_REDIRECTS {
             let io = self.open_transport(&target, caller).await?;
-            let answer = self.handshake.ask(io, &target, &request).await?;
+            let answer = self
+                .handshake
+                .ask(io, &target, &request, &protocols)
+                .await?;
             let (status, location) = match answer {
                 Answer::Open(opened) => {
                     let socket = self.handshake.opened(opened, &self.name).of(caller);
@@ -514,18 +531,35 @@ impl WsDial {
 }
 
 impl HandshakeOptions {
+    /// The subprotocols that a client offers for a caller: its own, those alone that the caller offers too where there are any,
+    /// or the caller's.
+    fn offered(&self, caller: &Caller) -> Vec<String> {
+        let own = &self.protocol;
+        if own.is_empty() {
+            return caller.protocols.clone();
+        }
+        let is_shared = |name: &&String| caller.protocols.contains(name);
+        let shared: Vec<_> = own.iter().filter(is_shared).cloned().collect();
+        if shared.is_empty() {
+            own.clone()
+        } else {
+            shared
+        }
+    }
+
     /// Asks for the upgrade of a stream to a server.
     async fn ask(
         &self,
         io: Box<dyn ByteStream>,
         target: &Target,
         request: &Request,
+        protocols: &[String],
     ) -> Result<Answer> {
         let call = Call {
             host: target.authority(),
             target: target.path.clone(),
             headers: request.headers.clone(),
-            protocols: self.protocol.clone(),
+            protocols: protocols.to_vec(),
             shows_head: request.shows_head,
             follows: request.follows,
         };
@@ -535,6 +569,7 @@ impl HandshakeOptions {
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
     fn opened(&self, opened: Opened, name: &str) -> Socket {
         match &opened.protocol {
+            Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() => {
                 let offered = self.protocol.join(", ");
@@ -543,5 +578,6 @@ impl HandshakeOptions {
             None => {}
         }
         Socket::new(opened.io, &opened.early, Role::Client, self.socket())
+            .agreed_to(opened.protocol.as_deref())
     }
 }

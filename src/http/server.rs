@@ -201,6 +201,22 @@ impl Upgrade {
         self.consent.protocol.as_deref()
     }
 
+    /// The subprotocols that it offers, those alone that the service has where it has any; best first.
+    pub fn protocols(&self) -> &[String] {
+        &self.consent.protocols
+    }
+
+    /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
+    /// its own. One that it does not offer changes nothing.
+    pub fn agree_to(&mut self, protocol: &str) {
+        let consent = &mut self.consent;
+        if consent.protocols.iter().any(|offered| offered == protocol) {
+            consent.protocol = Some(protocol.to_owned());
+        } else if protocol.is_empty() && !consent.is_choice {
+            consent.protocol = None;
+        }
+    }
+
     /// Answers 101 and gives back the stream, with the bytes that were read behind the request.
     ///
     /// # Errors
@@ -265,6 +281,10 @@ struct Consent {
     proof: String,
     /// The subprotocol.
     protocol: Option<String>,
+    /// Those that it could be.
+    protocols: Vec<String>,
+    /// Whether the service has chosen it among its own.
+    is_choice: bool,
 }
 
 /// What a request that was judged right asks for.
@@ -337,9 +357,12 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     {
         return Err(Refusal::new(400, "an upgrade has no body"));
     }
+    let protocols = acceptable(request, &service.protocols);
     Ok(Verdict::Upgrade(Consent {
         proof: derive_accept_key(key),
-        protocol: choose_protocol(request, &service.protocols),
+        protocol: protocols.first().cloned(),
+        protocols,
+        is_choice: !service.protocols.is_empty(),
     }))
 }
 
@@ -355,15 +378,15 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
-fn choose_protocol(request: &Parts, ours: &[String]) -> Option<String> {
-    let mut offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
+/// The subprotocols that are offered, or those of ours among them, best first.
+fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
+    let offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    let offered: Vec<_> = offered.map(str::to_owned).collect();
     if ours.is_empty() {
-        return offered.next().map(str::to_owned);
+        return offered;
     }
-    let offered: Vec<_> = offered.collect();
-    ours.iter()
-        .find(|our| offered.contains(&our.as_str()))
-        .cloned()
+    let is_offered = |our: &&String| offered.contains(our);
+    ours.iter().filter(is_offered).cloned().collect()
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub struct Socket {
     pings: Option<Arc<Pings>>,
     /// Whose session it is, where that is told.
     caller: Option<Box<str>>,
+    /// The subprotocol that a server agreed to.
+    protocol: Option<Box<str>>,
 }
 
 /// The end of the transport, after both Close frames.
@@ -129,6 +131,16 @@ impl Socket {
             probes: Probes::default(),
             pings: None,
             caller: None,
+            protocol: None,
+        }
+    }
+
+    /// Notes what a server made of the subprotocols that were offered.
+    #[must_use]
+    pub fn agreed_to(self, protocol: Option<&str>) -> Socket {
+        Socket {
+            protocol: Some(protocol.unwrap_or_default().into()),
+            ..self
         }
     }
 
@@ -447,6 +459,10 @@ impl MessageStream for Socket {
 
     fn probed(&self) -> u64 {
         self.probes.answered
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     fn carry_pings(&mut self, pings: Arc<Pings>) {

@@ -52,6 +52,8 @@ pub(super) struct Link {
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
+    /// The subprotocol of the first connection.
+    protocol: Option<Box<str>>,
 }
 
 enum State {
@@ -96,6 +98,7 @@ impl Link {
                 has_no_end: stream.has_no_end(),
                 ignores_boundaries: stream.ignores_boundaries(),
             },
+            protocol: stream.protocol().map(Into::into),
             state: up(stream),
             greeting: Vec::new(),
             greeted: 0,
@@ -458,6 +461,10 @@ impl MessageStream for Link {
 
     fn greet(&mut self, greeting: Vec<Fragment>) {
         self.greeting = greeting;
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     fn gap(&self) -> Gap {

@@ -75,7 +75,7 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
         }
     };
     let (user_info, place) = uri.url_place()?;
-    let target = Target::of(&uri, place, is_secure)?;
+    let target = Target::typed(&uri, place, is_secure)?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
         name: Address::shown(&address.text),
         request: Request::read(&CLIENT, address, settings, &target.host, user_info)?,

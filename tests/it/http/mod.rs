@@ -7,6 +7,7 @@ mod listeners;
 mod logs;
 mod origin;
 mod pages;
+mod relay;
 mod subprotocols;
 mod targets;
 mod unix;
