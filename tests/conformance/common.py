@@ -23,6 +23,13 @@ PEERS = {
     "ws": lambda helper: ["node", HERE / f"{helper}.mjs"],
     "websockets": lambda helper: [TOOLS / "python/bin/python", "-B", HERE / f"{helper}.py"],
 }
+CHROMIUM = [
+    "chromium",
+    *"--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --no-proxy-server".split(),
+    *"--disable-background-networking --disable-component-update --disable-sync --disable-default-apps".split(),
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP evil.test 127.0.0.1",
+]
 
 os.environ["CONFORMANCE_NODE"] = str(TOOLS / "node")
 passed = failed = 0
