@@ -127,7 +127,10 @@ const others = [...shells, ...readers];
 async function allHave(from, to) {
   client.say(to);
   await Promise.all([client, ...others].map((member) => member.until(to)));
-  while (!botHeard().includes(to)) await once(client.socket.ping(), 'pong');
+  while (!botHeard().includes(to)) {
+    client.socket.ping();
+    await once(client.socket, 'pong');
+  }
   const wanted = between(client.heard, from, to);
   for (const [index, shell] of shells.entries()) same(between(shell.heard, from, to), wanted, `shell ${index}`);
   for (const [index, reader] of readers.entries()) same(between(await reader.shown(), from, to), wanted, `page ${index}`);

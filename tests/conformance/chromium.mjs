@@ -103,7 +103,9 @@ class Page {
 
   // A picture of it at a size, in light or dark.
   async picture({ width, height, scale, scheme }) {
-    await this.ask('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: scale, mobile: width < 600 });
+    // One that is `mobile` would begin at its top; the scroll bars of phones are what is left of it.
+    await this.ask('Emulation.setScrollbarsHidden', { hidden: width < 600 });
+    await this.ask('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: scale, mobile: false });
     await this.ask('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: scheme }] });
     await this.value('new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
     const { data } = await this.ask('Page.captureScreenshot', { format: 'png' });
