@@ -1,4 +1,4 @@
-// Clients and servers of three worlds, unchanged, with `wsbridge ws-l:0 ws://127.0.0.1:PORT` between them: `WORLD WSBRIDGE`.
+// Clients and servers of five worlds, unchanged, with `wsbridge ws-l:0 ws://127.0.0.1:PORT` between them: `WORLD WSBRIDGE`.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -168,5 +168,85 @@ async function mqtt() {
   });
 }
 
-await { 'Socket.IO': socketIo, 'graphql-ws': graphql, MQTT: mqtt }[world]();
+// As much of a STOMP 1.2 broker as the client needs: npm has none that works with it.
+function stompBroker(server) {
+  const sockets = new WebSocketServer({ server, path: '/stomp', handleProtocols: (offered) => offered.has('v12.stomp') && 'v12.stomp' });
+  sockets.on('connection', (socket) => {
+    const subscribers = new Map();
+    const frame = (command, headers, body = '') => socket.send(
+      `${command}\n${Object.entries(headers).map(([name, value]) => `${name}:${value}\n`).join('')}\n${body}\0`);
+    const heart = setInterval(() => socket.send('\n'), 100);
+    socket.on('close', () => clearInterval(heart));
+    socket.on('message', (data) => {
+      const text = String(data);
+      if (text === '\n') return;
+      const [head, body] = text.slice(0, -1).split(/\n\n(.*)/s);
+      const [command, ...lines] = head.split('\n');
+      const { destination, id, receipt, 'content-length': _, ...more } = Object.fromEntries(lines.map((line) => line.split(/:(.*)/s)));
+      if (command === 'CONNECT') frame('CONNECTED', { version: '1.2', 'heart-beat': '100,100' });
+      if (command === 'SUBSCRIBE') subscribers.set(destination, id);
+      if (command === 'SEND') frame('MESSAGE', { ...more, destination, subscription: subscribers.get(destination), 'message-id': 1 }, body);
+      if (receipt) frame('RECEIPT', { 'receipt-id': receipt });
+    });
+  });
+}
+
+async function stomp() {
+  const { Client } = require('@stomp/stompjs');
+  globalThis.WebSocket = require('ws').WebSocket;
+  const { server, place } = await relayed();
+  stompBroker(server);
+  const client = new Client({ brokerURL: `ws://${place}/stomp`, reconnectDelay: 0, heartbeatIncoming: 100, heartbeatOutgoing: 100 });
+  const connected = new Promise((resolve) => (client.onConnect = resolve));
+  const closed = new Promise((resolve) => (client.onWebSocketClose = resolve));
+  let beats = 0;
+  const beaten = new Promise((resolve) => {
+    client.debug = (line) => line === '<<< PONG' && (beats += 1) === 3 && resolve();
+  });
+  await check('connects with its subprotocol', async () => {
+    client.activate();
+    assert.equal((await connected).headers.version, '1.2');
+    assert.equal(client.webSocket.protocol, 'v12.stomp');
+  });
+  await check('what is sent comes to who subscribes', async () => {
+    const came = new Promise((resolve) => client.subscribe('/topic/a', resolve));
+    client.publish({ destination: '/topic/a', body: `${EMOJI}\n\nmore`, headers: { kind: 'test' } });
+    const { body, headers } = await came;
+    assert.deepEqual([body, headers.kind], [`${EMOJI}\n\nmore`, 'test']);
+  });
+  await check('heartbeats keep it open', async () => {
+    await beaten;
+    assert(client.connected);
+  });
+  await check('it ends by a receipt and a close', async () => {
+    await client.deactivate();
+    assert.equal((await closed).code, 1000);
+  });
+}
+
+async function jsonRpc() {
+  const { Client, Server } = require('rpc-websockets');
+  const { server, place } = await relayed();
+  const rpc = new Server({ server });
+  rpc.register('sum', (numbers) => numbers.reduce((sum, number) => sum + number, 0));
+  rpc.event('news');
+  const client = new Client(`ws://${place}/`, { reconnect: false });
+  await once(client, 'open');
+  await check('many calls at once, each with its answer', async () => {
+    const calls = Array.from({ length: 200 }, (_, index) => client.call('sum', [index, 1]));
+    assert.deepEqual(await Promise.all(calls), Array.from({ length: 200 }, (_, index) => index + 1));
+  });
+  await check('an error', async () => {
+    const error = await client.call('none').catch((error) => error);
+    assert.equal(error.code, -32601);
+  });
+  await check('a notification', async () => {
+    await client.subscribe('news');
+    const came = once(client, 'news');
+    rpc.emit('news', EMOJI);
+    assert.deepEqual(await came, [EMOJI]);
+  });
+}
+
+await { 'Socket.IO': socketIo, 'graphql-ws': graphql, MQTT: mqtt, STOMP: stomp, 'JSON-RPC': jsonRpc }[world]();
 process.exit();
