@@ -52,7 +52,7 @@ pub const LISTEN: Scheme = Scheme {
 pub const DIAL: Scheme = Scheme {
     names: &["ws"],
     syntax: "ws://HOST[:PORT][/PATH][#OPTIONS]",
-    summary: "Connect to a WebSocket server",
+    summary: "Connect to a WebSocket server; without PATH ask for what the caller asks for",
     example: "wsbridge ws://localhost:8080/chat",
     is_raw: false,
     options: DIAL_OPTIONS,
@@ -84,7 +84,8 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered. Example: --protocol mqtt,mqttv3.1
+    /// A server without it answers with the first that is offered, or in front of another server with what that one chooses.
+    /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
     /// Send a ping after this much silence; 0 sends none

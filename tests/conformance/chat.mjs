@@ -50,7 +50,6 @@ class Shell extends Member {
   constructor(port, ...more) {
     super();
     this.child = spawn(binary, [`ws://127.0.0.1:${port}`, ...more], { stdio: 'pipe' });
-    process.once('exit', () => this.child.kill('SIGKILL'));
     createInterface(this.child.stdout).on('line', (line) => this.hears(line));
     this.child.stderr.on('data', (data) => (this.said += data));
   }
@@ -62,9 +61,9 @@ class Shell extends Member {
 
 // A page as a member: what it hears is what it shows.
 class Reader {
-  static async open(chromium, port, path = '/') {
+  static async open(chromium, port, path = '/', scheme = 'http') {
     const reader = new Reader();
-    reader.url = `http://127.0.0.1:${port}${path}`;
+    reader.url = `${scheme}://127.0.0.1:${port}${path}`;
     reader.page = await chromium.open(reader.url);
     await reader.page.until("document.getElementById('state')?.className === 'open'");
     return reader;
@@ -216,6 +215,24 @@ await check('in a room of JSON it names who says it, shows bytes, and markup is 
   ]);
   assert.equal(await page.value("document.querySelectorAll('#log img').length"), 0);
   assert.equal(JSON.parse(other.heard.at(-1)).text, 'one\ntwo');
+});
+await check('where nobody hears themselves it shows what is said at once', async () => {
+  const { port } = await bridge(binary, 'ws-l:0', 'hub:', '--echo', 'no', '--id', 'prefix');
+  const [reader, other] = [await Reader.open(chromium, port), await Client.open(port)];
+  await reader.say('the same');
+  await other.until('1: the same');
+  other.say('the same');
+  await reader.page.until("document.querySelector('.other')");
+  assert.deepEqual(await reader.shown(), ['the same', 'the same']);
+  assert.equal(await reader.page.value("document.querySelector('.own + .other b').textContent"), 'member 2');
+});
+await check('over TLS it connects over TLS', async () => {
+  const { port } = await bridge(binary, 'wss-l:0,self-signed', 'hub:{path}');
+  await chromium.ask('Security.setIgnoreCertificateErrors', { ignore: true });
+  const reader = await Reader.open(chromium, port, '/a%20room', 'https');
+  await reader.say('hello');
+  await reader.until('hello');
+  assert.equal(await reader.page.value("document.title + ', ' + socket.url"), `a room, wss://127.0.0.1:${port}/a%20room`);
 });
 await check('it keeps a thousand messages', async () => {
   const { port } = await bridge(binary, 'ws-l:0', 'hub:');

@@ -11,13 +11,12 @@ export class Chromium {
   #events = new Map();
   #last = 0;
 
-  // Starts one with these words and a profile in a folder. It ends with us.
+  // Starts one with these words and a profile in a folder. It ends with our process group.
   static async start(words, folder) {
     const [program, ...flags] = words;
     const child = spawn(program, [...flags, `--user-data-dir=${folder}`, '--remote-debugging-port=0', 'about:blank'], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    process.once('exit', () => child.kill());
     for await (const line of createInterface(child.stderr)) {
       const [, place] = /DevTools listening on (\S+)/.exec(line) ?? [];
       if (!place) continue;

@@ -24,12 +24,11 @@ export async function check(name, body) {
   }
 }
 
-// A listening wsbridge: its process, and the port that it listens on. It ends with us.
+// A listening wsbridge: its process, and the port that it listens on. It ends with our process group.
 export async function bridge(binary, ...words) {
   const child = spawn(binary, words, { stdio: ['ignore', 'ignore', 'pipe'] });
-  process.once('exit', () => child.kill());
   for await (const line of createInterface(child.stderr)) {
-    const listening = /listening on ws:[/][/]127\.0\.0\.1:(\d+)/.exec(line);
+    const listening = /listening on wss?:[/][/]127\.0\.0\.1:(\d+)/.exec(line);
     if (listening) {
       child.stderr.resume();
       return { child, port: Number(listening[1]) };
