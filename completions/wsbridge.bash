@@ -23,7 +23,7 @@ _wsbridge() {
 
     case "${cmd}" in
         wsbridge)
-            opts="-s -o -h -q -v -n -E -u -U -1 -H -i -4 -6 -k -t -b -0 -e -V --server --option --explain --help --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-on-eof --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --once --max-connections --threads --max-handshakes --handshake-timeout --protocol --ping --path --origin --host --accept-first --page --dump --tee --header --forward-header --user --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-name --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --uri --text --binary --framing --null --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env-header --env --set-environment --allow-remote-exec --slow --gap --queue --queue-bytes --replay --room-members --echo --join --id --rooms --write --append --baud --data-bits --parity --stop-bits --flow-control --lock-time --start --stop --pair --pair-time --version"
+            opts="-s -o -h -q -v -n -u -U -1 -H -i -4 -6 -k -t -b -e -0 -E -S -B -V --server --option --explain --help --quiet --verbose --log-format --linger --close-timeout --no-close --idle --max-time --drain --exit-status --unidirectional --unidirectional-reverse --one-message --max-messages --threads --max-handshakes --handshake-timeout --origin --host --accept-first --page --dump --tee --header --forward-header --password-file --bearer --netrc --cookie --user-agent --follow --include --connect-timeout --resolve --connect-to --bind --unix-socket --ipv4 --ipv6 --proxy --proxy-cacert --no-proxy --cacert --cert --key --pin-sha256 --insecure --insecure-send-credentials --tls-min --alpn --keylog --reconnect --retries --reconnect-max --self-signed --client-ca --client-auth --text --binary --framing --separator --base64 --hex --timestamp --jsonrpc --max-message --mode --udp-timeout --send --no-interactive --no-history --pty --stderr --kill-after --max-children --env --set-environment --allow-remote-exec --slow --gap --queue-bytes --replay --room-members --echo --join --id --rooms --write --append --baud --data-bits --parity --stop-bits --flow-control --lock-time --start --stop --pair --pair-time --user --once --uri --path --tls-name --env-header --max-connections --null --ping --protocol --queue --exit-on-eof --strict --unlink --async-stdio --no-async-stdio --print-ping-rtts --buffer-size --ping-timeout --socks5 --autoreconnect-delay-millis --pkcs12-der --client-pkcs12-der --static-file --max-messages-rev --preamble --preamble-reverse --close-status-code --close-reason --prometheus --no-fixups --udp-multicast --compress-zlib --uncompress-zlib --just-generate-key --dump-spec --server-header --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -77,10 +77,6 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-connections)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -90,18 +86,6 @@ _wsbridge() {
                     return 0
                     ;;
                 --handshake-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --protocol)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ping)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -130,10 +114,6 @@ _wsbridge() {
                     return 0
                     ;;
                 --forward-header)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -205,10 +185,6 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --tls-name)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --tls-min)
                     COMPREPLY=($(compgen -W "1.2 1.3" -- "${cur}"))
                     return 0
@@ -235,10 +211,6 @@ _wsbridge() {
                     ;;
                 --client-auth)
                     COMPREPLY=($(compgen -W "required optional" -- "${cur}"))
-                    return 0
-                    ;;
-                --uri)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --framing)
@@ -277,10 +249,6 @@ _wsbridge() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --env-header)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -291,10 +259,6 @@ _wsbridge() {
                     ;;
                 --gap)
                     COMPREPLY=($(compgen -W "notice close" -- "${cur}"))
-                    return 0
-                    ;;
-                --queue)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --queue-bytes)
@@ -354,6 +318,106 @@ _wsbridge() {
                     return 0
                     ;;
                 --pair-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uri)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --buffer-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -B)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socks5)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --autoreconnect-delay-millis)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pkcs12-der)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-pkcs12-der)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --static-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-messages-rev)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preamble)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preamble-reverse)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --close-status-code)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --close-reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prometheus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-multicast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server-header)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,7 @@
 //! The command line: two addresses and flattened groups of options become a plan.
 
 mod explain;
+mod spellings;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -119,7 +120,7 @@ pub fn command() -> Command {
             }
         }
     }
-    command
+    spellings::add(command)
 }
 
 /// Reads a command line.
@@ -136,6 +137,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
     let command = command();
     let short = docs::short(&command);
     let matches = command.override_help(short).try_get_matches_from(words)?;
+    spellings::check(&matches)?;
     Ok((Args::from_arg_matches(&matches)?, matches))
 }
 
@@ -428,6 +430,7 @@ fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
             given.push((key.to_owned(), values));
         }
     }
+    given.extend(spellings::translated(matches));
     given
 }
 
@@ -534,14 +537,14 @@ mod tests {
         );
     }
 
-    fn plan(words: &[&str]) -> Result<Plan> {
+    pub(super) fn plan(words: &[&str]) -> Result<Plan> {
         let words = ["wsbridge"].iter().chain(words).map(OsString::from);
         let (args, matches) = parse(words)?;
         args.plan(&matches)
     }
 
     #[track_caller]
-    fn fails(words: &[&str], status: u8, what: &str) {
+    pub(super) fn fails(words: &[&str], status: u8, what: &str) {
         let error = plan(words).err().unwrap();
         assert!(error.to_string().contains(what), "{error}");
         assert_eq!(exit_status(&error), status, "{error}");

@@ -50,9 +50,6 @@ pub struct Options {
     /// Give sessions this long to end after a signal
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub drain: Duration,
-    /// Accepted for websocat's sake: what it asks for is always so
-    #[arg(long, short = 'E', hide_short_help = true)]
-    pub exit_on_eof: bool,
     /// Whose end the exit status tells
     ///
     /// session: the table of exit statuses. command: that of the program, 128 and the signal where one killed it. peer: a
