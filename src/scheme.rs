@@ -56,7 +56,7 @@ const WRAPPERS: &[(&Scheme, Option<&Scheme>)] = &[
 ];
 
 /// Words of other tools and the way that serves the same here.
-const ELSEWHERE: &[(&str, &str)] = &[
+pub const ELSEWHERE: &[(&str, &str)] = &[
     ("broadcast", "a room that all callers share is hub:"),
     ("reuse", "one target for many callers is not built in yet"),
     ("http", "a WebSocket is written ws://"),
