@@ -21,7 +21,8 @@ _wsbridge_split() {
                 open=
             elif [[ $open == '"' && $character == \\ ]]; then
                 typed+=$character
-                character=${line:++at:1}
+                ((++at))
+                character=${line:at:1}
                 word+=$character
             else
                 word+=$character
@@ -34,7 +35,8 @@ _wsbridge_split() {
             open=$character
         elif [[ $character == \\ ]]; then
             typed+=$character
-            character=${line:++at:1}
+            ((++at))
+            character=${line:at:1}
             word+=$character
         else
             word+=$character
@@ -66,13 +68,13 @@ _wsbridge_add() {
 
 # _wsbridge_files PREFIX PATH
 _wsbridge_files() {
-    local file full
-    while IFS= read -r file; do
-        [[ $file ]] || continue
-        full=$file
-        [[ $file == '~/'* ]] && full=$HOME/${file:2}
-        if [[ -d $full ]]; then _wsbridge_add "$1${file%/}" /; else _wsbridge_add "$1$file" ' '; fi
-    done <<<"$(compgen -f -- "$2")"
+    local full file real=$2
+    [[ $2 == '~/'* ]] && real=$HOME/${2:2}
+    while IFS= read -r full; do
+        [[ -e $full || -L $full ]] || continue
+        file=$1$2${full:${#real}}
+        if [[ -d $full ]]; then _wsbridge_add "$file" /; else _wsbridge_add "$file" ' '; fi
+    done <<<"$(set +f; shopt -u failglob; printf '%s\n' "$real"*)"
 }
 
 # _wsbridge_hosts PREFIX AFTER: those of /etc/hosts and of known_hosts that are not hashed.
@@ -244,6 +246,8 @@ _wsbridge_address() {
             [[ $place == url ]] || text=:
             _wsbridge_hosts "$stem//" "$text"
         fi
+    elif [[ $place == url ]]; then
+        _wsbridge_add "$stem//"
     elif _wsbridge_comma "$rest"; then
         _wsbridge_keys "$stem$before" "${rest:${#before}}" "$layers"
     elif [[ $place == path ]]; then

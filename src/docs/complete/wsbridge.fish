@@ -202,6 +202,9 @@ function __wsbridge_address --argument-names whole
             end
         end
         return
+    else if test $place = url
+        __wsbridge_add $stem//
+        return
     end
     # The last comma that is none of the place itself.
     set -l parts (string match -r '^(.*(?<!\\\\),)(.*)$' -- $rest)
