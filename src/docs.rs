@@ -106,7 +106,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("wsbridge ws-l:8080 echo:", "a WebSocket echo server"),
     (
         "wsbridge tcp-l:2222 ws://example.com/ssh",
-        "a TCP port that leads through a WebSocket",
+        "a TCP port through a WebSocket",
     ),
     (
         "wsbridge ws-l:8080 unix:/run/app.sock",

@@ -4,18 +4,10 @@ use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-use super::{GENERATED, TOPICS};
+use super::TOPICS;
 use crate::endpoint::Scheme;
 use crate::framing::CUTS;
 use crate::scheme::{self, SCHEMES};
-
-/// Options whose values are a list that clap does not know.
-const VALUES: &[(&str, fn() -> Vec<&'static str>)] = &[
-    ("framing", || CUTS.iter().map(|cut| cut.0).collect()),
-    ("generate", || {
-        GENERATED.iter().map(|file| file.name).collect()
-    }),
-];
 
 /// Names of values that are paths of files.
 const FILES: &[&str] = &["FILE", "FILE|DIR"];
@@ -159,8 +151,9 @@ fn kind(arg: &Arg) -> String {
         .iter()
         .map(|value| value.get_name().to_owned())
         .collect();
-    if let Some((_, values)) = VALUES.iter().find(|row| row.0 == long) {
-        words = values().into_iter().map(ToOwned::to_owned).collect();
+    if long == "framing" {
+        // clap does not know them: some have more behind a colon.
+        words = CUTS.iter().map(|cut| cut.0.to_owned()).collect();
     }
     match long {
         _ if is_optional && FILES.contains(&name) => "optional file".to_owned(),
