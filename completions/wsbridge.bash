@@ -23,7 +23,7 @@ seqpacket-l:	path	mode= text binary dump tee=	Accept connections on a Unix socke
 exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a program for each caller, without a shell
 sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
 echo:	nothing	dump tee=	Give back every message, its kind and boundaries kept
-hub:	nothing	echo= slow= gap= queue= queue-bytes= replay= join id= rooms= room-members= max-message= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
+hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
 null:	nothing	dump tee=	Take everything and say nothing, until the other side ends
 literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
 literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
@@ -34,6 +34,8 @@ random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrp
 zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say zero bytes without end, and take everything
 clogged:	nothing	dump tee=	Take nothing and say nothing, as a peer that is stuck
 reconnect:	wrapped	retries= reconnect-max= dump tee=	Connect to ENDPOINT again whenever the connection is lost
+share:	wrapped	write= lock-time= start= stop= pair pair-time= slow= gap= queue= queue-bytes= replay= room-members= max-message= dump tee=	Open ENDPOINT once for all callers: what it says all of them hear
+each:	wrapped	max-message= dump tee=	Open ENDPOINT for each message: it hears that one alone, and what it says is the answer
 ws-listen:	=ws-l:
 listen-ws:	=ws-l:
 l-ws:	=ws-l:
@@ -106,7 +108,11 @@ readfile:	=file:
 writefile:	=file:
 appendfile:	=file:
 open-fd:	=fd:
-autoreconnect:	=reconnect:'
+autoreconnect:	=reconnect:
+reuse:	=share:
+reuse-raw:	=share:
+broadcast:	=share:
+foreachmsg:	=each:'
 
 # An option, its letter, what its value is, what it does.
 _wsbridge_options='server	s	any	Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
@@ -201,16 +207,16 @@ env-header	-	any	Give programs this header of the request, as WSBRIDGE_HTTP_NAME
 env	-	any	Give programs this variable too: NAME from our environment, or NAME=VALUE
 set-environment	e	flag	Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does
 allow-remote-exec	-	flag	Let callers from other machines start programs
-echo	-	words yes no	Whether a member hears what it says itself
 slow	-	words disconnect drop-oldest drop-newest block latest	What becomes of a member that does not keep up with a room
 gap	-	words notice close	What a member that lost messages is told
 queue	-	any	Messages that wait for one member at most
 queue-bytes	-	any	Bytes that wait for one member at most; a single message may be longer
-replay	-	any	Let newcomers hear the last N messages first
+replay	-	any	Let newcomers hear the last N messages first, or with K or M so many bytes
+room-members	-	any	Members of one room at most
+echo	-	words yes no	Whether a member hears what it says itself
 join	-	flag	Say who comes and who goes
 id	-	words prefix json	Say who says it: as a prefix of text, or in an object of JSON
 rooms	-	any	Rooms at most
-room-members	-	any	Members of one room at most
 write	-	flag	Write what comes to the file, which is made or emptied
 append	-	flag	Write what comes behind the end of the file, which is made where there is none
 baud	-	any	Bits per second of a serial line
@@ -218,7 +224,13 @@ data-bits	-	any	Bits of a character on a serial line
 parity	-	words none even odd	The parity bit of a character on a serial line
 stop-bits	-	any	Stop bits of a character on a serial line
 flow-control	-	words none xonxoff rtscts	How a serial line says that it can take no more
-version	V	flag	Print version'
+lock-time	-	any	Who writes loses the lock after this silence
+start	-	words first now	When what is shared is opened
+stop	-	any	When what is shared is ended: last, never, or a time after the last caller left
+pair	-	flag	Give each answer to the caller who asked
+pair-time	-	any	Wait this long for an answer
+version	V	flag	Print version
+write	=	words all first lock none	Who of those who share an endpoint may write to it'
 
 _wsbridge_topics='addresses	how an endpoint is written, and all that there are
 framing	lines and bytes, text and binary
@@ -340,11 +352,12 @@ _wsbridge_scheme() {
     return 1
 }
 
-# What the value of an option is.
+# What the value of an option is, as a flag or, with = behind its name, as a key.
 _wsbridge_kind() {
     local long
     while IFS=$'\t' read -r long short kind _; do
-        [[ $1 == "--$long" || ($1 == -? && $1 == "-$short") ]] && return
+        [[ $1 == "--$long" || $1 == -? && $1 == "-$short" ]] && return
+        [[ $1 == "--$long=" && $kind != flag ]] && return
     done <<<"$_wsbridge_options"
     kind=
     return 1
@@ -364,7 +377,7 @@ _wsbridge_value() {
 _wsbridge_keys() {
     local key kind short
     if [[ $2 == *=* ]]; then
-        _wsbridge_kind "--${2%%=*}" && _wsbridge_value "$1${2%%=*}=" "$kind" "${2#*=}" ''
+        _wsbridge_kind "--${2%%=*}=" && _wsbridge_value "$1${2%%=*}=" "$kind" "${2#*=}" ''
     else
         for key in $3; do _wsbridge_add "$1$key"; done
     fi
@@ -556,8 +569,8 @@ _wsbridge() {
         _wsbridge_kind "$flag" && _wsbridge_value "$flag=" "${kind#optional }" "${word#*=}" ' '
     elif [[ $word == -* ]]; then
         [[ $word == - ]] && _wsbridge_add - ' '
-        while IFS=$'\t' read -r text _; do
-            _wsbridge_add "--$text" ' '
+        while IFS=$'\t' read -r text short _; do
+            [[ $short == = ]] || _wsbridge_add "--$text" ' '
         done <<<"$_wsbridge_options"
         _wsbridge_add -- ' '
     elif [[ ${places[0]-} == help ]]; then

@@ -91,7 +91,10 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
         taps = taps => Arc::new(taps??),
         stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
     };
+    let sides = [&plan.left, &plan.right];
+    sides.iter().for_each(|side| side.begin());
     let status = run_watched(plan, taps.clone(), stop).await;
+    sides.iter().for_each(|side| side.finish());
     child::all_gone().await;
     taps.drained(plan.session.close_timeout).await;
     Ok(match status? {

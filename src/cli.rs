@@ -121,7 +121,8 @@ pub fn command() -> Command {
     let mut seen = HashSet::new();
     for scheme in SCHEMES {
         for arg in scheme.command().get_arguments() {
-            if seen.insert(arg.get_id().clone()) {
+            // Of two that are written the same one is a flag.
+            if seen.insert(arg.get_long().map(str::to_owned)) {
                 command = command.arg(arg.clone());
             }
         }
@@ -423,13 +424,12 @@ fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
     for scheme in SCHEMES {
         for arg in scheme.command().get_arguments() {
             let id = arg.get_id();
-            let is_typed = matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-            let Some(key) = arg
-                .get_long()
-                .filter(|_| is_typed && seen.insert(id.clone()))
-            else {
+            let Some(key) = arg.get_long().filter(|key| seen.insert((*key).to_owned())) else {
                 continue;
             };
+            if matches.value_source(id.as_str()) != Some(ValueSource::CommandLine) {
+                continue;
+            }
             let values = if matches!(arg.get_action(), ArgAction::SetTrue) {
                 vec![None]
             } else {

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, echo, fd, file, hub, literal, null, packet, process,
-    read_options, reconnect, serial, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
+    Endpoint, Scheme, Settings, device, each, echo, fd, file, hub, literal, null, packet, process,
+    read_options, reconnect, serial, share, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
 };
 use crate::tap;
 
@@ -43,22 +43,51 @@ pub const SCHEMES: &[&Scheme] = &[
     &device::ZERO,
     &device::CLOGGED,
     &reconnect::SCHEME,
+    &share::SCHEME,
+    &each::SCHEME,
 ];
 
 /// Those whose place is another endpoint, which they speak their protocol over (`ws-c:tcp:localhost:80`), and what a place is
 /// that names no endpoint (`tls:localhost:443`).
-const WRAPPERS: &[(&Scheme, Option<&Scheme>)] = &[
-    (&over::CLIENT, None),
-    (&over::SERVER, None),
-    (&tls::DIAL, Some(&tcp::DIAL)),
-    (&tls::LISTEN, Some(&tcp::LISTEN)),
-    (&reconnect::SCHEME, None),
+const WRAPPERS: &[Wrapper] = &[
+    Wrapper::of_bytes(&over::CLIENT, None),
+    Wrapper::of_bytes(&over::SERVER, None),
+    Wrapper::of_bytes(&tls::DIAL, Some(&tcp::DIAL)),
+    Wrapper::of_bytes(&tls::LISTEN, Some(&tcp::LISTEN)),
+    Wrapper::of_any(&reconnect::SCHEME),
+    Wrapper::of_any(&share::SCHEME),
+    Wrapper::of_any(&each::SCHEME),
 ];
+
+/// A scheme that wraps.
+struct Wrapper {
+    scheme: &'static Scheme,
+    /// What a place is that names no endpoint.
+    meant: Option<&'static Scheme>,
+    /// Whether what it wraps may have messages of its own.
+    takes_messages: bool,
+}
+
+impl Wrapper {
+    const fn of_bytes(scheme: &'static Scheme, meant: Option<&'static Scheme>) -> Wrapper {
+        Wrapper {
+            scheme,
+            meant,
+            takes_messages: false,
+        }
+    }
+
+    const fn of_any(scheme: &'static Scheme) -> Wrapper {
+        Wrapper {
+            scheme,
+            meant: None,
+            takes_messages: true,
+        }
+    }
+}
 
 /// Words of other tools and the way that serves the same here.
 pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("broadcast", "a room that all callers share is hub:"),
-    ("reuse", "one target for many callers is not built in yet"),
     ("http", "a WebSocket is written ws://"),
     ("https", "a WebSocket is written ws://"),
 ];
@@ -113,7 +142,7 @@ pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressErro
         };
         let word = Address::word_of(rest);
         if let Some((outer, _)) = layers.last()
-            && outer.names[0] != reconnect::SCHEME.names[0]
+            && !wrapper(outer).is_some_and(|it| it.takes_messages)
             && !has_key(scheme, "framing")
         {
             return Err(has_messages(text, at, outer, scheme));
@@ -191,8 +220,8 @@ fn unknown_option(
 }
 
 /// The row of [`WRAPPERS`] of a scheme that is one.
-fn wrapper(scheme: &Scheme) -> Option<&'static (&'static Scheme, Option<&'static Scheme>)> {
-    WRAPPERS.iter().find(|row| std::ptr::eq(row.0, scheme))
+fn wrapper(scheme: &Scheme) -> Option<&'static Wrapper> {
+    WRAPPERS.iter().find(|row| row.scheme.names == scheme.names)
 }
 
 /// What a place behind a wrapper is that names no endpoint. `tls:tpc:host:443` is none: that is a typing error.
@@ -200,7 +229,7 @@ fn meant(place: &str, outer: Option<&(&'static Scheme, Address)>) -> Option<&'st
     let authority = place.rsplit(']').next().unwrap_or(place);
     let is_host_and_port = authority.matches(':').count() <= 1 || place.starts_with("//");
     let (scheme, _) = outer?;
-    wrapper(scheme)?.1.filter(|_| is_host_and_port)
+    wrapper(scheme)?.meant.filter(|_| is_host_and_port)
 }
 
 fn has_messages(text: &str, at: usize, outer: &Scheme, inner: &Scheme) -> AddressError {

@@ -119,7 +119,8 @@ fn keys<'a>(arguments: impl Iterator<Item = &'a Arg>) -> String {
     keys.collect::<Vec<_>>().join(" ")
 }
 
-/// A line for each option: its name, its letter or `-`, what its value is, what it does.
+/// A line for each option: its name, its letter or `-`, what its value is, what it does. Where a key of an endpoint has another
+/// value than the flag of that name, it has a line of its own with `=` for a letter.
 fn options(command: &Command) -> String {
     let mut text = String::new();
     let built = command.clone().disable_help_flag(true);
@@ -131,7 +132,21 @@ fn options(command: &Command) -> String {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let _ = writeln!(text, "{long}\t{short}\t{}\t{help}", kind(arg));
     }
-    text + "version\tV\tflag\tPrint version\n"
+    text += "version\tV\tflag\tPrint version\n";
+    for scheme in SCHEMES {
+        for arg in scheme.command().get_arguments() {
+            let long = arg.get_long().unwrap_or_default();
+            let flag = command
+                .get_arguments()
+                .find(|flag| flag.get_long() == Some(long));
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let line = format!("{long}\t=\t{}\t{help}\n", kind(arg));
+            if flag.is_some_and(|flag| kind(flag) != kind(arg)) && !text.contains(&line) {
+                text += &line;
+            }
+        }
+    }
+    text
 }
 
 /// What the value of an option is: a `flag` has none, an `optional` one stands only behind a `=`; a `file`, `words`, `side`s of

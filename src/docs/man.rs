@@ -15,14 +15,16 @@ const ORDER: &[&str] = &[
     "Endings",
     "Limits",
     "WebSocket",
-    "Listening",
+    "WebSocket server",
     "WebSocket client",
+    "Listening",
     "Connecting",
     "Reconnection",
     "TLS client",
     "TLS server",
     "Programs",
     "Rooms",
+    "Sharing",
     "Files",
     "Serial ports",
     "At a terminal",
@@ -171,7 +173,8 @@ fn options(page: &mut Page, command: &Command) {
         all.filter(|arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_help().is_some())
     };
     let mut titles: Vec<String> = ORDER.iter().map(|&title| title.to_owned()).collect();
-    for arg in shown() {
+    let alone = keys_alone(command);
+    for arg in shown().chain(&alone) {
         if !titles.contains(&heading(arg)) {
             titles.push(heading(arg));
         }
@@ -183,15 +186,37 @@ fn options(page: &mut Page, command: &Command) {
             page.subsection(&title);
         }
         for arg in of_title {
-            option(page, arg);
+            let short = arg.get_short().map(|it| format!("-{it}"));
+            let long = arg.get_long().map(|it| format!("--{it}"));
+            let names: Vec<_> = short.into_iter().chain(long).collect();
+            option(page, arg, &names, &value_of(arg));
+        }
+        for arg in alone.iter().filter(|arg| heading(arg) == title) {
+            let long = arg.get_long().unwrap_or_default().to_owned();
+            option(page, arg, &[long], &format!("={}", value_of(arg)));
         }
     }
 }
 
-fn option(page: &mut Page, arg: &Arg) {
-    let short = arg.get_short().map(|it| format!("-{it}"));
+/// Options of endpoints that another one's flag has the name of: they are keys behind an address and of `--option` alone, and
+/// are named as these are written.
+fn keys_alone(command: &Command) -> Vec<Arg> {
+    let mut found: Vec<Arg> = Vec::new();
+    for scheme in SCHEMES {
+        for arg in scheme.command().get_arguments() {
+            let is_flag = command
+                .get_arguments()
+                .any(|flag| flag.get_id() == arg.get_id());
+            if !is_flag && !found.iter().any(|it| it.get_id() == arg.get_id()) {
+                found.push(arg.clone());
+            }
+        }
+    }
+    found
+}
+
+fn option(page: &mut Page, arg: &Arg, names: &[String], value: &str) {
     let long = arg.get_long().unwrap_or_default();
-    let names: Vec<_> = short.into_iter().chain([format!("--{long}")]).collect();
     let help = arg.get_long_help().or(arg.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let mut paragraphs = help.split("\n\n");
@@ -205,7 +230,7 @@ fn option(page: &mut Page, arg: &Arg) {
     if arg.get_action().takes_values() && !defaults.is_empty() {
         facts.push(format!("The default is {}.", defaults.join(",")));
     }
-    page.option(&names, &value_of(arg), &facts.join(" "));
+    page.option(names, value, &facts.join(" "));
     for words in paragraphs {
         page.more(words);
     }
@@ -218,7 +243,7 @@ fn option(page: &mut Page, arg: &Arg) {
     if let Some((_, variables)) = FROM_ENVIRONMENT.iter().find(|row| row.0 == long) {
         page.more(&format!("Environment: {variables}."));
     }
-    if let Some(takers) = takers(long) {
+    if let Some(takers) = takers(arg) {
         page.more(&format!("Taken by {takers}."));
     }
 }
@@ -250,12 +275,12 @@ fn value_of(arg: &Arg) -> String {
 }
 
 /// The endpoints that have an option; `None` where it is one of the program.
-fn takers(key: &str) -> Option<String> {
+fn takers(wanted: &Arg) -> Option<String> {
     let (with, without): (Vec<_>, Vec<_>) = SCHEMES.iter().partition(|scheme| {
         let command = scheme.command();
         command
             .get_arguments()
-            .any(|arg| arg.get_long() == Some(key))
+            .any(|arg| arg.get_id() == wanted.get_id())
     });
     let names = |schemes: &[&&crate::endpoint::Scheme]| {
         let names = schemes.iter().map(|scheme| match scheme.names[0] {
@@ -301,10 +326,11 @@ mod tests {
 
     #[test]
     fn options_say_who_has_them() {
-        assert_eq!(takers("serve-nobody"), None);
-        assert_eq!(takers("tee").as_deref(), Some("every endpoint"));
-        assert_eq!(takers("baud").as_deref(), Some("serial:"));
-        let framing = takers("framing").unwrap();
+        let of = |name: &'static str| takers(&Arg::new(name));
+        assert_eq!(of("serve-nobody"), None);
+        assert_eq!(of("tee").as_deref(), Some("every endpoint"));
+        assert_eq!(of("baud").as_deref(), Some("serial:"));
+        let framing = of("framing").unwrap();
         assert!(framing.starts_with("tcp: ") && !framing.contains(" ws:"));
     }
 }

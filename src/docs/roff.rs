@@ -53,11 +53,12 @@ impl Page {
             .iter()
             .map(|name| format!("\\fB{}\\fR", escaped(name)));
         let names = names.collect::<Vec<_>>().join(", ");
-        let (joint, value) = match value.strip_prefix("[=") {
-            Some(rest) => ("[=", rest),
-            None if value.is_empty() => ("", ""),
-            None => (" ", value),
+        let joint = match value.find('=') {
+            Some(at) if value[..at].is_empty() || &value[..at] == "[" => &value[..=at],
+            _ if value.is_empty() => "",
+            _ => " ",
         };
+        let value = value.strip_prefix(joint).unwrap_or(value);
         let value = match value {
             "" => String::new(),
             value => format!("{joint}\\fI{}\\fR", escaped(value)),

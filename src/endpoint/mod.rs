@@ -3,6 +3,7 @@
 pub mod datagram;
 mod descriptor;
 pub mod device;
+pub mod each;
 pub mod echo;
 pub mod fd;
 pub mod file;
@@ -15,9 +16,11 @@ pub mod process;
 pub mod prompt;
 pub mod proxy;
 pub mod reconnect;
+pub mod room;
 pub mod route;
 pub mod send;
 pub mod serial;
+pub mod share;
 pub mod stdio;
 pub mod tcp;
 pub mod tls;
@@ -73,6 +76,20 @@ impl Endpoint {
         }
     }
 
+    /// Is told that the bridge has begun, before anybody calls.
+    pub fn begin(&self) {
+        if let Endpoint::Dial(dial) = self {
+            dial.begin();
+        }
+    }
+
+    /// Is told that the bridge ends: what is kept for further callers goes.
+    pub fn finish(&self) {
+        if let Endpoint::Dial(dial) = self {
+            dial.finish();
+        }
+    }
+
     /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
     pub fn reloads(&self) -> bool {
         matches!(self, Endpoint::Listen(listen) if listen.reloads())
@@ -96,6 +113,12 @@ pub trait Dial: Send + Sync {
     fn host(&self) -> Option<&str> {
         None
     }
+
+    /// Is told that the bridge has begun, before anybody calls.
+    fn begin(&self) {}
+
+    /// Is told that the bridge ends: what is kept for further callers goes.
+    fn finish(&self) {}
 
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {

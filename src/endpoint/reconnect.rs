@@ -1,6 +1,6 @@
 //! `reconnect:` and `--reconnect`: a side that is connected again when its connection is lost, while the other side stays.
 
-mod backoff;
+pub(super) mod backoff;
 mod ledger;
 mod link;
 #[cfg(test)]

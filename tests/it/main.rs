@@ -23,5 +23,6 @@ mod promises;
 mod prompt;
 mod reconnect;
 mod serial;
+mod share;
 mod tls;
 mod watching;

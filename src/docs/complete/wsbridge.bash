@@ -120,11 +120,12 @@ _wsbridge_scheme() {
     return 1
 }
 
-# What the value of an option is.
+# What the value of an option is, as a flag or, with = behind its name, as a key.
 _wsbridge_kind() {
     local long
     while IFS=$'\t' read -r long short kind _; do
-        [[ $1 == "--$long" || ($1 == -? && $1 == "-$short") ]] && return
+        [[ $1 == "--$long" || $1 == -? && $1 == "-$short" ]] && return
+        [[ $1 == "--$long=" && $kind != flag ]] && return
     done <<<"$_wsbridge_options"
     kind=
     return 1
@@ -144,7 +145,7 @@ _wsbridge_value() {
 _wsbridge_keys() {
     local key kind short
     if [[ $2 == *=* ]]; then
-        _wsbridge_kind "--${2%%=*}" && _wsbridge_value "$1${2%%=*}=" "$kind" "${2#*=}" ''
+        _wsbridge_kind "--${2%%=*}=" && _wsbridge_value "$1${2%%=*}=" "$kind" "${2#*=}" ''
     else
         for key in $3; do _wsbridge_add "$1$key"; done
     fi
@@ -336,8 +337,8 @@ _wsbridge() {
         _wsbridge_kind "$flag" && _wsbridge_value "$flag=" "${kind#optional }" "${word#*=}" ' '
     elif [[ $word == -* ]]; then
         [[ $word == - ]] && _wsbridge_add - ' '
-        while IFS=$'\t' read -r text _; do
-            _wsbridge_add "--$text" ' '
+        while IFS=$'\t' read -r text short _; do
+            [[ $short == = ]] || _wsbridge_add "--$text" ' '
         done <<<"$_wsbridge_options"
         _wsbridge_add -- ' '
     elif [[ ${places[0]-} == help ]]; then

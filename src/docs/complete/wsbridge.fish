@@ -63,11 +63,14 @@ function __wsbridge_scheme --argument-names name
     return 1
 end
 
-# What the value of an option is.
+# What the value of an option is, as a flag or, with = behind its name, as a key.
 function __wsbridge_kind --argument-names name
     for line in $__wsbridge_options
         set -l fields (string split \t -- $line)
         if test "$name" = "--$fields[1]"; or test "$fields[2]" != - -a "$name" = "-$fields[2]"
+            echo $fields[3]
+            return 0
+        else if test "$name" = "--$fields[1]="; and test $fields[3] != flag
             echo $fields[3]
             return 0
         end
@@ -92,16 +95,17 @@ end
 # __wsbridge_keys PREFIX TEXT KEY...: an option behind a comma, a # or a dot.
 function __wsbridge_keys --argument-names prefix text
     if set -l parts (string split -m 1 = -- $text); and set -q parts[2]
-        set -l kind (__wsbridge_kind --$parts[1])
+        set -l kind (__wsbridge_kind "--$parts[1]=")
         and __wsbridge_value "$prefix$parts[1]=" $kind $parts[2]
         return
     end
     for line in $__wsbridge_options
         set -l fields (string split \t -- $line)
-        for key in $fields[1] $fields[1]=
-            contains -- $key $argv[3..]
-            and __wsbridge_add $prefix$key $fields[4]
-        end
+        set -l key $fields[1]
+        test $fields[3] = flag
+        or set key $key=
+        contains -- $key $argv[3..]
+        and __wsbridge_add $prefix$key $fields[4]
     end
 end
 
@@ -251,7 +255,8 @@ function __wsbridge_complete
         __wsbridge_add -- 'The right side is this program'
         for line in $__wsbridge_options
             set -l fields (string split \t -- $line)
-            __wsbridge_add --$fields[1] $fields[4]
+            test $fields[2] = =
+            or __wsbridge_add --$fields[1] $fields[4]
         end
     else if test "$places[1]" = help
         set -q places[2]

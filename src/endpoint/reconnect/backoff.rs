@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// The waits of one endpoint that is tried again and again.
 #[derive(Clone, Debug)]
-pub(super) struct Backoff {
+pub(in crate::endpoint) struct Backoff {
     /// The next wait is any time below this.
     ceiling: Duration,
     /// What the ceiling grows to.
@@ -20,7 +20,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(most: Duration, retries: Option<u32>) -> Backoff {
+    pub(in crate::endpoint) fn new(most: Duration, retries: Option<u32>) -> Backoff {
         Backoff {
             ceiling: FIRST.min(most),
             most,
@@ -31,7 +31,7 @@ impl Backoff {
 
     /// The next wait and the number of the attempt that it is for, as long as there is one. What the server asked for comes
     /// first, so that those whom it sends away together do not come back together.
-    pub(super) fn next(
+    pub(in crate::endpoint) fn next(
         &mut self,
         asked: Option<Duration>,
         chance: &mut impl Rng,
@@ -46,7 +46,7 @@ impl Backoff {
     }
 
     /// Begins anew, after a connection that lasted.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::endpoint) fn reset(&mut self) {
         *self = Backoff::new(self.most, self.retries);
     }
 }

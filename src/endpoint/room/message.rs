@@ -74,7 +74,8 @@ impl Message {
         Message::of_room(text)
     }
 
-    fn of_room(text: String) -> Message {
+    /// A line of the room itself.
+    pub(super) fn of_room(text: String) -> Message {
         Message {
             kind: Kind::Text,
             bytes: text.into(),

@@ -1,4 +1,6 @@
-//! A room and its members: no transport, only queues.
+//! A room and its members: no transport, only queues. Members hear each other, or what one source says to all.
+
+mod message;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,14 +8,135 @@ use std::task::{Context, Poll, Waker};
 
 use anyhow::{Result, anyhow};
 use bytes::{Buf, Bytes, BytesMut};
+use clap::{Args, ValueEnum};
+use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::message::Message;
-use super::{Gap, Options, Slow, YesNo};
+use message::Message;
+
+use crate::address::parse_size;
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::Whole;
 use crate::message::{Batch, Fragment, Kind, SHORT};
 use crate::peer::{Event, MessageStream};
+
+/// Options of a room, whoever speaks in it.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+#[group(skip)]
+#[command(next_help_heading = "Rooms")]
+pub struct Options {
+    /// What becomes of a member that does not keep up with a room
+    ///
+    /// disconnect: it is closed with 1013 'slow'. drop-oldest, drop-newest: messages that find its queue full, or the oldest
+    /// there, are not delivered to it. latest: it gets the newest message only. block: nobody can say more until it has room.
+    #[arg(long, value_enum, value_name = "HOW", default_value = "disconnect")]
+    pub slow: Slow,
+    /// What a member that lost messages is told
+    ///
+    /// notice: a line '* 3 messages lost' at their place. close: 1013 'gap' there.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "notice")]
+    pub gap: Gap,
+    /// Messages that wait for one member at most
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue: u32,
+    /// Bytes that wait for one member at most; a single message may be longer
+    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = parse_size)]
+    pub queue_bytes: usize,
+    /// Let newcomers hear the last N messages first, or with K or M so many bytes
+    ///
+    /// Not more than waits for one member at most. Examples: --replay 20, --replay 64K
+    #[arg(long, value_name = "N|BYTES", default_value = "0", value_parser = parse_replay)]
+    pub replay: Replay,
+    /// Members of one room at most
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..))]
+    pub room_members: u32,
+    /// Take no message over this many bytes, which must be whole to be heard
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
+    pub max_message: usize,
+}
+
+/// What becomes of a member that does not keep up.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// It is closed.
+    Disconnect,
+    /// It loses what has waited longest.
+    DropOldest,
+    /// It loses what comes.
+    DropNewest,
+    /// All wait for it.
+    Block,
+    /// It loses all but the newest.
+    Latest,
+}
+
+/// What a member that lost messages is told.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// How many, in their place.
+    Notice,
+    /// It is closed in their place.
+    Close,
+}
+
+/// How a message says whose it is.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Before a text.
+    Prefix,
+    /// In an object of JSON.
+    Json,
+}
+
+/// How much newcomers hear first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// So many messages.
+    Messages(usize),
+    /// Messages of so many bytes.
+    Bytes(usize),
+}
+
+/// Reads a number of messages, or with a unit one of bytes.
+fn parse_replay(text: &str) -> Result<Replay, String> {
+    match text.parse() {
+        Ok(messages) => Ok(Replay::Messages(messages)),
+        Err(_) => parse_size(text).map(Replay::Bytes),
+    }
+}
+
+/// How members of a room are told of each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Whether a member hears what it says itself.
+    pub(super) echo: bool,
+    /// Whether all hear who comes and who goes.
+    pub(super) join: bool,
+    /// How each message says whose it is.
+    pub(super) id: Option<Identity>,
+}
+
+/// Who hears what members say, where that is not the members themselves.
+pub(super) trait Desk: Send + Sync {
+    /// Ready when it takes a message; wakes who waits for that.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes a message of a member.
+    ///
+    /// # Errors
+    /// Why it does not, which the member is told.
+    fn take(&self, from: u64, kind: Kind, payload: Bytes) -> Result<(), String>;
+
+    /// Whether a member that says nothing more is ended when it has all that it waits for, which may be long after. Else it
+    /// is when nothing has come for a while.
+    fn ends(&self) -> bool;
+
+    /// Whether a member that says nothing more still waits for something.
+    fn is_awaited(&self, id: u64) -> bool;
+
+    /// Is told that a member says nothing more.
+    fn finished(&self, id: u64);
+}
 
 /// The longest piece of a message that is yielded at once.
 const PIECE: usize = 64 * 1024;
@@ -21,7 +144,11 @@ const PIECE: usize = 64 * 1024;
 /// A room.
 pub(super) struct Room {
     options: Options,
+    manner: Manner,
+    desk: Option<Arc<dyn Desk>>,
     state: Mutex<State>,
+    /// How many are in it.
+    count: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -33,6 +160,8 @@ struct State {
     said: u64,
     /// What newcomers hear first.
     replay: VecDeque<Arc<Message>>,
+    /// Its bytes.
+    replayed: usize,
     /// Whether a member that could take what waits for it has been left no time to.
     is_crowded: bool,
     /// Who would say something meanwhile.
@@ -58,6 +187,8 @@ struct Queue {
     reader: Option<Waker>,
     /// Messages and bytes that it has lost.
     lost: (u64, u64),
+    /// Whether it says nothing more.
+    is_finished: bool,
 }
 
 enum Entry {
@@ -76,6 +207,11 @@ impl Seat {
 impl Queue {
     fn is_full(&self, options: &Options) -> bool {
         self.entries.len() >= options.queue as usize || self.bytes >= options.queue_bytes
+    }
+
+    /// Whether it hears nothing now: it is full, or it has been ended.
+    fn has_no_room(&self, options: &Options) -> bool {
+        self.is_full(options) || self.end.is_some() || self.cut.is_some()
     }
 
     /// Adds a message, or does what is to be done with one who has no room for it.
@@ -143,6 +279,12 @@ impl Queue {
         dropped
     }
 
+    /// Ends it behind what waits.
+    fn end_with(&mut self, ending: Ending) {
+        self.end.get_or_insert(ending);
+        self.wake();
+    }
+
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -151,10 +293,14 @@ impl Queue {
 }
 
 impl Room {
-    pub(super) fn new(options: Options) -> Room {
+    /// Makes an empty one; with a desk what members say goes there.
+    pub(super) fn new(options: Options, manner: Manner, desk: Option<Arc<dyn Desk>>) -> Room {
         Room {
             options,
+            manner,
+            desk,
             state: Mutex::default(),
+            count: watch::Sender::new(0),
         }
     }
 
@@ -191,9 +337,10 @@ impl Room {
             }
         }
         state.members.insert(id, seat.clone());
-        if self.options.join {
+        self.count.send_replace(state.members.len());
+        if self.manner.join {
             let count = state.members.len();
-            let event = Message::event("joined", id, count, self.options.id);
+            let event = Message::event("joined", id, count, self.manner.id);
             self.tell(&mut state, event);
         }
         drop(state);
@@ -212,9 +359,10 @@ impl Room {
         if state.members.remove(&id).is_none() {
             return;
         }
-        if self.options.join {
+        self.count.send_replace(state.members.len());
+        if self.manner.join {
             let count = state.members.len();
-            let event = Message::event("left", id, count, self.options.id);
+            let event = Message::event("left", id, count, self.manner.id);
             self.tell(&mut state, event);
         }
         // They may have waited for it.
@@ -224,13 +372,17 @@ impl Room {
     /// Has all members hear a message.
     fn tell(&self, state: &mut State, message: Message) -> Arc<Message> {
         let message = Arc::new(message);
+        // One source goes at the pace of the fastest member, as if that were alone.
+        let mut is_too_fast = self.desk.is_some() && !state.members.is_empty();
         for (id, seat) in &state.members {
-            if self.options.echo == YesNo::Yes || *id != message.from {
+            if self.manner.echo || *id != message.from {
                 let mut queue = seat.lock();
                 queue.add(&message, &self.options);
                 state.is_crowded |= self.is_waited_for(&queue);
+                is_too_fast &= queue.has_no_room(&self.options);
             }
         }
+        state.is_crowded |= is_too_fast;
         message
     }
 
@@ -242,25 +394,97 @@ impl Room {
 
     fn say(&self, state: &mut State, from: u64, kind: Kind, payload: &[u8]) {
         state.said += 1;
-        let message = Message::said(from, state.said, kind, payload, self.options.id);
+        let message = Message::said(from, state.said, kind, payload, self.manner.id);
         let message = self.tell(state, message);
-        if self.options.replay > 0 {
-            state.replay.push_back(message);
-            let mut bytes: usize = state.replay.iter().map(|it| it.bytes.len()).sum();
-            let most = self.options.replay.min(self.options.queue) as usize;
-            while state.replay.len() > most || bytes > self.options.queue_bytes {
-                // It is not empty: it has bytes or more than none.
-                bytes -= state.replay.pop_front().map_or(bytes, |it| it.bytes.len());
+        let (most, most_bytes) = match self.options.replay {
+            Replay::Messages(0) => return,
+            Replay::Messages(most) => (most, self.options.queue_bytes),
+            Replay::Bytes(most) => (usize::MAX, most.min(self.options.queue_bytes)),
+        };
+        let most = most.min(self.options.queue as usize);
+        state.replayed += message.bytes.len();
+        state.replay.push_back(message);
+        while state.replay.len() > most || state.replayed > most_bytes {
+            let Some(oldest) = state.replay.pop_front() else {
+                break;
+            };
+            state.replayed -= oldest.bytes.len();
+        }
+    }
+
+    /// Has all members hear a message of none of them.
+    pub(super) fn tell_all(&self, kind: Kind, payload: &[u8]) {
+        self.say(&mut self.lock(), 0, kind, payload);
+    }
+
+    /// Has one member hear a message, if it is still here.
+    pub(super) fn tell_one(&self, id: u64, kind: Kind, payload: &[u8]) {
+        let mut state = self.lock();
+        let Some(seat) = state.members.get(&id).cloned() else {
+            return;
+        };
+        let message = Message::said(0, 0, kind, payload, None);
+        let mut queue = seat.lock();
+        queue.add(&Arc::new(message), &self.options);
+        state.is_crowded |= self.is_waited_for(&queue);
+    }
+
+    /// Tells all members of something that befell them: in a line, or they are closed with the ending.
+    pub(super) fn tell_gap(&self, text: &str, ending: &Ending) {
+        let mut state = self.lock();
+        match self.options.gap {
+            Gap::Notice => {
+                self.tell(&mut state, Message::of_room(format!("* {text}")));
+            }
+            Gap::Close => close(&state, ending),
+        }
+    }
+
+    /// Ends one member that says nothing more, behind what waits for it.
+    pub(super) fn let_go(&self, id: u64) {
+        let state = self.lock();
+        if let Some(seat) = state.members.get(&id) {
+            let mut queue = seat.lock();
+            if queue.is_finished {
+                queue.end_with(Ending::Eof);
             }
         }
     }
 
+    /// Has all members hear nothing more than what waits for them, and then the ending.
+    pub(super) fn close_all(&self, ending: &Ending) {
+        close(&self.lock(), ending);
+    }
+
+    /// Forgets what newcomers would hear.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        (state.replay, state.replayed) = (VecDeque::new(), 0);
+    }
+
+    /// How many are in it, now and later.
+    pub(super) fn count(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
+    }
+
+    /// The member that has been here longest among those who may still say something.
+    pub(super) fn first(&self) -> Option<u64> {
+        let state = self.lock();
+        let mut members = state.members.iter();
+        let found = members.find(|(_, seat)| !seat.lock().is_finished);
+        found.map(|(id, _)| *id)
+    }
+
     /// Whether more may be said now; who may not is woken when that changes.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.is_crowded {
             let mut seats = state.members.values();
-            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()));
+            let mut all = state.members.values();
+            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()))
+                || self.desk.is_some()
+                    && !state.members.is_empty()
+                    && all.all(|seat| seat.lock().has_no_room(&self.options));
         }
         if !state.is_crowded {
             return Poll::Ready(());
@@ -273,6 +497,12 @@ impl Room {
     fn wake_waiting(&self) {
         let mut state = self.lock();
         state.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+fn close(state: &State, ending: &Ending) {
+    for seat in state.members.values() {
+        seat.lock().end_with(ending.clone());
     }
 }
 
@@ -355,12 +585,31 @@ impl Member {
                 return Some(Event::End(end));
             }
             Some(Entry::Gap(messages, bytes)) => {
-                Arc::new(Message::gap(messages, bytes, options.id))
+                Arc::new(Message::gap(messages, bytes, self.room.manner.id))
             }
         };
         drop(queue);
         self.begun = Some((message.kind, message.bytes.clone()));
         self.piece()
+    }
+}
+
+impl Member {
+    /// Tells it that something of what it said goes nowhere.
+    fn refused(&self, why: &str) -> Result<(), Ending> {
+        let mut queue = self.seat.lock();
+        match self.room.options.gap {
+            Gap::Notice => {
+                let notice = Message::of_room(format!("* not sent: {why}"));
+                queue.add(&Arc::new(notice), &self.room.options);
+                Ok(())
+            }
+            Gap::Close => {
+                let ending = Ending::Close(Close::new(1008, why));
+                queue.end_with(ending.clone());
+                Err(ending)
+            }
+        }
     }
 }
 
@@ -401,17 +650,26 @@ impl MessageStream for Member {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        self.room.poll_ready(cx).map(Ok)
+        match &self.room.desk {
+            Some(desk) => desk.poll_ready(cx).map(Ok),
+            None => self.room.poll_ready(cx).map(Ok),
+        }
     }
 
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
         let kind = fragment.kind;
         match self.whole.add(fragment) {
-            Ok(Some(payload)) => {
-                let mut state = self.room.lock();
-                self.room.say(&mut state, self.id, kind, &payload);
-                Ok(())
-            }
+            Ok(Some(payload)) => match &self.room.desk {
+                Some(desk) => {
+                    let taken = desk.take(self.id, kind, payload.freeze());
+                    taken.or_else(|why| self.refused(&why))
+                }
+                None => {
+                    let mut state = self.room.lock();
+                    self.room.say(&mut state, self.id, kind, &payload);
+                    Ok(())
+                }
+            },
             Ok(None) => Ok(()),
             Err(ending) => {
                 self.seat.lock().end = Some(ending.clone());
@@ -421,6 +679,13 @@ impl MessageStream for Member {
     }
 
     fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+        if let Some(desk) = &self.room.desk {
+            return batch.messages().try_for_each(|message| {
+                let message = Bytes::copy_from_slice(message);
+                let taken = desk.take(self.id, batch.kind, message);
+                taken.or_else(|why| self.refused(&why))
+            });
+        }
         let mut state = self.room.lock();
         for message in batch.messages() {
             self.room.say(&mut state, self.id, batch.kind, message);
@@ -432,11 +697,18 @@ impl MessageStream for Member {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<Result<(), Ending>> {
-        self.room.leave(self.id);
-        let mut queue = self.seat.lock();
-        queue.end.get_or_insert(Ending::Eof);
-        queue.wake();
+    fn poll_close(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        let Some(desk) = &self.room.desk else {
+            self.room.leave(self.id);
+            self.seat.lock().end_with(Ending::Eof);
+            return Poll::Ready(Ok(()));
+        };
+        self.seat.lock().is_finished = true;
+        desk.finished(self.id);
+        // Who has said all may still hear; who has gone does not.
+        if (desk.ends() || *why != Ending::Eof) && !desk.is_awaited(self.id) {
+            self.seat.lock().end_with(Ending::Eof);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -445,13 +717,20 @@ impl MessageStream for Member {
     }
 
     fn half_closes(&self) -> bool {
-        // Who has left hears nothing more.
-        false
+        // Who has left a room where members speak hears nothing more.
+        self.room.desk.is_some()
+    }
+
+    fn has_no_end(&self) -> bool {
+        self.room.desk.as_ref().is_some_and(|desk| !desk.ends())
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
+        if let Some(desk) = &self.room.desk {
+            desk.finished(self.id);
+        }
         self.room.leave(self.id);
         let (messages, bytes) = self.seat.lock().lost;
         if messages > 0 {

@@ -1,0 +1,299 @@
+//! `each:ENDPOINT`: opened anew for each message, which is all that it hears; what it says is the answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use anyhow::Result;
+use clap::Args;
+use tracing::warn;
+
+use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use crate::address::{Address, parse_size};
+use crate::caller::Caller;
+use crate::ending::{Cause, Ending};
+use crate::framing::{Framed, Whole};
+use crate::message::Fragment;
+use crate::peer::{Event, MessageStream, Peer};
+
+/// `each:`
+pub const SCHEME: Scheme = Scheme {
+    names: &["each", "foreachmsg"],
+    syntax: "each:ENDPOINT",
+    summary: "Open ENDPOINT for each message: it hears that one alone, and what it says is the answer",
+    example: "wsbridge ws-l:8080 each:sh-c:wc",
+    is_raw: false,
+    options: &[Options::augment_args],
+    build,
+};
+
+/// The option of what hears whole messages.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+struct Options {
+    /// Take no message over this many bytes, which must be whole to be heard
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
+    max_message: usize,
+}
+
+fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let Some(Endpoint::Dial(inner)) = settings.inner.clone() else {
+        let what = "each: opens what it wraps, which can not be a listener";
+        return Err(address.place_error(what).into());
+    };
+    Ok(Endpoint::Dial(Arc::new(Each {
+        name: Address::shown(&address.text),
+        inner,
+        options: read_options(&SCHEME, address, settings)?,
+    })))
+}
+
+struct Each {
+    name: String,
+    inner: Arc<dyn Dial>,
+    options: Options,
+}
+
+impl Dial for Each {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async {
+            Ok(Peer::Messages(Box::new(Answers {
+                name: self.name.clone(),
+                inner: self.inner.clone(),
+                caller: Arc::new(caller.clone()),
+                whole: Whole::new(self.options.max_message),
+                state: State::Idle,
+                waiting: VecDeque::new(),
+                failed: None,
+                is_told: false,
+                reader: None,
+                writer: None,
+            })))
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.inner.is_spent()
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.inner.runs_programs()
+    }
+}
+
+/// One answer after the other.
+struct Answers {
+    name: String,
+    inner: Arc<dyn Dial>,
+    caller: Arc<Caller>,
+    whole: Whole,
+    state: State,
+    /// Messages that came together with the one that is answered now.
+    waiting: VecDeque<Fragment>,
+    /// How the last one ended that did not end well: that is the end of all.
+    failed: Option<Ending>,
+    /// Whether no further message comes.
+    is_told: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+enum State {
+    /// A message is waited for.
+    Idle,
+    /// The endpoint is opened for a message.
+    Opening {
+        next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
+        question: Fragment,
+    },
+    /// It says its answer.
+    Open {
+        stream: Box<dyn MessageStream>,
+        /// What it has not been told yet.
+        question: Option<Fragment>,
+        is_told: bool,
+    },
+    /// There is no more.
+    Over(Ending),
+}
+
+impl Answers {
+    /// Begins with a message.
+    fn ask(&mut self, question: Fragment) {
+        let (inner, caller) = (self.inner.clone(), self.caller.clone());
+        let next = Box::pin(async move {
+            Ok(match inner.dial(&caller).await? {
+                Peer::Bytes(io, framing) => {
+                    Box::new(Framed::new(io, framing)) as Box<dyn MessageStream>
+                }
+                Peer::Messages(stream) => stream,
+            })
+        });
+        self.state = State::Opening { next, question };
+        wake(&mut self.reader);
+    }
+
+    /// Notes how one ended.
+    fn ended(&mut self, ending: Ending) {
+        if ending.is_abort() || ending.exit_status() != 0 {
+            warn!("{}: {ending}", self.name);
+            self.failed = Some(ending);
+        }
+        self.state = State::Idle;
+        match self.waiting.pop_front() {
+            Some(question) => self.ask(question),
+            None => wake(&mut self.writer),
+        }
+    }
+
+    /// Sends what is to be sent; ready when that is done or can not be.
+    fn poll_ask(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Open {
+            stream,
+            question,
+            is_told,
+        } = &mut self.state
+        else {
+            return Poll::Ready(());
+        };
+        // One that takes nothing may still say something, and how it ended.
+        if question.is_some() {
+            let is_ready = ready!(stream.poll_ready(cx)).is_ok();
+            if let Some(fragment) = question.take().filter(|_| is_ready) {
+                let _ = stream.start_send(fragment);
+            }
+        }
+        if !*is_told {
+            let _ = ready!(stream.poll_flush(cx));
+            let _ = ready!(stream.poll_close(cx, &Ending::Eof));
+            *is_told = true;
+        }
+        Poll::Ready(())
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+impl MessageStream for Answers {
+    fn take(&mut self) -> Option<Event> {
+        loop {
+            match &mut self.state {
+                State::Open { stream, .. } => match stream.take()? {
+                    Event::End(ending) => self.ended(ending),
+                    event => return Some(event),
+                },
+                State::Over(ending) => return Some(Event::End(ending.clone())),
+                State::Idle if self.is_told => {
+                    let ending = self.failed.take().unwrap_or(Ending::Eof);
+                    self.state = State::Over(ending);
+                }
+                State::Idle | State::Opening { .. } => return None,
+            }
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Opening { next, .. } = &mut self.state {
+            let opened = ready!(next.as_mut().poll(cx));
+            let before = std::mem::replace(&mut self.state, State::Idle);
+            let State::Opening { question, .. } = before else {
+                return Poll::Ready(());
+            };
+            self.state = match opened {
+                Ok(stream) => State::Open {
+                    stream,
+                    question: Some(question),
+                    is_told: false,
+                },
+                Err(error) => {
+                    warn!("{}: {}", self.name, Cause::line(&error));
+                    wake(&mut self.writer);
+                    let cause = Cause::of(&error).unwrap_or(Cause::Refused);
+                    State::Over(Ending::Unreachable(cause))
+                }
+            };
+            return Poll::Ready(());
+        }
+        // It may say something before it has heard all.
+        let _ = self.poll_ask(cx);
+        match &mut self.state {
+            State::Open { stream, .. } => stream.poll_more(cx),
+            State::Over(_) => Poll::Ready(()),
+            State::Idle if self.is_told => Poll::Ready(()),
+            _ => {
+                self.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        match &self.state {
+            State::Idle => Poll::Ready(Ok(())),
+            State::Over(ending) => Poll::Ready(Err(ending.clone())),
+            _ => {
+                self.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let kind = fragment.kind;
+        match self.whole.add(fragment) {
+            Ok(Some(payload)) => {
+                let question = Fragment {
+                    kind,
+                    fin: true,
+                    payload,
+                };
+                match &self.state {
+                    State::Idle => self.ask(question),
+                    _ => self.waiting.push_back(question),
+                }
+            }
+            Ok(None) => {}
+            Err(ending) => {
+                self.state = State::Over(ending.clone());
+                return Err(ending);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if let State::Open { stream, .. } = &mut self.state {
+            // How it fails is how it ends.
+            let _ = ready!(stream.poll_flush(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.is_told = true;
+        wake(&mut self.reader);
+        match &mut self.state {
+            State::Open { stream, .. } if why.is_abort() => stream.poll_close(cx, why),
+            State::Opening { .. } if why.is_abort() => {
+                self.state = State::Idle;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        match &self.state {
+            State::Open { stream, .. } => stream.unsent(),
+            _ => 0,
+        }
+    }
+
+    fn half_closes(&self) -> bool {
+        true
+    }
+}

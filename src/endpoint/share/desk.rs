@@ -1,0 +1,252 @@
+//! Where what callers of `share:` say waits for the one connection: who may say something, and whose the answers are.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Write;
+use crate::endpoint::room::{Desk, Room};
+use crate::message::Kind;
+
+/// Messages that wait for the connection at most, and that wait for an answer.
+const MOST: usize = 256;
+/// Bytes that wait for the connection; a single message may be longer.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Where what callers say waits.
+pub(super) struct Tray {
+    write: Write,
+    /// How long who has the lock may be silent.
+    lock_time: Duration,
+    /// How long an answer may take, where answers are for who asked.
+    answer_time: Option<Duration>,
+    room: OnceLock<Weak<Room>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(u64, Kind, Bytes)>,
+    bytes: usize,
+    /// Who has the lock, and when it last said something.
+    holder: Option<(u64, Instant)>,
+    /// Who asked what has been sent, and until when it is to be answered.
+    asked: VecDeque<(u64, Instant)>,
+    /// Who wants to say more.
+    blocked: Vec<Waker>,
+    reader: Option<Waker>,
+}
+
+impl Tray {
+    pub(super) fn new(write: Write, lock_time: Duration, answer_time: Option<Duration>) -> Tray {
+        Tray {
+            write,
+            lock_time,
+            answer_time,
+            room: OnceLock::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Is told of its room, once.
+    pub(super) fn belongs_to(&self, room: Weak<Room>) {
+        // It has one room.
+        let _ = self.room.set(room);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message for the connection.
+    pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Kind, Bytes)> {
+        let mut state = self.lock();
+        if state.asked.len() < MOST
+            && let Some((id, kind, payload)) = state.waiting.pop_front()
+        {
+            state.bytes -= payload.len();
+            if let Some(time) = self.answer_time {
+                state.asked.push_back((id, Instant::now() + time));
+            }
+            state.blocked.drain(..).for_each(Waker::wake);
+            return Poll::Ready((kind, payload));
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whose the next answer is, where it is anybody's own; and whether it waits for no further one.
+    pub(super) fn answered(&self) -> Option<(u64, bool)> {
+        let mut state = self.lock();
+        let (id, _) = state.asked.pop_front()?;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        Some((id, !state.is_awaited(id)))
+    }
+
+    /// Until when the next answer has to come.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lock().asked.front().map(|(_, until)| *until)
+    }
+
+    /// Gives up what has been sent and was not answered; who asked waits for no answer any longer.
+    pub(super) fn forget(&self) -> Vec<u64> {
+        let mut state = self.lock();
+        let asked = std::mem::take(&mut state.asked);
+        asked.into_iter().map(|(id, _)| id).collect()
+    }
+}
+
+impl State {
+    fn is_awaited(&self, id: u64) -> bool {
+        let mut asked = self.asked.iter();
+        asked.any(|row| row.0 == id) || self.waiting.iter().any(|row| row.0 == id)
+    }
+
+    /// Whether a member may say something now.
+    ///
+    /// # Errors
+    /// Why it may not.
+    fn allow(
+        &mut self,
+        from: u64,
+        write: Write,
+        lock_time: Duration,
+        first: Option<u64>,
+    ) -> Result<(), String> {
+        match write {
+            Write::All => Ok(()),
+            Write::None => Err("nobody writes here".to_owned()),
+            Write::First if first == Some(from) => Ok(()),
+            Write::First => Err("only who came first writes here".to_owned()),
+            Write::Lock => {
+                let now = Instant::now();
+                let other = self
+                    .holder
+                    .filter(|(id, since)| *id != from && now.duration_since(*since) < lock_time);
+                if let Some((id, _)) = other {
+                    return Err(format!("{id} is writing"));
+                }
+                self.holder = Some((from, now));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Desk for Tray {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.waiting.len() < MOST && state.bytes < MOST_BYTES {
+            return Poll::Ready(());
+        }
+        state.blocked.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn take(&self, from: u64, kind: Kind, payload: Bytes) -> Result<(), String> {
+        let room = self.room.get().and_then(Weak::upgrade);
+        let first = match self.write {
+            Write::First => room.and_then(|room| room.first()),
+            _ => None,
+        };
+        let mut state = self.lock();
+        state.allow(from, self.write, self.lock_time, first)?;
+        state.bytes += payload.len();
+        state.waiting.push_back((from, kind, payload));
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
+        Ok(())
+    }
+
+    fn ends(&self) -> bool {
+        self.answer_time.is_some()
+    }
+
+    fn is_awaited(&self, id: u64) -> bool {
+        self.answer_time.is_some() && self.lock().is_awaited(id)
+    }
+
+    fn finished(&self, id: u64) {
+        let mut state = self.lock();
+        if state.holder.is_some_and(|(holder, _)| holder == id) {
+            state.holder = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn text(words: &'static str) -> Bytes {
+        Bytes::from_static(words.as_bytes())
+    }
+
+    fn taken(tray: &Tray) -> Option<Bytes> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match tray.poll_take(&mut cx) {
+            Poll::Ready((_, payload)) => Some(payload),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_is_held_until_its_holder_leaves_or_is_silent() {
+        let tray = Tray::new(Write::Lock, Duration::from_secs(60), None);
+        let say = |id| tray.take(id, Kind::Text, text("x"));
+        assert_eq!(say(1), Ok(()));
+        assert_eq!(say(2), Err("1 is writing".to_owned()));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(say(1), Ok(()));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(say(2), Err("1 is writing".to_owned()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(say(2), Ok(()));
+        tray.finished(1);
+        assert_eq!(say(1), Err("2 is writing".to_owned()));
+        tray.finished(2);
+        assert_eq!(say(1), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_for_who_asked_even_when_another_has_left() {
+        let tray = Tray::new(Write::All, Duration::ZERO, Some(Duration::from_secs(30)));
+        for (id, words) in [(1, "a"), (2, "b"), (1, "c")] {
+            tray.take(id, Kind::Text, text(words)).unwrap();
+        }
+        assert_eq!(taken(&tray), Some(text("a")));
+        assert_eq!(taken(&tray), Some(text("b")));
+        // Whoever has left has its answer thrown away, and no other one's.
+        tray.finished(2);
+        assert_eq!(tray.answered(), Some((1, false)));
+        assert_eq!(tray.answered(), Some((2, true)));
+        assert_eq!(taken(&tray), Some(text("c")));
+        assert!(tray.is_awaited(1));
+        assert_eq!(tray.answered(), Some((1, true)));
+        assert_eq!(tray.answered(), None);
+        assert!(!tray.is_awaited(1));
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let tray = Tray::new(Write::All, Duration::ZERO, None);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut count = 0;
+        while tray.poll_ready(&mut cx).is_ready() {
+            tray.take(1, Kind::Text, text("x")).unwrap();
+            count += 1;
+        }
+        assert_eq!(count, MOST);
+        assert!(taken(&tray).is_some());
+        assert!(tray.poll_ready(&mut cx).is_ready());
+    }
+}

@@ -1,0 +1,322 @@
+//! `share:` and `each:`: one connection for all callers, and one for each message.
+
+use std::net::TcpListener;
+
+use crate::support::{Bridge, Frame, Tcp, Ws, run};
+
+#[track_caller]
+fn hears(ws: &mut Ws, text: &str) {
+    assert_eq!(ws.next(), Frame::text(text));
+}
+
+fn close(code: u16, reason: &str) -> Frame {
+    Frame::Close(code, reason.to_owned())
+}
+
+/// Says which process it is, and then each line that it gets.
+const TALKER: &str = "share:sh-c:echo pid $$; while read -r line; do [ \"$line\" = quit ] && exit 3; echo \"got $line\"; done";
+
+#[test]
+fn one_program_serves_all_callers() {
+    let bridge = Bridge::start(&["ws-l:0", TALKER]);
+    let mut one = bridge.client();
+    let pid = one.next();
+    let mut other = bridge.client();
+    // What was said before it came it has not heard.
+    other.text("from the other");
+    for ws in [&mut one, &mut other] {
+        hears(ws, "got from the other");
+    }
+    one.text("ü").text("");
+    for ws in [&mut one, &mut other] {
+        hears(ws, "got ü");
+        hears(ws, "got ");
+    }
+    one.close(1000, "");
+    assert_eq!(one.next(), close(1000, ""));
+    other.text("still here");
+    hears(&mut other, "got still here");
+    other.close(1000, "");
+    assert_eq!(other.next(), close(1000, ""));
+    bridge.running.line("nobody is left");
+    // The last one has left: the next one has a program of its own.
+    let mut third = bridge.client();
+    let next = third.next();
+    assert!(
+        matches!(&next, Frame::Text(text) if text.starts_with(b"pid ")),
+        "{next:?}"
+    );
+    assert_ne!(pid, next);
+}
+
+#[test]
+fn newcomers_hear_what_was_said_last() {
+    for (replay, expected) in [("2", &["got b", "got c"][..]), ("11", &[]), ("5K", &[])] {
+        let bridge = Bridge::start(&["ws-l:0", TALKER, "--replay", replay]);
+        let mut one = bridge.client();
+        one.next();
+        for text in ["a", "b", "c"] {
+            one.text(text);
+            hears(&mut one, &format!("got {text}"));
+        }
+        let mut other = bridge.client();
+        match expected {
+            [] => {
+                assert!(matches!(other.next(), Frame::Text(text) if text.starts_with(b"pid ")));
+                hears(&mut other, "got a");
+            }
+            expected => expected.iter().for_each(|text| hears(&mut other, text)),
+        }
+    }
+}
+
+#[test]
+fn who_may_write_is_told_who_may_not() {
+    let bridge = Bridge::start(&["ws-l:0", TALKER, "-o", "right.write=first"]);
+    let mut one = bridge.client();
+    one.next();
+    one.text("a");
+    hears(&mut one, "got a");
+    let mut other = bridge.client();
+    other.text("b");
+    hears(&mut other, "* not sent: only who came first writes here");
+    one.text("c");
+    hears(&mut other, "got c");
+    // It is the first one now.
+    one.close(1000, "");
+    hears(&mut one, "got c");
+    assert_eq!(one.next(), close(1000, ""));
+    other.text("d");
+    hears(&mut other, "got d");
+
+    let bridge = Bridge::start(&["ws-l:0", TALKER, "-o", "right.write=none", "--gap", "close"]);
+    let mut one = bridge.client();
+    one.next();
+    one.text("a");
+    assert_eq!(one.next(), close(1008, "nobody writes here"));
+
+    let bridge = Bridge::start(&["ws-l:0", TALKER, "-o", "right.write=lock"]);
+    let (mut one, mut other) = (bridge.client(), bridge.client());
+    one.next();
+    one.text("a");
+    for ws in [&mut one, &mut other] {
+        while ws.next() != Frame::text("got a") {}
+    }
+    other.text("b");
+    hears(&mut other, "* not sent: 1 is writing");
+    one.close(1000, "");
+    assert_eq!(one.next(), close(1000, ""));
+    other.text("c");
+    hears(&mut other, "got c");
+}
+
+#[test]
+fn what_has_ended_is_started_again_and_callers_are_told() {
+    let bridge = Bridge::start(&["ws-l:0", TALKER]);
+    let (mut one, mut other) = (bridge.client(), bridge.client());
+    let first = one.next();
+    one.text("quit");
+    hears(&mut one, "* started again: exit 3");
+    while other.next() != Frame::text("* started again: exit 3") {}
+    let second = one.next();
+    assert!(matches!(&second, Frame::Text(text) if text.starts_with(b"pid ")));
+    assert_ne!(first, second);
+    assert_eq!(other.next(), second);
+    other.text("a");
+    hears(&mut one, "got a");
+    // Or they are told how it ended, and come again if they like.
+    let bridge = Bridge::start(&["ws-l:0", TALKER, "--gap", "close"]);
+    let mut one = bridge.client();
+    one.next();
+    one.text("quit");
+    assert_eq!(one.next(), close(4003, "exit 3"));
+    let mut again = bridge.client();
+    assert!(matches!(again.next(), Frame::Text(text) if text.starts_with(b"pid ")));
+}
+
+#[test]
+fn a_stream_that_is_cut_is_never_told_as_going_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("share:tcp:{}", listener.local_addr().unwrap());
+    let bridge = Bridge::start(&["ws-l:0", &place]);
+    let (mut one, mut other) = (bridge.client(), bridge.client());
+    let mut tcp = Tcp::accept(&listener);
+    tcp.send(b"to all");
+    for ws in [&mut one, &mut other] {
+        assert_eq!(ws.next(), Frame::Binary(b"to all".to_vec()));
+    }
+    tcp.reset();
+    for ws in [&mut one, &mut other] {
+        assert_eq!(ws.next(), close(1011, "reset"));
+    }
+    let mut third = bridge.client();
+    let mut tcp = Tcp::accept(&listener);
+    third.binary(b"hello");
+    assert_eq!(tcp.read(5), b"hello");
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_before_the_101() {
+    let bridge = Bridge::start(&["ws-l:0", "share:tcp:localhost:1"]);
+    let mut tcp = Tcp::connect(bridge.port);
+    tcp.send(format!(
+        "GET / HTTP/1.1\r\nHost: localhost:{}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        bridge.port
+    ));
+    assert_eq!(tcp.read(12), b"HTTP/1.1 502");
+    let done = run(&["-", "share:tcp:localhost:1"], "");
+    assert_eq!(done.status, 7, "{}", done.stderr);
+}
+
+#[test]
+fn an_answer_is_for_who_asked() {
+    let line = "share:sh-c:while read -r line; do echo \"answer to $line\"; done";
+    let bridge = Bridge::start(&["ws-l:0", line, "--pair"]);
+    let mut callers: Vec<Ws> = (0..4).map(|_| bridge.client()).collect();
+    for round in 0..50 {
+        for (nth, ws) in callers.iter_mut().enumerate() {
+            ws.text(&format!("{nth}/{round}"));
+        }
+        if round == 20 {
+            // One asks and leaves: nobody else gets its answer.
+            drop(callers.pop());
+        }
+        for (nth, ws) in callers.iter_mut().enumerate() {
+            hears(ws, &format!("answer to {nth}/{round}"));
+        }
+    }
+    // Who has asked and ends waits for the answer, and no longer.
+    let mut last = bridge.client();
+    last.text("last").close(1000, "");
+    hears(&mut last, "answer to last");
+    assert_eq!(last.next(), close(1000, ""));
+}
+
+#[test]
+fn an_answer_that_does_not_come_ends_the_connection() {
+    let line = "share:sh-c:while read -r line; do [ $line = never ] || echo $line; done";
+    let bridge = Bridge::start(&["ws-l:0", line, "--pair", "--pair-time", "300ms"]);
+    let mut one = bridge.client();
+    one.text("a");
+    hears(&mut one, "a");
+    one.text("never");
+    let Frame::Text(told) = one.next() else {
+        panic!("no text");
+    };
+    assert!(told.starts_with(b"* started again: "), "{told:?}");
+    one.text("b");
+    hears(&mut one, "b");
+}
+
+#[test]
+fn it_may_begin_before_anybody_calls_and_outlive_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let line = format!("share:sh-c:echo begun >> {}; cat", log.display());
+    let begun = || std::fs::read_to_string(&log).unwrap_or_default();
+    let bridge = Bridge::start(&["ws-l:0", &line, "--start", "now", "--stop", "never"]);
+    while begun().is_empty() {
+        std::thread::yield_now();
+    }
+    for _ in 0..3 {
+        let mut ws = bridge.client();
+        ws.text("a");
+        hears(&mut ws, "a");
+        ws.close(1000, "");
+        assert_eq!(ws.next(), close(1000, ""));
+    }
+    assert_eq!(begun(), "begun\n");
+    // A stop does not wait for it.
+    assert_eq!(bridge.stop().status, 0);
+}
+
+/// 20 MB in lines of 1,000 digits, when it is told to.
+const FLOOD: &str = "share:sh-c:read -r go; seq -f %01000g 20000";
+
+fn hears_the_flood(ws: &mut Ws) {
+    for number in 1..=20_000 {
+        assert_eq!(ws.next(), Frame::text(&format!("{number:01000}")));
+    }
+}
+
+#[test]
+fn a_slow_caller_holds_up_nobody() {
+    let bridge = Bridge::start(&["ws-l:0", FLOOD, "--slow", "drop-newest"]);
+    let stalled = bridge.client();
+    let mut one = bridge.client();
+    one.text("go");
+    // It may lose something itself where the machine has no time for it, but it comes to the end.
+    let last = Frame::text(&format!("{:01000}", 20_000));
+    let mut heard = 0;
+    loop {
+        let next = one.next();
+        heard += 1;
+        if next == last || next == Frame::text("* started again: eof") {
+            break;
+        }
+    }
+    assert!(heard > 100, "{heard}");
+    drop(stalled);
+}
+
+#[test]
+fn one_caller_alone_is_waited_for_as_if_nothing_were_shared() {
+    let bridge = Bridge::start(&["ws-l:0", FLOOD]);
+    let mut one = bridge.client();
+    one.text("go");
+    // The program has ended, or waits, long before anything is read.
+    one.text("and again");
+    hears_the_flood(&mut one);
+}
+
+#[test]
+fn each_message_has_an_endpoint_of_its_own() {
+    let bridge = Bridge::start(&["ws-l:0", "each:sh-c:echo $$; cat"]);
+    let mut ws = bridge.client();
+    ws.text("one").text("two").text("");
+    let mut pids = Vec::new();
+    for expected in ["one", "two", ""] {
+        pids.push(ws.next());
+        hears(&mut ws, expected);
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 3);
+    ws.close(1000, "");
+    assert_eq!(ws.next(), close(1000, ""));
+}
+
+#[test]
+fn one_that_fails_is_the_end_of_all_and_no_sooner() {
+    let line = "each:sh-c:read -r n; echo got $n; exit $n";
+    let done = run(&["-", line, "--exit-status", "command"], "0\n3\n0\n");
+    assert_eq!(done.text(), "got 0\ngot 3\ngot 0\n");
+    assert_eq!(done.status, 3, "{}", done.stderr);
+    let done = run(&["-", "each:tcp:localhost:1"], "a\nb\n");
+    assert_eq!(done.status, 7, "{}", done.stderr);
+}
+
+#[test]
+fn many_messages_at_once_are_answered_in_order() {
+    let bridge = Bridge::start(&["ws-l:0", "each:sh-c:cat"]);
+    let mut ws = bridge.client();
+    for number in 0..100 {
+        ws.text(&number.to_string());
+    }
+    for number in 0..100 {
+        hears(&mut ws, &number.to_string());
+    }
+    ws.text(&"x".repeat(200_000));
+    let mut got = 0;
+    loop {
+        match ws.next() {
+            Frame::Text(payload) | Frame::Piece(true, _, payload) => {
+                got += payload.len();
+                break;
+            }
+            Frame::Piece(false, _, payload) => got += payload.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(got, 200_000);
+}
