@@ -51,7 +51,8 @@ _wsbridge_add() {
     [[ $text == "$word"* ]] || return 0
     text=${text:_wsbridge_kept}
     if [[ $open ]]; then
-        [[ $after == ' ' ]] && after=
+        # readline closes the quote first.
+        [[ $after == ' ' ]] && after= && compopt +o nospace 2>/dev/null
         COMPREPLY+=("$text$after")
         return
     fi
