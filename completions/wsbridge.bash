@@ -2,12 +2,12 @@
 # Written by wsbridge --generate complete-bash
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server
-wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped	handshake-timeout= protocol= ping= header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped	handshake-timeout= protocol= ping= path= origin= host= accept-first dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
 tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
 tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
 tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
@@ -146,9 +146,11 @@ path	-	any	Upgrade this path only; others get 404
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
 host	-	any	Answer for this host name (repeatable)
 accept-first	-	flag	Accept a caller before the target has been reached
+page	-	words chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
 tee	-	file	Append what passes to FILE too, as it would be printed
 header	H	any	Send this header with the request (repeatable)
+forward-header	-	any	Send this header of the caller on with the request (repeatable)
 user	-	any	Log in with this user and password (HTTP Basic)
 password-file	-	file	Read the password from the first line of this file
 bearer	-	any	Log in with this token, or with that in the first line of @FILE

@@ -250,6 +250,11 @@ impl Address {
     pub fn url_place(&self) -> Result<(Option<UserInfo>, Place), AddressError> {
         let place = self.place.as_str();
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
+        // What stands for a path or a query begins one.
+        let path_at = ["{path}", "{query}"]
+            .iter()
+            .filter_map(|word| place.find(word))
+            .fold(path_at, usize::min);
         let (authority, path) = place.split_at(path_at);
         let (user_info, host_at) = match authority.rsplit_once('@') {
             Some((text, _)) => (Some(self.user_info(text)?), text.len() + 1),

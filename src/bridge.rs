@@ -141,6 +141,11 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
         );
         return Err(anyhow::Error::new(Cause::Exposed).context(what));
     }
+    if let Right::Dial(right) = &shared.right
+        && let Some(page) = right.page()
+    {
+        accept.offer_page(page);
+    }
     info!("listening on {}", accept.places().join(" and "));
     let (news, mut told) = mpsc::unbounded_channel();
     let house = Arc::new(House {

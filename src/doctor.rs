@@ -71,6 +71,11 @@ const ADVICE: &[Advice] = &[
     ),
     (
         None,
+        Cause::ProxyAway,
+        "the proxy does not reach it now, or went away; --no-proxy goes without it",
+    ),
+    (
+        None,
         Cause::Handshake,
         "something answers there that is no WebSocket server; over TLS it is wss://",
     ),
@@ -78,6 +83,11 @@ const ADVICE: &[Advice] = &[
         None,
         Cause::Tls,
         "it does not speak TLS as we do; without TLS it is ws:// or tcp:",
+    ),
+    (
+        None,
+        Cause::TlsCut,
+        "does it speak TLS there? without TLS it is ws:// or tcp:",
     ),
     (
         None,
@@ -226,18 +236,18 @@ async fn greeted(io: &mut (impl AsyncReadExt + Unpin)) {
 /// Sends a ping, waits for its pong, and closes.
 async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
     let step = Step::begin("ping");
-    if !stream.probe() {
+    let Some(number) = stream.probe() else {
         step.done(|| "it has none".to_owned());
         return Ok(());
-    }
+    };
     let mut messages = 0_u64;
     let pong = poll_fn(|cx| {
         let _ = stream.poll_flush(cx);
-        while stream.probed() == 0 {
+        while stream.probed() < number {
             match stream.poll_next(cx) {
                 Poll::Ready(Event::End(ending)) => return Poll::Ready(Some(ending)),
                 Poll::Ready(_) => messages += 1,
-                Poll::Pending if stream.probed() == 0 => return Poll::Pending,
+                Poll::Pending if stream.probed() < number => return Poll::Pending,
                 Poll::Pending => {}
             }
         }

@@ -192,6 +192,8 @@ pub enum Cause {
     ProxyNotResolved,
     /// The proxy refused, or its answer makes no sense.
     Proxy,
+    /// The proxy can not reach what was asked for, or went away: another time it may.
+    ProxyAway,
     /// Too many redirects, or one that must not be followed.
     Redirect,
     /// The system refused: nobody listens, no route, no such socket, port in use.
@@ -216,6 +218,8 @@ pub enum Cause {
     NotWritable,
     /// The TLS handshake failed.
     Tls,
+    /// The connection ended within the TLS handshake, without a word about why.
+    TlsCut,
     /// Our own certificate or key can not be used, or the other end does not accept it.
     OwnCertificate,
     /// The certificate of the other end is not to be trusted.
@@ -470,7 +474,7 @@ impl Cause {
         match self {
             Cause::NotResolved => 6,
             Cause::ProxyNotResolved => 5,
-            Cause::Proxy => 97,
+            Cause::Proxy | Cause::ProxyAway => 97,
             Cause::Redirect => 47,
             Cause::Refused | Cause::Busy => 7,
             Cause::Timeout => 28,
@@ -481,10 +485,25 @@ impl Cause {
             Cause::NotStarted => 1,
             Cause::Exposed => 2,
             Cause::NotWritable => 23,
-            Cause::Tls => 35,
+            Cause::Tls | Cause::TlsCut => 35,
             Cause::OwnCertificate => 58,
             Cause::NotTrusted => 60,
             Cause::CaFile => 77,
+        }
+    }
+
+    /// Whether it may be over another time, so that it makes sense to try again.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Cause::NotResolved
+            | Cause::Refused
+            | Cause::Timeout
+            | Cause::Busy
+            | Cause::ProxyAway
+            | Cause::TlsCut => true,
+            // What a server says is for good, unless it is about this moment.
+            Cause::HttpStatus(status) => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
         }
     }
 
@@ -503,7 +522,7 @@ impl Cause {
         match self {
             Cause::NotResolved => "not-resolved",
             Cause::ProxyNotResolved => "proxy-not-resolved",
-            Cause::Proxy => "proxy",
+            Cause::Proxy | Cause::ProxyAway => "proxy",
             Cause::Redirect => "redirect",
             Cause::Refused => "refused",
             Cause::Timeout => "timeout",
@@ -515,7 +534,7 @@ impl Cause {
             Cause::NotStarted => "not-started",
             Cause::Exposed => "exposed",
             Cause::NotWritable => "not-writable",
-            Cause::Tls => "tls",
+            Cause::Tls | Cause::TlsCut => "tls",
             Cause::OwnCertificate => "own-certificate",
             Cause::NotTrusted => "not-trusted",
             Cause::CaFile => "ca-file",
@@ -534,6 +553,7 @@ impl fmt::Display for Cause {
             Cause::NotResolved => f.write_str("name not resolved"),
             Cause::ProxyNotResolved => f.write_str("name of the proxy not resolved"),
             Cause::Proxy => f.write_str("refused by the proxy"),
+            Cause::ProxyAway => f.write_str("not reached by the proxy"),
             Cause::Redirect => f.write_str("redirect not followed"),
             Cause::Refused => f.write_str("cannot connect"),
             Cause::Timeout => f.write_str("timed out"),
@@ -546,6 +566,7 @@ impl fmt::Display for Cause {
             Cause::Exposed => f.write_str("open to other machines"),
             Cause::NotWritable => f.write_str("not writable"),
             Cause::Tls => f.write_str("no TLS"),
+            Cause::TlsCut => f.write_str("cut within the TLS handshake"),
             Cause::OwnCertificate => f.write_str("certificate not accepted"),
             Cause::NotTrusted => f.write_str("not trusted"),
             Cause::CaFile => f.write_str("nobody to trust"),

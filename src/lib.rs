@@ -39,6 +39,9 @@
 //! wrapper finds what it wraps in [`endpoint::Settings`]. The options stand behind the core, and each goes to the outermost
 //! layer that has its key. A flag is for every layer that has it.
 //!
+//! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
+//! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
+//!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of

@@ -4,6 +4,7 @@ mod early;
 mod pings;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -138,6 +139,10 @@ pub trait MessageStream: Send + Unpin {
             .try_for_each(|fragment| self.start_send(fragment))
     }
 
+    /// Takes the news of a gap on the other side, after [`poll_ready`](MessageStream::poll_ready) was ready and between two
+    /// messages. It is passed on where there is a way to.
+    fn hear_gap(&mut self, _gap: Gap) {}
+
     /// Ready when the transport has taken all that was sent, control frames of our own included.
     ///
     /// # Errors
@@ -168,12 +173,12 @@ pub trait MessageStream: Send + Unpin {
         false
     }
 
-    /// Asks the peer to say when it has taken all that was sent so far. Returns whether it can be asked.
-    fn probe(&mut self) -> bool {
-        false
+    /// Asks the peer to say when it has taken all that was sent so far; the number of the question, where it can be asked.
+    fn probe(&mut self) -> Option<u64> {
+        None
     }
 
-    /// The number of the last [`probe`](MessageStream::probe) that was answered, the first being 1.
+    /// The number of the last [`probe`](MessageStream::probe) that was answered, and with it those before.
     fn probed(&self) -> u64 {
         0
     }
@@ -185,6 +190,11 @@ pub trait MessageStream: Send + Unpin {
 
     /// Is told what is to be sent first on each further connection.
     fn greet(&mut self, _greeting: Vec<Fragment>) {}
+
+    /// The subprotocol that its opening agreed to, of those that were offered; `""` where it agreed to none of them.
+    fn protocol(&self) -> Option<&str> {
+        None
+    }
 
     /// What may have been lost between connections that took each other's place.
     fn gap(&self) -> Gap {
@@ -235,6 +245,21 @@ impl Gap {
     }
 }
 
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |count| if count == 1 { "" } else { "s" };
+        let Gap {
+            messages, bytes, ..
+        } = *self;
+        write!(
+            f,
+            "{messages} message{}, {bytes} byte{}",
+            end(messages),
+            end(bytes)
+        )
+    }
+}
+
 /// What a direction yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -242,6 +267,9 @@ pub enum Event {
     Fragment(Fragment),
     /// Many whole messages; none comes between the fragments of another message.
     Batch(Batch),
+    /// What comes from here on comes over another connection, and so much of what was sent to the last may be lost. Between
+    /// messages only.
+    Gap(Gap),
     /// The end, once.
     End(Ending),
 }
@@ -335,7 +363,7 @@ impl Event {
         match self {
             Event::Fragment(fragment) => fragment.payload.len(),
             Event::Batch(batch) => batch.size(),
-            Event::End(_) => 0,
+            Event::Gap(_) | Event::End(_) => 0,
         }
     }
 }

@@ -323,6 +323,11 @@ impl<'a> End<'a> {
                         sink.note_sent(sent);
                     }
                 }
+                Event::Gap(gap) => {
+                    if delivers {
+                        sink.stream.hear_gap(gap);
+                    }
+                }
                 Event::Batch(mut batch) => {
                     budget.spend(batch.size());
                     if delivers {

@@ -261,7 +261,14 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
         }
     };
     match opened {
-        Ok(right) => Ok((accept(offer, &caller).await?, right, caller.to_string())),
+        Ok(right) => {
+            if let Peer::Messages(stream) = &right
+                && let Some(protocol) = stream.protocol()
+            {
+                offer.agree_to(protocol);
+            }
+            Ok((accept(offer, &caller).await?, right, caller.to_string()))
+        }
         Err(error) => {
             warn!(%caller, "{}", Cause::line(&error));
             let cause = Cause::of(&error).unwrap_or(Cause::Refused);

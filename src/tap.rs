@@ -188,6 +188,8 @@ impl Tap {
         match event {
             Event::Fragment(fragment) => self.saw_fragment(fragment),
             Event::Batch(batch) => self.saw_batch(batch),
+            // It is in the log.
+            Event::Gap(_) => {}
             Event::End(ending) => {
                 self.release();
                 self.shared.show_end(ending);
@@ -303,6 +305,10 @@ impl MessageStream for Tap {
 
     fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
         self.stream.start_send_batch(batch)
+    }
+
+    fn hear_gap(&mut self, gap: Gap) {
+        self.stream.hear_gap(gap);
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

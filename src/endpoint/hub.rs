@@ -11,6 +11,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Cause;
+use crate::http::page::{Manners, Page};
 use crate::peer::Peer;
 
 /// `hub:`
@@ -106,5 +107,16 @@ impl Dial for Hub {
             let member = self.enter(caller).context("entering the room")?;
             Ok(Peer::Messages(Box::new(member)))
         })
+    }
+
+    fn page(&self) -> Option<Page> {
+        Some(Page::Chat(Manners {
+            echoes: self.options.echo == YesNo::Yes,
+            id: match self.options.id {
+                None => "none",
+                Some(Identity::Prefix) => "prefix",
+                Some(Identity::Json) => "json",
+            },
+        }))
     }
 }

@@ -42,6 +42,7 @@ use crate::address::{Address, nearest};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
+use crate::http::page::Page;
 use crate::peer::Peer;
 use crate::tap;
 use crate::variables::Variables;
@@ -129,6 +130,11 @@ pub trait Dial: Send + Sync {
     fn runs_programs(&self) -> bool {
         false
     }
+
+    /// The page that suits it, for browsers that come to a listener in front of it.
+    fn page(&self) -> Option<Page> {
+        None
+    }
 }
 
 /// An endpoint that waits for callers.
@@ -157,6 +163,9 @@ pub trait Accept: Send {
     /// # Errors
     /// Those of `accept(2)`; the next call may succeed.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>>;
+
+    /// Is told which page suits the other side, before the first caller. A listener that serves none ignores it.
+    fn offer_page(&mut self, _page: Page) {}
 
     /// Whether other machines can call.
     fn is_exposed(&self) -> bool;
@@ -188,6 +197,10 @@ pub trait Offer: Send {
     fn gone(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
+
+    /// Is told which of the subprotocols that the caller offers the other side has agreed to, `""` being none of them. An offer
+    /// without subprotocols ignores it.
+    fn agree_to(&mut self, _protocol: &str) {}
 
     /// Answers yes.
     ///

@@ -176,7 +176,7 @@ impl Proxy {
     /// Asks it, over a connection to it, for one to a host and port, or to an address of it.
     ///
     /// # Errors
-    /// Its words, with [`Cause::Proxy`].
+    /// Its words, with [`Cause::Proxy`] or [`Cause::ProxyAway`].
     pub(super) async fn open(
         &self,
         io: Box<dyn ByteStream>,

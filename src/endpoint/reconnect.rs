@@ -51,9 +51,9 @@ pub struct Options {
     /// Connect again whenever the connection is lost
     ///
     /// The first connection counts too, unless a caller waits for it. Not after Close 1000, 1002, 1003, 1007 to 1010 or
-    /// without a code, nor when the server refuses for good (HTTP 4xx but 408, 425 and 429). The waits are any time below
-    /// 1s, 2s, 4s ... and begin anew after a connection of 30s; Retry-After is added. What was sent and not yet taken is
-    /// told as a gap. The same as reconnect:ws://...
+    /// without a code, nor when a server or proxy refuses for good (HTTP 4xx but 408, 425 and 429) or TLS fails. The waits
+    /// are any time below 1s, 2s, 4s ... and begin anew after a connection of 30s; Retry-After is added. What was sent and
+    /// not yet taken is told as a gap. The same as reconnect:ws://...
     #[arg(long)]
     pub reconnect: bool,
 }
@@ -116,7 +116,7 @@ impl Target {
         loop {
             let error = match self.open(caller).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) if caller.is_local && may_retry_error(&error) => error,
+                Err(error) if caller.is_local && may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
             let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
@@ -169,11 +169,6 @@ fn may_retry(why: &Ending) -> bool {
 }
 
 /// Whether another attempt may succeed where one failed so.
-fn may_retry_error(error: &anyhow::Error) -> bool {
-    match Cause::of(error) {
-        Some(Cause::NotResolved | Cause::Refused | Cause::Timeout | Cause::Busy) => true,
-        // What the server says is for good, unless it is about this moment.
-        Some(Cause::HttpStatus(status)) => matches!(status, 408 | 425 | 429 | 500..),
-        _ => false,
-    }
+fn may_pass(error: &anyhow::Error) -> bool {
+    Cause::of(error).is_some_and(Cause::may_pass)
 }

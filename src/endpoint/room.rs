@@ -214,7 +214,7 @@ impl Queue {
         self.is_full(options) || self.end.is_some() || self.cut.is_some()
     }
 
-    /// Adds a message, or does what is to be done with one who has no room for it.
+    /// Adds a message, or does what is to be done with one who has no room for it; to be woken by the caller.
     fn add(&mut self, message: &Arc<Message>, options: &Options) {
         if self.end.is_some() || self.cut.is_some() {
             return;
@@ -226,7 +226,6 @@ impl Queue {
                 self.lost = (self.lost.0 + waiting, self.lost.1 + self.bytes as u64);
                 (self.entries, self.bytes) = (VecDeque::new(), 0);
                 self.cut = Some(Ending::Close(Close::new(1013, "slow")));
-                self.wake();
                 return;
             }
             Slow::DropNewest if is_slow => {
@@ -239,7 +238,6 @@ impl Queue {
         }
         self.bytes += message.bytes.len();
         self.entries.push_back(Entry::Message(message.clone()));
-        self.wake();
     }
 
     /// Notes that what comes is lost, behind what waits.
@@ -341,7 +339,7 @@ impl Room {
         if self.manner.join {
             let count = state.members.len();
             let event = Message::event("joined", id, count, self.manner.id);
-            self.tell(&mut state, event);
+            self.tell(&mut state, &[Arc::new(event)]);
         }
         drop(state);
         Ok(Member {
@@ -363,27 +361,29 @@ impl Room {
         if self.manner.join {
             let count = state.members.len();
             let event = Message::event("left", id, count, self.manner.id);
-            self.tell(&mut state, event);
+            self.tell(&mut state, &[Arc::new(event)]);
         }
         // They may have waited for it.
         state.waiting.drain(..).for_each(Waker::wake);
     }
 
-    /// Has all members hear a message.
-    fn tell(&self, state: &mut State, message: Message) -> Arc<Message> {
-        let message = Arc::new(message);
+    /// Has all members hear messages, all of one member's.
+    fn tell(&self, state: &mut State, messages: &[Arc<Message>]) {
+        let from = messages.first().map_or(0, |message| message.from);
         // One source goes at the pace of the fastest member, as if that were alone.
         let mut is_too_fast = self.desk.is_some() && !state.members.is_empty();
         for (id, seat) in &state.members {
-            if self.manner.echo || *id != message.from {
+            if self.manner.echo || *id != from {
                 let mut queue = seat.lock();
-                queue.add(&message, &self.options);
+                for message in messages {
+                    queue.add(message, &self.options);
+                }
+                queue.wake();
                 state.is_crowded |= self.is_waited_for(&queue);
                 is_too_fast &= queue.has_no_room(&self.options);
             }
         }
         state.is_crowded |= is_too_fast;
-        message
     }
 
     /// Whether nothing more should be said before this member has taken some of what waits for it.
@@ -392,18 +392,31 @@ impl Room {
         is_able && queue.end.is_none() && queue.is_full(&self.options)
     }
 
-    fn say(&self, state: &mut State, from: u64, kind: Kind, payload: &[u8]) {
-        state.said += 1;
-        let message = Message::said(from, state.said, kind, payload, self.manner.id);
-        let message = self.tell(state, message);
+    /// Has all members hear what one says, and keeps it for those who come later.
+    fn say<'a>(
+        &self,
+        state: &mut State,
+        from: u64,
+        kind: Kind,
+        payloads: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let id = self.manner.id;
+        let messages = payloads.map(|payload| {
+            state.said += 1;
+            Arc::new(Message::said(from, state.said, kind, payload, id))
+        });
+        let messages: Vec<_> = messages.collect();
+        self.tell(state, &messages);
         let (most, most_bytes) = match self.options.replay {
             Replay::Messages(0) => return,
             Replay::Messages(most) => (most, self.options.queue_bytes),
             Replay::Bytes(most) => (usize::MAX, most.min(self.options.queue_bytes)),
         };
         let most = most.min(self.options.queue as usize);
-        state.replayed += message.bytes.len();
-        state.replay.push_back(message);
+        for message in messages {
+            state.replayed += message.bytes.len();
+            state.replay.push_back(message);
+        }
         while state.replay.len() > most || state.replayed > most_bytes {
             let Some(oldest) = state.replay.pop_front() else {
                 break;
@@ -414,7 +427,7 @@ impl Room {
 
     /// Has all members hear a message of none of them.
     pub(super) fn tell_all(&self, kind: Kind, payload: &[u8]) {
-        self.say(&mut self.lock(), 0, kind, payload);
+        self.say(&mut self.lock(), 0, kind, std::iter::once(payload));
     }
 
     /// Has one member hear a message, if it is still here.
@@ -426,6 +439,7 @@ impl Room {
         let message = Message::said(0, 0, kind, payload, None);
         let mut queue = seat.lock();
         queue.add(&Arc::new(message), &self.options);
+        queue.wake();
         state.is_crowded |= self.is_waited_for(&queue);
     }
 
@@ -434,7 +448,8 @@ impl Room {
         let mut state = self.lock();
         match self.options.gap {
             Gap::Notice => {
-                self.tell(&mut state, Message::of_room(format!("* {text}")));
+                let line = Message::of_room(format!("* {text}"));
+                self.tell(&mut state, &[Arc::new(line)]);
             }
             Gap::Close => close(&state, ending),
         }
@@ -602,6 +617,7 @@ impl Member {
             Gap::Notice => {
                 let notice = Message::of_room(format!("* not sent: {why}"));
                 queue.add(&Arc::new(notice), &self.room.options);
+                queue.wake();
                 Ok(())
             }
             Gap::Close => {
@@ -666,7 +682,8 @@ impl MessageStream for Member {
                 }
                 None => {
                     let mut state = self.room.lock();
-                    self.room.say(&mut state, self.id, kind, &payload);
+                    let once = std::iter::once(&payload[..]);
+                    self.room.say(&mut state, self.id, kind, once);
                     Ok(())
                 }
             },
@@ -687,9 +704,8 @@ impl MessageStream for Member {
             });
         }
         let mut state = self.room.lock();
-        for message in batch.messages() {
-            self.room.say(&mut state, self.id, batch.kind, message);
-        }
+        self.room
+            .say(&mut state, self.id, batch.kind, batch.messages());
         Ok(())
     }
 

@@ -109,13 +109,16 @@ fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
     }
 }
 
-/// Gets a server ready to be called: says the pin of a certificate of its own, and reads the others again on SIGHUP.
+/// Gets a server ready to be called: says the pin of a certificate of its own, and reads files again on SIGHUP.
 ///
 /// # Errors
 /// The system's, where it takes no handler.
 pub(super) fn announce(server: &Arc<Server>) -> Result<()> {
     if let Some(pin) = server.pin() {
         info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
+    }
+    if !server.has_files() {
+        return Ok(());
     }
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| anyhow!(errno_text(&error)))?;
     let server = Arc::downgrade(server);
@@ -193,7 +196,7 @@ impl Listen for TlsListen {
     }
 
     fn reloads(&self) -> bool {
-        true
+        self.server.has_files()
     }
 }
 

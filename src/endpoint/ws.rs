@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use http::Uri;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
@@ -30,6 +30,7 @@ use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::client::{self, Answer, Call, Opened};
+use crate::http::page::{Manners, Page};
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
 use crate::peer::{ByteStream, Peer};
@@ -51,7 +52,7 @@ pub const LISTEN: Scheme = Scheme {
 pub const DIAL: Scheme = Scheme {
     names: &["ws"],
     syntax: "ws://HOST[:PORT][/PATH][#OPTIONS]",
-    summary: "Connect to a WebSocket server",
+    summary: "Connect to a WebSocket server; without PATH ask for what the caller asks for",
     example: "wsbridge ws://localhost:8080/chat",
     is_raw: false,
     options: DIAL_OPTIONS,
@@ -83,7 +84,8 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered. Example: --protocol mqtt,mqttv3.1
+    /// A server without it answers with the first that is offered, or in front of another server with what that one chooses.
+    /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
     /// Send a ping after this much silence; 0 sends none
@@ -118,6 +120,20 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
+    /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
+    ///
+    /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at.
+    #[arg(long, value_enum, value_name = "PAGE")]
+    pub page: Option<PageChoice>,
+}
+
+/// A page to serve.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageChoice {
+    /// A chat.
+    Chat,
+    /// None: a WebSocket and nothing else.
+    None,
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
@@ -191,7 +207,7 @@ impl Listen for WsListen {
     }
 
     fn reloads(&self) -> bool {
-        self.tls.is_some()
+        self.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 }
 
@@ -201,6 +217,8 @@ struct Shared {
     deadline: Duration,
     socket: ws::Options,
     accept_first: bool,
+    /// Whether the page is the one that suits the other side.
+    has_any_page: bool,
 }
 
 impl Shared {
@@ -214,10 +232,22 @@ impl Shared {
                 },
                 path: options.path.clone(),
                 protocols: handshake.protocol.clone(),
+                page: match options.page {
+                    Some(PageChoice::Chat) => Some(Page::Chat(Manners::default())),
+                    Some(PageChoice::None) | None => None,
+                },
             },
             deadline: handshake.handshake_timeout,
             socket: handshake.socket(),
             accept_first: options.accept_first,
+            has_any_page: options.page != Some(PageChoice::None),
+        }
+    }
+
+    /// Takes the page that suits the other side, unless none is to be served.
+    fn offer_page(&mut self, page: Page) {
+        if self.has_any_page {
+            self.service.page = Some(page);
         }
     }
 }
@@ -240,6 +270,13 @@ impl Accept for WsAccept {
             });
             Ok(handshake)
         })
+    }
+
+    fn offer_page(&mut self, page: Page) {
+        // Nobody shares it before the first caller.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.offer_page(page);
+        }
     }
 
     fn is_exposed(&self) -> bool {
@@ -287,7 +324,11 @@ async fn shake(
     shared: Arc<Shared>,
 ) -> Result<Option<Box<dyn Offer>>> {
     let mut upgrade = match Upgrade::read(io, &shared.service, deadline).await {
-        Ok(upgrade) => upgrade,
+        Ok(Some(upgrade)) => upgrade,
+        Ok(None) => {
+            debug!("{}: has the page", caller.from);
+            return Ok(None);
+        }
         Err(error) => {
             let from = caller.from;
             // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
@@ -298,10 +339,16 @@ async fn shake(
             return Err(error.context(from));
         }
     };
+    let protocol = upgrade.protocol().map(str::to_owned);
     let caller = Arc::new(Caller {
         uri: Some(take(&mut upgrade.uri)),
         headers: take(&mut upgrade.headers),
-        protocol: upgrade.protocol().map(str::to_owned),
+        // Who is accepted first has its answer before the other side is asked.
+        protocols: match shared.accept_first {
+            true => protocol.iter().cloned().collect(),
+            false => upgrade.protocols().to_vec(),
+        },
+        protocol,
         ..caller
     });
     Ok(Some(Box::new(WsOffer {
@@ -330,12 +377,16 @@ impl Offer for WsOffer {
         Box::pin(self.upgrade.gone())
     }
 
+    fn agree_to(&mut self, protocol: &str) {
+        self.upgrade.agree_to(protocol);
+    }
+
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
             let (io, early) = timeout(self.shared.deadline, self.upgrade.accept())
                 .await
                 .context("the caller does not take its answer")??;
-            let socket = Socket::new(io, &early, Role::Server, self.shared.socket);
+            let socket = Socket::new(io, &early, Role::Server, self.shared.socket).of(&self.caller);
             Ok(Peer::Messages(Box::new(socket)))
         })
     }
@@ -362,7 +413,7 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
         return Err(address.place_error(what).into());
     }
     let (user_info, place) = address.url_place()?;
-    let target = Target::of(address, place, own == "wss")?;
+    let target = Target::typed(address, place, own == "wss")?;
     let request = Request::read(scheme, address, settings, &target.host, user_info)?;
     let tls = secure::client(scheme, address, settings, &request)?;
     let name = Address::shown(&address.text);
@@ -417,13 +468,23 @@ impl Dial for WsDial {
 
 impl WsDial {
     async fn open(&self, caller: &Caller) -> Result<Peer> {
-        let (mut target, mut request) = (self.target.clone(), self.request.clone());
+        let (mut target, mut request) = (
+            self.target.for_caller(caller)?,
+            self.request.for_caller(caller),
+        );
+        let protocols = self.handshake.offered(caller);
         let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);
         for _ in 0..=MAX_REDIRECTS {
             let io = self.open_transport(&target, caller).await?;
-            let answer = self.handshake.ask(io, &target, &request).await?;
+            let answer = self
+                .handshake
+                .ask(io, &target, &request, &protocols)
+                .await?;
             let (status, location) = match answer {
-                Answer::Open(opened) => return Ok(self.handshake.opened(opened, &self.name)),
+                Answer::Open(opened) => {
+                    let socket = self.handshake.opened(opened, &self.name).of(caller);
+                    return Ok(Peer::Messages(Box::new(socket)));
+                }
                 Answer::Elsewhere(status, location) => (status, location),
             };
             let next = target.follow(&location).map_err(|what| {
@@ -471,27 +532,45 @@ impl WsDial {
 }
 
 impl HandshakeOptions {
+    /// The subprotocols that a client offers for a caller: its own, those alone that the caller offers too where there are any,
+    /// or the caller's.
+    fn offered(&self, caller: &Caller) -> Vec<String> {
+        let own = &self.protocol;
+        if own.is_empty() {
+            return caller.protocols.clone();
+        }
+        let is_shared = |name: &&String| caller.protocols.contains(name);
+        let shared: Vec<_> = own.iter().filter(is_shared).cloned().collect();
+        if shared.is_empty() {
+            own.clone()
+        } else {
+            shared
+        }
+    }
+
     /// Asks for the upgrade of a stream to a server.
     async fn ask(
         &self,
         io: Box<dyn ByteStream>,
         target: &Target,
         request: &Request,
+        protocols: &[String],
     ) -> Result<Answer> {
         let call = Call {
             host: target.authority(),
             target: target.path.clone(),
             headers: request.headers.clone(),
-            protocols: self.protocol.clone(),
+            protocols: protocols.to_vec(),
             shows_head: request.shows_head,
             follows: request.follows,
         };
         client::upgrade(io, &call, self.handshake_timeout).await
     }
 
-    /// Makes a peer of what was opened, and says what became of the subprotocols.
-    fn opened(&self, opened: Opened, name: &str) -> Peer {
+    /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
+    fn opened(&self, opened: Opened, name: &str) -> Socket {
         match &opened.protocol {
+            Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() => {
                 let offered = self.protocol.join(", ");
@@ -499,7 +578,7 @@ impl HandshakeOptions {
             }
             None => {}
         }
-        let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket());
-        Peer::Messages(Box::new(socket))
+        Socket::new(opened.io, &opened.early, Role::Client, self.socket())
+            .agreed_to(opened.protocol.as_deref())
     }
 }

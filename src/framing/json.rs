@@ -1,4 +1,4 @@
-//! One JSON object a line for each message, with its kind, and one for the Close.
+//! One JSON object a line for each message, with its kind, one for each gap and one for the Close.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use super::{Encoding, Framing, Joiner, time};
 use crate::buffer::Outbox;
 use crate::ending::{Close, Ending};
 use crate::message::{Fragment, Kind};
+use crate::peer::Gap;
 
 /// Reads lines of JSON.
 pub(super) struct Objects;
@@ -56,6 +57,8 @@ impl Reader for Objects {
             },
             (Some("close"), None, None) => close(object.code, object.reason.unwrap_or_default())
                 .map_or_else(wrong, |close| Err(Ending::Close(close))),
+            // Of a stream that was recorded: there is nothing to send.
+            (Some("gap"), None, None) => Ok(None),
             (Some("text"), ..) => wrong("a text message has \"text\" and no \"base64\""),
             (Some("binary"), ..) => wrong("a binary message has \"base64\" and no \"text\""),
             (Some("close"), ..) => wrong("a close has \"code\" and \"reason\" only"),
@@ -127,6 +130,14 @@ impl Joiner for Lines {
             out.copy(b"\"}\n");
         }
         Ok(())
+    }
+
+    fn gap(&mut self, gap: Gap, out: &mut Outbox) {
+        let Gap {
+            messages, bytes, ..
+        } = gap;
+        self.begin("gap", out);
+        out.copy(format!(",\"messages\":{messages},\"bytes\":{bytes}}}\n").as_bytes());
     }
 
     fn finish(&mut self, why: &Ending, out: &mut Outbox) {

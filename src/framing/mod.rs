@@ -21,7 +21,7 @@ use tokio::io::AsyncWrite;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::Ending;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{ByteStream, Event, MessageStream};
+use crate::peer::{ByteStream, Event, Gap, MessageStream};
 use collect::WholeLines;
 
 pub use collect::Whole;
@@ -229,6 +229,9 @@ trait Joiner: Send {
             .try_for_each(|fragment| self.push(fragment, out))
     }
 
+    /// Adds what tells a gap between two messages, where the framing has a way to.
+    fn gap(&mut self, _gap: Gap, _out: &mut Outbox) {}
+
     /// Adds what tells the end, where the framing has a way to; called again without effect.
     fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {}
 }
@@ -284,7 +287,7 @@ impl Framed {
                 // A line that was cut is no whole line.
                 Some(Event::Fragment(rest)) => Event::Fragment(Fragment { fin: false, ..rest }),
                 Some(Event::Batch(batch)) => Event::Batch(batch),
-                Some(Event::End(_)) | None => Event::End(ending.clone()),
+                Some(Event::Gap(_) | Event::End(_)) | None => Event::End(ending.clone()),
             }),
             ReadState::Ended(ending) => Some(Event::End(ending.clone())),
         }
@@ -370,6 +373,13 @@ impl MessageStream for Framed {
         self.unflushed = true;
         let pushed = self.joiner.push_batch(batch, &mut self.outbox);
         self.note_pushed(pushed)
+    }
+
+    fn hear_gap(&mut self, gap: Gap) {
+        if self.write_end.is_none() {
+            self.unflushed = true;
+            self.joiner.gap(gap, &mut self.outbox);
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::peer::Gap;
 use crate::peer::wire::Wire;
 
 fn framed(framing: Framing) -> (Framed, DuplexStream) {
@@ -29,6 +30,7 @@ async fn read(framing: Framing, pieces: Vec<Vec<u8>>) -> (Vec<(Kind, Vec<u8>)>, 
     let ending = loop {
         match poll_fn(|cx| stream.poll_next(cx)).await {
             Event::End(ending) => break ending,
+            Event::Gap(gap) => panic!("{gap}"),
             Event::Batch(batch) => {
                 assert_eq!(begun, None, "a batch within a message");
                 messages.extend(batch.messages().map(|bytes| (batch.kind, bytes.to_vec())));
@@ -212,6 +214,7 @@ async fn many_short_lines_are_a_batch_and_are_written_as_they_came() {
                 assert_eq!(ending, Ending::Eof);
                 break;
             }
+            Event::Gap(gap) => panic!("{gap}"),
             Event::Batch(batch) => {
                 (batches, messages) = (batches + 1, messages + batch.count());
                 poll_fn(|cx| sink.poll_ready(cx)).await.unwrap();
@@ -375,6 +378,7 @@ async fn a_message_that_was_cut_is_never_finished() {
         let ending = loop {
             match poll_fn(|cx| stream.poll_next(cx)).await {
                 Event::End(ending) => break ending,
+                Event::Gap(gap) => panic!("{gap}"),
                 event => events.push(event),
             }
         };
@@ -442,6 +446,7 @@ fn a_line_of_json_says_what_the_message_is() {
 {"kind": "binary", "base64": "AP8=", "time": "now"}
 {"text":""}
   {"base64":""}
+{"kind":"gap","messages":1,"bytes":2}
 {"kind":"close","code":4001,"reason":"bye"}
 {"kind":"text","text":"never read"}"#;
     let expected = [
@@ -681,7 +686,7 @@ async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_
 }
 
 #[tokio::test]
-async fn the_close_is_the_last_line_of_json() {
+async fn a_gap_is_a_line_of_json_and_the_close_is_the_last() {
     for (why, line) in [
         (Ending::Eof, r#"{"kind":"close","code":1000,"reason":""}"#),
         (
@@ -699,6 +704,11 @@ async fn the_close_is_the_last_line_of_json() {
     ] {
         let (mut stream, mut far) = framed(named("json", Kind::Text));
         stream.start_send(Fragment::text("a")).unwrap();
+        stream.hear_gap(Gap {
+            times: 2,
+            messages: 3,
+            bytes: 40,
+        });
         stream
             .start_send(Fragment {
                 fin: false,
@@ -711,11 +721,10 @@ async fn the_close_is_the_last_line_of_json() {
         drop(stream);
         let mut bytes = String::new();
         far.read_to_string(&mut bytes).await.unwrap();
+        let a = r#"{"kind":"text","text":"a"}"#;
+        let gap = r#"{"kind":"gap","messages":3,"bytes":40}"#;
         let begun = r#"{"kind":"text","text":"cut"#;
-        assert_eq!(
-            bytes,
-            format!("{{\"kind\":\"text\",\"text\":\"a\"}}\n{begun}\n{line}\n")
-        );
+        assert_eq!(bytes, format!("{a}\n{gap}\n{begun}\n{line}\n"));
     }
 }
 
@@ -885,7 +894,7 @@ proptest! {
             let mut got = 0;
             loop {
                 match poll_fn(|cx| stream.poll_next(cx)).await {
-                    Event::End(_) => break,
+                    Event::Gap(_) | Event::End(_) => break,
                     Event::Fragment(fragment) => got += fragment.payload.len(),
                     Event::Batch(batch) => got += batch.payload(),
                 }

@@ -73,6 +73,7 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     let offered: Vec<_> = offered.map(str::to_owned).collect();
     let asked = Asked {
         name: "the server",
+        over_tls: "wss://",
         is_malformed: Cause::Handshake,
         is_gone: Cause::Refused,
     };

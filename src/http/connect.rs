@@ -13,7 +13,7 @@ use crate::peer::{self, ByteStream};
 /// comes behind the answer is lost. It has no deadline.
 ///
 /// # Errors
-/// The status of its answer and the first lines of the body, with [`Cause::Proxy`].
+/// The status of its answer and the first lines of the body, with [`Cause::Proxy`] or [`Cause::ProxyAway`].
 pub async fn tunnel(
     io: Box<dyn ByteStream>,
     authority: &str,
@@ -21,13 +21,18 @@ pub async fn tunnel(
 ) -> Result<Box<dyn ByteStream>> {
     let asked = Asked {
         name: "it",
+        over_tls: "--proxy https://",
         is_malformed: Cause::Proxy,
-        is_gone: Cause::Proxy,
+        is_gone: Cause::ProxyAway,
     };
     let exchange = Exchange::ask(io, request(authority, user)?, &asked).await?;
-    if !exchange.status().is_success() {
-        let words = exchange.refusal().await;
-        return Err(anyhow::Error::new(Cause::Proxy).context(words));
+    let status = exchange.status();
+    if !status.is_success() {
+        let cause = match Cause::HttpStatus(status.as_u16()).may_pass() {
+            true => Cause::ProxyAway,
+            false => Cause::Proxy,
+        };
+        return Err(anyhow::Error::new(cause).context(exchange.refusal().await));
     }
     let (io, early) = exchange
         .into_stream()

@@ -19,6 +19,8 @@ use crate::peer::ByteStream;
 const SHOWN_BODY: usize = 1024;
 /// How long the body of a refusal is read.
 const BODY: Duration = Duration::from_secs(1);
+/// Bytes of an answer that is no HTTP that are shown.
+const SHOWN_BYTES: usize = 60;
 /// Lines of the body of a refusal that are shown.
 const SHOWN_LINES: usize = 5;
 
@@ -27,8 +29,45 @@ pub(super) struct Asked {
     pub(super) name: &'static str,
     /// The answer is no HTTP.
     pub(super) is_malformed: Cause,
+    /// What it may speak instead.
+    pub(super) over_tls: &'static str,
     /// There is no answer.
     pub(super) is_gone: Cause,
+}
+
+impl Asked {
+    /// Why there is no answer, of which so much has come.
+    fn failed(&self, error: &hyper::Error, came: &[u8]) -> anyhow::Error {
+        if let Some(failure) = Failure::of(error) {
+            return anyhow::Error::new(failure.cause).context(failure.what.clone());
+        }
+        let cause = match error.is_parse() {
+            true => self.is_malformed,
+            false => self.is_gone,
+        };
+        let what = if error.is_incomplete_message() || error.is_canceled() {
+            format!("{} closed the connection without an answer", self.name)
+        } else {
+            self.no_http(came)
+                .unwrap_or_else(|| format!("the answer is no HTTP: {error}"))
+        };
+        anyhow::Error::new(cause).context(what)
+    }
+
+    /// What came in place of HTTP, where something did.
+    fn no_http(&self, came: &[u8]) -> Option<String> {
+        let name = self.name;
+        // A record of TLS: its type, and 3 for all versions that there are (RFC 8446 5.1).
+        if let [0x14..=0x17, 3, ..] = came {
+            return Some(format!(
+                "{name} speaks TLS and no HTTP: try {}",
+                self.over_tls
+            ));
+        }
+        let line = came.split(|byte| b"\r\n".contains(byte)).next()?;
+        let shown = line[..line.len().min(SHOWN_BYTES)].escape_ascii();
+        (!line.is_empty()).then(|| format!("the answer is no HTTP, it begins '{shown}'"))
+    }
 }
 
 /// A request that was answered.
@@ -61,21 +100,10 @@ impl Exchange {
                 _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => answered.await,
             }
         };
-        let response = answered.map_err(|error| {
-            if let Some(failure) = Failure::of(&error) {
-                return anyhow::Error::new(failure.cause).context(failure.what.clone());
-            }
-            let cause = match error.is_parse() {
-                true => asked.is_malformed,
-                false => asked.is_gone,
-            };
-            let what = if error.is_incomplete_message() || error.is_canceled() {
-                format!("{} closed the connection without an answer", asked.name)
-            } else {
-                format!("the answer is no HTTP: {error}")
-            };
-            anyhow::Error::new(cause).context(what)
-        })?;
+        let response = match answered {
+            Ok(response) => response,
+            Err(error) => return Err(asked.failed(&error, &connection.into_parts().read_buf)),
+        };
         Ok(Exchange {
             response,
             connection,

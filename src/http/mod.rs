@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connect;
 mod exchange;
+pub mod page;
 pub mod policy;
 pub mod server;
 

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::page::Page;
 use super::policy::Policy;
 use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, tokens};
 use crate::ending::Ending;
@@ -38,6 +39,8 @@ pub struct Service {
     pub path: Option<String>,
     /// Subprotocols to choose from, best first; none: the first that is offered.
     pub protocols: Vec<String>,
+    /// What browsers get that ask for no upgrade.
+    pub page: Option<Page>,
 }
 
 /// No, with the HTTP status and one line that says why.
@@ -47,6 +50,8 @@ pub struct Refusal {
     pub status: u16,
     /// Why, in one line.
     pub why: String,
+    /// The methods that are served here.
+    allow: &'static str,
 }
 
 impl Refusal {
@@ -55,6 +60,7 @@ impl Refusal {
         Refusal {
             status,
             why: why.into(),
+            allow: "GET",
         }
     }
 
@@ -81,7 +87,7 @@ impl Refusal {
                 );
             }
             405 => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+                headers.insert(header::ALLOW, HeaderValue::from_static(self.allow));
             }
             503 => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -116,7 +122,8 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Reads a request within `deadline` and judges it. After an error the caller has been answered already.
+    /// Reads a request within `deadline` and judges it. `None`: it asked for the page, and has it. After an error the caller has
+    /// been answered already.
     ///
     /// # Errors
     /// Where the caller went away or sent no HTTP; a [`Refusal`] where it was judged.
@@ -124,7 +131,7 @@ impl Upgrade {
         io: Box<dyn ByteStream>,
         service: &Service,
         deadline: Duration,
-    ) -> Result<Upgrade> {
+    ) -> Result<Option<Upgrade>> {
         let (asked, request) = oneshot::channel();
         // One request is read: what answers it ends HTTP on this connection.
         let asked = Cell::new(Some(asked));
@@ -171,15 +178,19 @@ impl Upgrade {
         };
         let (request, answer) = received.context("the connection ended")?;
         match judge(&request, service) {
-            Ok(consent) => Ok(Upgrade {
+            Ok(Verdict::Upgrade(consent)) => Ok(Some(Upgrade {
                 uri: request.uri,
                 headers: request.headers,
                 consent,
                 answer,
                 driver,
-            }),
+            })),
+            Ok(Verdict::Page(page)) => {
+                finally(answer, driver, page.response()).await;
+                Ok(None)
+            }
             Err(refusal) => {
-                refuse(answer, driver, &refusal).await;
+                finally(answer, driver, refusal.response()).await;
                 Err(refusal.into())
             }
         }
@@ -188,6 +199,22 @@ impl Upgrade {
     /// The subprotocol that it is answered with.
     pub fn protocol(&self) -> Option<&str> {
         self.consent.protocol.as_deref()
+    }
+
+    /// The subprotocols that it offers, those alone that the service has where it has any; best first.
+    pub fn protocols(&self) -> &[String] {
+        &self.consent.protocols
+    }
+
+    /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
+    /// its own. One that it does not offer changes nothing.
+    pub fn agree_to(&mut self, protocol: &str) {
+        let consent = &mut self.consent;
+        if consent.protocols.iter().any(|offered| offered == protocol) {
+            consent.protocol = Some(protocol.to_owned());
+        } else if protocol.is_empty() && !consent.is_choice {
+            consent.protocol = None;
+        }
     }
 
     /// Answers 101 and gives back the stream, with the bytes that were read behind the request.
@@ -218,7 +245,7 @@ impl Upgrade {
 
     /// Answers no.
     pub async fn refuse(self, refusal: &Refusal) {
-        refuse(self.answer, self.driver, refusal).await;
+        finally(self.answer, self.driver, refusal.response()).await;
     }
 
     /// Waits until the caller has gone. Cancel-safe.
@@ -228,8 +255,9 @@ impl Upgrade {
     }
 }
 
-async fn refuse(answer: Answer, driver: Driver, refusal: &Refusal) {
-    let _ = answer.send(refusal.response());
+/// Answers, and ends the connection.
+async fn finally(answer: Answer, driver: Driver, response: Response<Full<Bytes>>) {
+    let _ = answer.send(response);
     // A caller that does not take its answer goes without it.
     if let Ok(Ok((io, _))) = timeout(10 * FINISH, driver).await {
         finish(io).await;
@@ -253,10 +281,20 @@ struct Consent {
     proof: String,
     /// The subprotocol.
     protocol: Option<String>,
+    /// Those that it could be.
+    protocols: Vec<String>,
+    /// Whether the service has chosen it among its own.
+    is_choice: bool,
+}
+
+/// What a request that was judged right asks for.
+enum Verdict {
+    Upgrade(Consent),
+    Page(Page),
 }
 
 /// Judges a request. The first that fails wins (RFC 6455 4.2).
-fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
+fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     service.policy.judge(request)?;
     let path = request.uri.path();
     if service.path.as_deref().is_some_and(|wanted| wanted != path) {
@@ -267,11 +305,22 @@ fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
             .collect();
         return Err(Refusal::new(404, format!("nothing is served at {shown}")));
     }
-    if request.method != Method::GET {
-        return Err(Refusal::new(405, "a WebSocket is opened with GET"));
-    }
     let headers = &request.headers;
-    if !has_token(headers, &header::UPGRADE, "websocket") {
+    let is_upgrade = has_token(headers, &header::UPGRADE, "websocket");
+    let page = service.page.filter(|_| !is_upgrade);
+    match (&request.method, page) {
+        (&Method::GET | &Method::HEAD, Some(page)) if reads_html(headers) => {
+            return Ok(Verdict::Page(page));
+        }
+        (&Method::GET, _) | (&Method::HEAD, Some(_)) => {}
+        _ => {
+            return Err(Refusal {
+                allow: page.map_or("GET", |_| "GET, HEAD"),
+                ..Refusal::new(405, "a WebSocket is opened with GET")
+            });
+        }
+    }
+    if !is_upgrade {
         return Err(Refusal::new(
             426,
             "this is a WebSocket endpoint: ask for an upgrade to websocket",
@@ -308,10 +357,19 @@ fn judge(request: &Parts, service: &Service) -> Result<Consent, Refusal> {
     {
         return Err(Refusal::new(400, "an upgrade has no body"));
     }
-    Ok(Consent {
+    let protocols = acceptable(request, &service.protocols);
+    Ok(Verdict::Upgrade(Consent {
         proof: derive_accept_key(key),
-        protocol: choose_protocol(request, &service.protocols),
-    })
+        protocol: protocols.first().cloned(),
+        protocols,
+        is_choice: !service.protocols.is_empty(),
+    }))
+}
+
+/// Whether it names HTML among what it takes, as browsers do.
+fn reads_html(headers: &HeaderMap) -> bool {
+    let mut kinds = tokens(headers, &header::ACCEPT).map(|kind| kind.split(';').next());
+    kinds.any(|kind| kind.is_some_and(|kind| kind.trim_end().eq_ignore_ascii_case("text/html")))
 }
 
 /// Whether it is the base64 of 16 bytes (RFC 6455 4.1).
@@ -320,15 +378,15 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
-fn choose_protocol(request: &Parts, ours: &[String]) -> Option<String> {
-    let mut offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
+/// The subprotocols that are offered, or those of ours among them, best first.
+fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
+    let offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    let offered: Vec<_> = offered.map(str::to_owned).collect();
     if ours.is_empty() {
-        return offered.next().map(str::to_owned);
+        return offered;
     }
-    let offered: Vec<_> = offered.collect();
-    ours.iter()
-        .find(|our| offered.contains(&our.as_str()))
-        .cloned()
+    let is_offered = |our: &&String| offered.contains(our);
+    ours.iter().filter(is_offered).cloned().collect()
 }
 
 #[cfg(test)]
@@ -368,8 +426,12 @@ mod tests {
             } else {
                 vec![]
             },
+            page: None,
         };
-        let judged = judge(&parts, &service);
+        let judged = judge(&parts, &service).map(|verdict| match verdict {
+            Verdict::Upgrade(consent) => consent,
+            Verdict::Page(page) => panic!("{page:?}"),
+        });
         assert_eq!(
             judged
                 .as_ref()

@@ -163,6 +163,7 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
                 let texts = batch.messages().map(String::from_utf8_lossy);
                 extra.extend(texts.map(std::borrow::Cow::into_owned));
             }
+            Event::Gap(gap) => panic!("{gap}"),
             Event::End(Ending::Lost(Loss::NoClose)) if told.lock().unwrap().is_some() => {
                 return extra;
             }
@@ -773,6 +774,7 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
             match far.poll_next(cx) {
                 Poll::Ready(Event::Fragment(fragment)) => got.push(fragment),
                 Poll::Ready(Event::Batch(batch)) => got.extend(batch.fragments()),
+                Poll::Ready(Event::Gap(gap)) => panic!("{gap}"),
                 Poll::Ready(Event::End(_)) => is_told = true,
                 Poll::Pending => return Poll::Pending,
             }

@@ -34,6 +34,7 @@ async fn send(pipe: &mut Pipe, event: Event) {
     match event {
         Event::Fragment(fragment) => pipe.start_send(fragment).unwrap(),
         Event::Batch(batch) => pipe.start_send_batch(batch).unwrap(),
+        Event::Gap(gap) => pipe.hear_gap(gap),
         Event::End(why) => poll_fn(|cx| pipe.poll_close(cx, &why)).await.unwrap(),
     }
 }
@@ -81,7 +82,7 @@ fn printed(events: &[Event]) -> Vec<u8> {
         match event {
             Event::Fragment(piece) => print(piece.kind, &piece.payload, piece.fin),
             Event::Batch(batch) => batch.messages().for_each(|it| print(batch.kind, it, true)),
-            Event::End(_) => {}
+            Event::Gap(_) | Event::End(_) => {}
         }
     }
     all
@@ -100,7 +101,7 @@ fn payload(events: &[Event]) -> Vec<u8> {
     let bytes = events.iter().flat_map(|event| match event {
         Event::Fragment(piece) => piece.payload.to_vec(),
         Event::Batch(batch) => batch.messages().collect::<Vec<_>>().concat(),
-        Event::End(_) => Vec::new(),
+        Event::Gap(_) | Event::End(_) => Vec::new(),
     });
     bytes.collect()
 }
@@ -140,6 +141,7 @@ async fn send_to(stream: &mut dyn MessageStream, event: Event) {
     match event {
         Event::Fragment(fragment) => stream.start_send(fragment).unwrap(),
         Event::Batch(batch) => stream.start_send_batch(batch).unwrap(),
+        Event::Gap(gap) => stream.hear_gap(gap),
         Event::End(why) => poll_fn(|cx| stream.poll_close(cx, &why)).await.unwrap(),
     }
 }

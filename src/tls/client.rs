@@ -10,6 +10,7 @@ use humantime::format_rfc3339_seconds;
 use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 use tokio_rustls::{TlsConnector, TlsStream};
 
@@ -77,7 +78,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// A client that is ready for any number of handshakes.
 pub struct Client {
     options: Options,
-    own: Option<pem::Pair>,
+    own: Option<Arc<CertifiedKey>>,
     roots: Option<RootCertStore>,
     protocols: Vec<Vec<u8>>,
     /// Made at the first handshake: only then the system is asked whom it trusts.
@@ -91,7 +92,7 @@ impl Client {
     /// What is wrong with a file, with a [`Cause`].
     pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
         let own = match (&options.cert, &options.key) {
-            (Some(cert), key) => Some(pem::pair(cert, key.as_deref())?),
+            (Some(cert), key) => Some(Arc::new(pem::certified(cert, key.as_deref())?)),
             (None, Some(_)) => {
                 return Err(failed(Cause::OwnCertificate, "--key without --cert"));
             }
@@ -187,12 +188,9 @@ impl Client {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain.clone(), key.clone_key())
-                .map_err(|error| {
-                    let what = format!("--cert and --key do not go together: {error}");
-                    failed(Cause::OwnCertificate, what)
-                })?,
+            Some(own) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))
+            }
         };
         config.alpn_protocols.clone_from(&self.protocols);
         if let Some(file) = &options.keylog {

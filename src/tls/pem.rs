@@ -4,21 +4,40 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore};
 
-use super::failed;
+use super::{failed, provider};
 use crate::ending::{Cause, errno_text};
 
-/// A chain of certificates and the key of its first.
-pub(super) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-/// Reads a chain and its key, which may stand in the same file.
+/// Reads a chain of certificates and the key of its first, which may stand in the same file.
 ///
 /// # Errors
 /// Which file is not what it should be, and how it becomes that, with [`Cause::OwnCertificate`].
-pub(super) fn pair(cert: &Path, key: Option<&Path>) -> Result<Pair> {
+pub(super) fn certified(cert: &Path, key: Option<&Path>) -> Result<CertifiedKey> {
+    let (chain, secret) = pair(cert, key)?;
+    CertifiedKey::from_der(chain, secret, &provider()).map_err(|error| {
+        let is_other = error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
+        let shown = cert.display();
+        let what = match (key, is_other) {
+            (Some(key), true) => {
+                let key = key.display();
+                format!("--cert {shown} and --key {key} do not go together: the key is that of another certificate")
+            }
+            (None, true) => format!("--cert {shown}: the key in it is that of another certificate than its first"),
+            (Some(key), false) => format!("--cert {shown} and --key {}: {error}", key.display()),
+            (None, false) => format!("--cert {shown}: {error}"),
+        };
+        failed(Cause::OwnCertificate, what)
+    })
+}
+
+fn pair(
+    cert: &Path,
+    key: Option<&Path>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let own = Cause::OwnCertificate;
     let text = read("--cert", cert, own)?;
     let chain = certificates(&text);

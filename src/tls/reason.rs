@@ -18,7 +18,7 @@ pub(super) fn inner(error: &io::Error) -> Option<&Error> {
 /// Why a client got no TLS.
 pub(super) fn of_client(error: &io::Error) -> (Cause, String) {
     let Some(tls) = inner(error) else {
-        return (Cause::Tls, transport(error, "the server"));
+        return (Cause::TlsCut, transport(error, "the server"));
     };
     match tls {
         Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {

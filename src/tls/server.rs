@@ -1,6 +1,6 @@
 //! The server's side of TLS: its certificates, whom it lets in, and its handshake.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -76,7 +76,7 @@ pub struct Server {
     options: Options,
     protocols: Vec<Vec<u8>>,
     /// What was made for `--self-signed`, and its pin.
-    own: Option<(pem::Pair, Pin)>,
+    own: Option<(CertifiedKey, Pin)>,
     loaded: Mutex<Loaded>,
 }
 
@@ -128,6 +128,11 @@ impl Server {
     /// The pin of a certificate that was made for `--self-signed`.
     pub fn pin(&self) -> Option<Pin> {
         self.own.as_ref().map(|own| own.1)
+    }
+
+    /// Whether it has files that can be read again.
+    pub fn has_files(&self) -> bool {
+        !self.options.cert.is_empty() || self.options.client_ca.is_some()
     }
 
     /// Reads the files again. Where they are no good what was read before stays.
@@ -218,19 +223,16 @@ fn changed(options: &Options) -> Vec<Option<SystemTime>> {
 
 fn config(
     options: &Options,
-    own: Option<&pem::Pair>,
+    own: Option<&CertifiedKey>,
     protocols: &[Vec<u8>],
 ) -> Result<ServerConfig> {
     let keys = match own {
-        Some((chain, key)) => vec![certified(
-            (chain.clone(), key.clone_key()),
-            Path::new("self-signed"),
-        )?],
+        Some(own) => vec![own.clone()],
         None => {
             let keys = options.key.iter().map(Some).chain(std::iter::repeat(None));
             let pairs = options.cert.iter().zip(keys);
             pairs
-                .map(|(cert, key)| certified(pem::pair(cert, key.map(PathBuf::as_path))?, cert))
+                .map(|(cert, key)| pem::certified(cert, key.map(PathBuf::as_path)))
                 .collect::<Result<_>>()?
         }
     };
@@ -263,18 +265,8 @@ fn config(
     Ok(config)
 }
 
-fn certified(pair: pem::Pair, cert: &Path) -> Result<CertifiedKey> {
-    CertifiedKey::from_der(pair.0, pair.1, &provider()).map_err(|error| {
-        let what = format!(
-            "--cert {}: it and its key do not go together: {error}",
-            cert.display()
-        );
-        failed(Cause::OwnCertificate, what)
-    })
-}
-
 /// A certificate for this machine and the host that is listened on, and its pin.
-fn self_signed(host: Option<&str>) -> Result<(pem::Pair, Pin)> {
+fn self_signed(host: Option<&str>) -> Result<(CertifiedKey, Pin)> {
     let own = |error: &dyn std::fmt::Display| {
         failed(Cause::OwnCertificate, format!("--self-signed: {error}"))
     };
@@ -284,5 +276,6 @@ fn self_signed(host: Option<&str>) -> Result<(pem::Pair, Pin)> {
     let chain = vec![made.cert.der().clone()];
     let pin = Pin::of(&chain[0]).ok_or_else(|| own(&"it can not be read"))?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    Ok(((chain, key), pin))
+    let certified = CertifiedKey::from_der(chain, key, &provider());
+    Ok((certified.map_err(|error| own(&error))?, pin))
 }

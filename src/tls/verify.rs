@@ -13,7 +13,7 @@ use tokio_rustls::rustls::client::danger::{
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, verify_tls12_signature, verify_tls13_signature,
 };
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
@@ -40,6 +40,8 @@ impl StdError for Untrusted {}
 pub(super) struct Verifier {
     /// Judges issuer, names and time; `None` judges nothing of that.
     issuers: Option<Arc<dyn ServerCertVerifier>>,
+    /// Those who were named as issuers, in place of the system's.
+    roots: Vec<TrustAnchor<'static>>,
     /// Keys of which the server must have one; none: any.
     pins: Vec<Pin>,
     provider: Arc<CryptoProvider>,
@@ -50,6 +52,7 @@ impl Verifier {
     pub(super) fn of_keys(pins: Vec<Pin>) -> Verifier {
         Verifier {
             issuers: None,
+            roots: Vec::new(),
             pins,
             provider: provider(),
         }
@@ -60,6 +63,7 @@ impl Verifier {
     /// # Errors
     /// Where the system has nobody to trust, with [`Cause::CaFile`].
     pub(super) fn of_issuers(roots: Option<RootCertStore>, pins: Vec<Pin>) -> Result<Verifier> {
+        let named = roots.as_ref().map_or(Vec::new(), |it| it.roots.clone());
         let issuers: Arc<dyn ServerCertVerifier> = match roots {
             None => platform()?,
             Some(roots) => {
@@ -71,9 +75,34 @@ impl Verifier {
         };
         Ok(Verifier {
             issuers: Some(issuers),
+            roots: named,
             pins,
             provider: provider(),
         })
+    }
+
+    /// The same no with its reason in words, and what helps.
+    fn explained(
+        &self,
+        error: Error,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+    ) -> Error {
+        let Error::InvalidCertificate(error) = error else {
+            return error;
+        };
+        let own = webpki::anchor_from_trusted_cert(certificate);
+        let is_named = own.is_ok_and(|own| self.roots.contains(&own));
+        match Pin::of(certificate).filter(|_| is_named && is_issuers(&error)) {
+            Some(pin) => untrusted(format!(
+                "--cacert has its very certificate, which is that of an issuer and not of a server; --pin-sha256 {pin} trusts it"
+            )),
+            None => untrusted(words(
+                &error,
+                &Described::of(certificate),
+                Some(&name.to_str()),
+            )),
+        }
     }
 }
 
@@ -106,7 +135,7 @@ impl ServerCertVerifier for Verifier {
         if let Some(issuers) = &self.issuers {
             issuers
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map_err(|error| explained(error, end_entity, server_name))?;
+                .map_err(|error| self.explained(error, end_entity, server_name))?;
         }
         let pin = Pin::of(end_entity);
         if !self.pins.is_empty() && !pin.is_some_and(|pin| self.pins.contains(&pin)) {
@@ -150,15 +179,11 @@ fn untrusted(what: String) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(what))))
 }
 
-/// The same no with its reason in words, and what helps.
-fn explained(error: Error, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Error {
+/// Whether a server shows a certificate that says of itself that it issues others.
+fn is_issuers(error: &CertificateError) -> bool {
     match error {
-        Error::InvalidCertificate(error) => untrusted(words(
-            &error,
-            &Described::of(certificate),
-            Some(&name.to_str()),
-        )),
-        other => other,
+        CertificateError::Other(other) => other.to_string().contains("CaUsedAsEndEntity"),
+        _ => false,
     }
 }
 
@@ -206,9 +231,7 @@ pub(super) fn words(
         CertificateError::UnknownIssuer => format!(
             "its certificate was issued by '{issuer}', which is not known here; --cacert FILE trusts it"
         ),
-        CertificateError::Other(OtherError(other))
-            if other.to_string().contains("CaUsedAsEndEntity") =>
-        {
+        error if is_issuers(error) => {
             "its certificate is that of an issuer and not of a server; --pin-sha256 HASH trusts it"
                 .to_owned()
         }

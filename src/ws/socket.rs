@@ -10,11 +10,12 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
-use tracing::debug;
+use tracing::{Level, debug};
 
 use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
+use crate::caller::Caller;
 use crate::ending::{Ending, Loss};
 use crate::message::{Batch, Fragment};
 use crate::peer::{ByteStream, Event, MessageStream, Pings};
@@ -64,6 +65,10 @@ pub struct Socket {
     probes: Probes,
     /// Pings that a person asks for on the other side.
     pings: Option<Arc<Pings>>,
+    /// Whose session it is, where that is told.
+    caller: Option<Box<str>>,
+    /// The subprotocol that a server agreed to.
+    protocol: Option<Box<str>>,
 }
 
 /// The end of the transport, after both Close frames.
@@ -86,13 +91,16 @@ struct Alive {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Pings that tell by their answers what the peer has taken: each has the number of the last probe as its payload.
+/// All our pings, whatever they are for: each has its number as its payload, and so its pong says what it answers. A pong of a
+/// later ping is one of those before it, too (RFC 6455 5.5.3).
 #[derive(Default)]
 struct Probes {
     sent: u64,
     answered: u64,
-    /// When the last ping of any sort was put, until it is answered.
-    pinged_at: Option<Instant>,
+    /// When the last one was put, until it is answered.
+    sent_at: Option<Instant>,
+    /// The one that a person asked for, until it is answered.
+    asked: Option<u64>,
 }
 
 impl Socket {
@@ -122,7 +130,27 @@ impl Socket {
             },
             probes: Probes::default(),
             pings: None,
+            caller: None,
+            protocol: None,
         }
+    }
+
+    /// Notes what a server made of the subprotocols that were offered.
+    #[must_use]
+    pub fn agreed_to(self, protocol: Option<&str>) -> Socket {
+        Socket {
+            protocol: Some(protocol.unwrap_or_default().into()),
+            ..self
+        }
+    }
+
+    /// Names the session that it is of, for what `-v` tells.
+    #[must_use]
+    pub fn of(mut self, caller: &Caller) -> Socket {
+        if tracing::enabled!(Level::DEBUG) {
+            self.caller = Some(caller.to_string().into());
+        }
+        self
     }
 
     fn take_event(&mut self) -> Option<Event> {
@@ -134,13 +162,7 @@ impl Socket {
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
                 Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
-                Ok(Some(Item::Pong(payload))) => {
-                    self.note_pong(&payload);
-                    // One with a number is the answer to a probe.
-                    if let Some(pings) = self.pings.as_ref().filter(|_| payload.is_empty()) {
-                        pings.answered();
-                    }
-                }
+                Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -154,12 +176,14 @@ impl Socket {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_sent_close {
             if self.pings.as_ref().is_some_and(|pings| pings.is_due(cx)) {
-                self.put_control(OpCode::Ping, b"");
+                self.probes.asked = Some(self.put_ping());
             }
             while let Poll::Ready(expired) = self.alive.poll(cx) {
                 match expired {
                     Silence::Dead => return Poll::Ready(()),
-                    Silence::Ping => self.put_ping(),
+                    Silence::Ping => {
+                        self.put_ping();
+                    }
                 }
             }
         }
@@ -185,24 +209,32 @@ impl Socket {
         }
     }
 
-    /// Queues a ping. Its payload is the number of the last probe, where there was one, for an answer to a later ping is one
-    /// to those before it (RFC 6455 5.5.3).
-    fn put_ping(&mut self) {
-        self.probes.pinged_at = Some(Instant::now());
-        match self.probes.sent {
-            0 => self.put_control(OpCode::Ping, b""),
-            number => self.put_control(OpCode::Ping, &number.to_be_bytes()),
-        }
+    /// Queues a ping; its number.
+    fn put_ping(&mut self) -> u64 {
+        self.probes.sent += 1;
+        self.probes.sent_at = Some(Instant::now());
+        self.put_control(OpCode::Ping, &self.probes.sent.to_be_bytes());
+        self.probes.sent
     }
 
     fn note_pong(&mut self, payload: &[u8]) {
-        if let Ok(number) = payload.try_into().map(u64::from_be_bytes)
-            && number <= self.probes.sent
-        {
-            self.probes.answered = self.probes.answered.max(number);
+        let probes = &mut self.probes;
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else {
+            return;
+        };
+        if !(probes.answered + 1..=probes.sent).contains(&number) {
+            return;
         }
-        if let Some(at) = self.probes.pinged_at.take() {
-            debug!("{}: pong after {:.1?}", self.role.peer(), at.elapsed());
+        probes.answered = number;
+        if probes.asked.take_if(|asked| *asked <= number).is_some()
+            && let Some(pings) = &self.pings
+        {
+            pings.answered();
+        }
+        if let Some(at) = probes.sent_at.take_if(|_| number == probes.sent) {
+            let caller = self.caller.as_deref().map(tracing::field::display);
+            let (who, took) = (self.role.peer(), at.elapsed());
+            debug!(caller, "{who}: pong after {took:.1?}");
         }
     }
 
@@ -418,17 +450,19 @@ impl MessageStream for Socket {
         false
     }
 
-    fn probe(&mut self) -> bool {
+    fn probe(&mut self) -> Option<u64> {
         if self.has_sent_close || self.cut.is_some() {
-            return false;
+            return None;
         }
-        self.probes.sent += 1;
-        self.put_ping();
-        true
+        Some(self.put_ping())
     }
 
     fn probed(&self) -> u64 {
         self.probes.answered
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
     }
 
     fn carry_pings(&mut self, pings: Arc<Pings>) {

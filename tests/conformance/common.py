@@ -18,10 +18,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TOOLS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "conformance"
 PATIENCE = 60  # seconds that any single wait may take
+LONG = "--long" in sys.argv[2:]  # whether the long checks run, too
 PEERS = {
     "ws": lambda helper: ["node", HERE / f"{helper}.mjs"],
     "websockets": lambda helper: [TOOLS / "python/bin/python", "-B", HERE / f"{helper}.py"],
 }
+CHROMIUM = [
+    "chromium",
+    *"--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --no-proxy-server".split(),
+    *"--disable-background-networking --disable-component-update --disable-sync --disable-default-apps".split(),
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP evil.test 127.0.0.1",
+]
 
 os.environ["CONFORMANCE_NODE"] = str(TOOLS / "node")
 passed = failed = 0
@@ -185,8 +193,8 @@ def helper(label, command, expected, *arguments):
 def main(checks):
     """Installs what is missing, runs the checks in a temporary folder, prints the totals and exits."""
     global BINARY
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} WSBRIDGE")
+    if len(sys.argv) != 2 + LONG:
+        sys.exit(f"usage: {sys.argv[0]} WSBRIDGE [--long]")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     found = shutil.which(sys.argv[1])
     BINARY = found and os.path.abspath(found)

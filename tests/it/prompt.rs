@@ -197,11 +197,31 @@ fn what_comes_does_not_tear_what_is_typed() {
 }
 
 #[test]
+fn a_ping_goes_over_a_connection_that_is_made_again_too() {
+    let (mut terminal, mut ws) = ready(&["--reconnect"]);
+    terminal.types("hello\r/ping\r");
+    assert_eq!(ws.next(), Frame::text("hello"));
+    // One asks whether hello was taken, the other is the person's.
+    for _ in 0..2 {
+        let Frame::Ping(number) = ws.next() else {
+            panic!("no ping");
+        };
+        ws.frame(0x8A, &number);
+    }
+    terminal.sees("pong after ");
+    terminal.types("/quit\r");
+    ws.answer_close(1000);
+    terminal.ends(0);
+}
+
+#[test]
 fn commands_ping_close_and_send() {
     let (mut terminal, mut ws) = ready(&[]);
     terminal.types("/ping\r");
-    assert_eq!(ws.next(), Frame::Ping(vec![]));
-    ws.frame(0x8A, b"");
+    let Frame::Ping(number) = ws.next() else {
+        panic!("no ping");
+    };
+    ws.frame(0x8A, &number);
     terminal.sees("pong after ");
     terminal.types("/binary 00 ff\r//x\r/pnig\r");
     assert_eq!(ws.next(), Frame::Binary(vec![0, 255]));

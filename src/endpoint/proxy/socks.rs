@@ -19,21 +19,21 @@ const IPV6: u8 = 4;
 const USER_VERSION: u8 = 1;
 
 /// What the answers mean (RFC 1928 6), by number from 1 on.
-const REPLIES: &[&str] = &[
-    "general failure",
-    "not allowed by its rules",
-    "network unreachable",
-    "host unreachable",
-    "connection refused",
-    "TTL expired",
-    "command not supported",
-    "type of address not supported",
+const REPLIES: &[(&str, Cause)] = &[
+    ("general failure", Cause::ProxyAway),
+    ("not allowed by its rules", Cause::Proxy),
+    ("network unreachable", Cause::ProxyAway),
+    ("host unreachable", Cause::ProxyAway),
+    ("connection refused", Cause::ProxyAway),
+    ("TTL expired", Cause::ProxyAway),
+    ("command not supported", Cause::Proxy),
+    ("type of address not supported", Cause::Proxy),
 ];
 
 /// Asks for a connection to an address, or without one to a name, and reads no byte behind the answer.
 ///
 /// # Errors
-/// What the proxy said, with [`Cause::Proxy`].
+/// What the proxy said, with [`Cause::Proxy`] or [`Cause::ProxyAway`].
 pub(super) async fn connect(
     io: &mut (impl AsyncRead + AsyncWrite + Unpin + ?Sized),
     host: &str,
@@ -64,10 +64,9 @@ pub(super) async fn connect(
         return Err(broken(&format!("version {version}")));
     }
     if reply != 0 {
-        let what = REPLIES.get(usize::from(reply) - 1);
-        return Err(refused(
-            what.unwrap_or(&"for a reason that it has no word for"),
-        ));
+        let unknown = ("for a reason that it has no word for", Cause::Proxy);
+        let (what, cause) = REPLIES.get(usize::from(reply) - 1).unwrap_or(&unknown);
+        return Err(anyhow::Error::new(*cause).context(format!("refused: {what}")));
     }
     // The address that it connects from, and the port.
     match kind {
@@ -150,7 +149,7 @@ fn lost(error: &std::io::Error) -> anyhow::Error {
         std::io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
         _ => errno_text(error),
     };
-    anyhow::Error::new(Cause::Proxy).context(what)
+    anyhow::Error::new(Cause::ProxyAway).context(what)
 }
 
 fn refused(what: &str) -> anyhow::Error {
@@ -189,8 +188,10 @@ mod tests {
             scripted(far, script)
         );
         answered.map_err(|error| {
-            assert_eq!(Cause::of(&error), Some(Cause::Proxy));
-            Cause::line(&error)
+            let cause = Cause::of(&error).unwrap();
+            assert_eq!(cause.exit_status(), 97);
+            let mark = if cause.may_pass() { "later? " } else { "" };
+            format!("{mark}{}", Cause::line(&error))
         })?;
         let mut behind = String::new();
         near.read_to_string(&mut behind).await.unwrap();
@@ -257,7 +258,10 @@ mod tests {
             "refused: it wants a user and a password"
         );
         for (answer, words) in [
-            (&b"\x05\x05\x00\x01"[..], "refused: connection refused"),
+            (
+                &b"\x05\x05\x00\x01"[..],
+                "later? refused: connection refused",
+            ),
             (b"\x05\x02\x00\x01", "refused: not allowed by its rules"),
             (
                 b"\x05\x63\x00\x01",
@@ -268,7 +272,7 @@ mod tests {
                 b"\x05\x00\x00\x09",
                 "its answer is no SOCKS 5: address of type 9",
             ),
-            (b"\x05\x00", "it closed the connection"),
+            (b"\x05\x00", "later? it closed the connection"),
         ] {
             let script: &[(&[u8], &[u8])] = &[
                 (b"\x05\x01\x00", b"\x05\x00"),

@@ -12,9 +12,8 @@ pub(super) struct Ledger {
     uncertain: Gap,
     /// The part of it that the probe on its way says nothing of.
     unasked: Gap,
-    /// Probes that were sent on this connection; the last may be on its way.
-    probes: u64,
-    is_asking: bool,
+    /// The number of the probe on its way.
+    asked: Option<u64>,
     is_within_message: bool,
     /// Whether the rest of a message is left out, whose beginning went to a connection that is gone.
     is_skipping: bool,
@@ -51,12 +50,11 @@ impl Ledger {
     /// Asks the peer for a proof where one is due: a WebSocket answers a ping behind all that came before it. Of a stream
     /// that can not be asked it counts that its system has taken all.
     pub(super) fn ask(&mut self, stream: &mut dyn MessageStream) {
-        if self.is_asking || self.unasked == Gap::default() {
+        if self.asked.is_some() || self.unasked == Gap::default() {
             return;
         }
-        if stream.probe() {
-            self.probes += 1;
-            self.is_asking = true;
+        self.asked = stream.probe();
+        if self.asked.is_some() {
             self.unasked = Gap::default();
         } else if stream.unsent() == 0 {
             (self.uncertain, self.unasked) = Default::default();
@@ -65,9 +63,9 @@ impl Ledger {
 
     /// Looks for the answer.
     pub(super) fn hear(&mut self, stream: &dyn MessageStream) {
-        if self.is_asking && stream.probed() >= self.probes {
+        if self.asked.is_some_and(|number| stream.probed() >= number) {
             self.uncertain = self.unasked;
-            self.is_asking = false;
+            self.asked = None;
         }
     }
 

@@ -12,12 +12,12 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::ledger::{Ledger, Partial};
-use super::{Target, may_retry, may_retry_error};
+use super::{Target, may_pass, may_retry};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
 use crate::message::{Batch, Fragment};
-use crate::peer::{Event, Gap, MessageStream};
+use crate::peer::{Event, Gap, MessageStream, Pings};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -44,11 +44,16 @@ pub(super) struct Link {
     ledger: Ledger,
     partial: Partial,
     gap: Gap,
+    /// The last gap, until what is yielded has it.
+    untold: Option<Gap>,
     merges: bool,
+    pings: Option<Arc<Pings>>,
     /// Messages that connections which are gone have merged.
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
+    /// The subprotocol of the first connection.
+    protocol: Option<Box<str>>,
 }
 
 enum State {
@@ -93,6 +98,7 @@ impl Link {
                 has_no_end: stream.has_no_end(),
                 ignores_boundaries: stream.ignores_boundaries(),
             },
+            protocol: stream.protocol().map(Into::into),
             state: up(stream),
             greeting: Vec::new(),
             greeted: 0,
@@ -100,7 +106,9 @@ impl Link {
             ledger: Ledger::default(),
             partial: Partial::default(),
             gap: Gap::default(),
+            untold: None,
             merges: false,
+            pings: None,
             merged: None,
             is_told: false,
         }
@@ -122,17 +130,16 @@ impl Link {
             self.backoff.reset();
         }
         let gone = self.ledger.close();
-        self.gap = self.gap.and(Gap { times: 1, ..gone });
+        let gone = Gap { times: 1, ..gone };
+        self.gap = self.gap.and(gone);
+        self.untold = Some(self.untold.unwrap_or_default().and(gone));
         let mut lost = match gone {
             Gap {
                 messages: 0,
                 bytes: 0,
                 ..
             } => "nothing that was sent is lost".to_owned(),
-            gone => format!(
-                "{} messages, {} bytes may be lost",
-                gone.messages, gone.bytes
-            ),
+            gone => format!("{gone} may be lost"),
         };
         if let Some(bytes) = self.partial.clear() {
             lost += &format!("; a message that came in part, {bytes} bytes of it, was dropped");
@@ -184,6 +191,9 @@ impl Link {
                     if self.merges {
                         stream.merge_messages();
                     }
+                    if let Some(pings) = &self.pings {
+                        stream.carry_pings(pings.clone());
+                    }
                     self.state = up(stream);
                     self.greeted = 0;
                     // A failure of it shows when it is used.
@@ -192,7 +202,7 @@ impl Link {
                 Err(error) => {
                     let why = Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused));
                     let what = self.target.line(&error);
-                    if may_retry_error(&error) {
+                    if may_pass(&error) {
                         let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
                         self.retry(&what, why, asked, lost, since);
                     } else {
@@ -230,7 +240,7 @@ impl Link {
                     self.ledger.note_batch(&batch);
                     stream.start_send_batch(batch)?;
                 }
-                Some(Event::End(_)) | None => {}
+                Some(Event::Gap(_) | Event::End(_)) | None => {}
             }
         }
         let _ = stream.poll_flush(cx)?;
@@ -328,6 +338,9 @@ impl MessageStream for Link {
                 State::Down { .. } => return None,
                 State::Over(ending) => return Some(Event::End(ending.clone())),
             };
+            if let Some(gap) = self.untold.take() {
+                return Some(Event::Gap(gap));
+            }
             match stream.take()? {
                 Event::End(why) if self.may_lose(&why) => {
                     self.lose(&why);
@@ -450,12 +463,23 @@ impl MessageStream for Link {
         self.greeting = greeting;
     }
 
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
     fn gap(&self) -> Gap {
         self.gap
     }
 
     fn ignores_boundaries(&self) -> bool {
         self.shape.ignores_boundaries
+    }
+
+    fn carry_pings(&mut self, pings: Arc<Pings>) {
+        if let State::Up { stream, .. } = &mut self.state {
+            stream.carry_pings(pings.clone());
+        }
+        self.pings = Some(pings);
     }
 
     fn merge_messages(&mut self) {

@@ -69,6 +69,7 @@ impl Message {
             Some(Identity::Json) => {
                 json!({"event": "gap", "messages": messages, "bytes": bytes}).to_string()
             }
+            _ if messages == 1 => format!("* 1 message lost ({bytes} bytes)"),
             _ => format!("* {messages} messages lost ({bytes} bytes)"),
         };
         Message::of_room(text)

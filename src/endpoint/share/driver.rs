@@ -296,6 +296,8 @@ impl Driver {
         ready!(self.shared.room.poll_ready(cx));
         match ready!(stream.poll_next(cx)) {
             Event::End(ending) => return Poll::Ready(Some(ending)),
+            // It is in the log.
+            Event::Gap(_) => {}
             Event::Batch(batch) => {
                 for message in batch.messages() {
                     self.hear(batch.kind, message);

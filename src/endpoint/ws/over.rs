@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::endpoint::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
+use crate::http::page::Page;
 use crate::peer::{ByteStream, Peer};
 
 /// `ws-c:`
@@ -74,7 +75,7 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
         }
     };
     let (user_info, place) = uri.url_place()?;
-    let target = Target::of(&uri, place, is_secure)?;
+    let target = Target::typed(&uri, place, is_secure)?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
         name: Address::shown(&address.text),
         request: Request::read(&CLIENT, address, settings, &target.host, user_info)?,
@@ -184,6 +185,13 @@ impl Accept for OverAccept {
             });
             Ok(handshake)
         })
+    }
+
+    fn offer_page(&mut self, page: Page) {
+        // Nobody shares it before the first caller.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.offer_page(page);
+        }
     }
 
     fn is_exposed(&self) -> bool {

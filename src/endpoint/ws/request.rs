@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::netrc;
 use crate::address::Address;
 use crate::address::UserInfo;
+use crate::caller::Caller;
 use crate::ending::errno_text;
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
@@ -28,6 +29,11 @@ pub(super) struct Options {
     /// Example: -H 'X-Token: abc'
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     pub header: Vec<Secret>,
+    /// Send this header of the caller on with the request (repeatable)
+    ///
+    /// None is without it, Cookie, Authorization and Origin least of all. One of -H takes its place. Example: --forward-header Cookie
+    #[arg(long, value_name = "NAME", value_parser = parse_forwarded)]
+    pub forward_header: Vec<HeaderName>,
     /// Log in with this user and password (HTTP Basic)
     ///
     /// Others can see the command line: without :PASSWORD it is read from --password-file, WSBRIDGE_PASSWORD or --netrc. A URL
@@ -65,6 +71,27 @@ pub(super) struct Options {
 /// Headers that tell who asks, or that are meant for one host.
 const OF_ONE_SERVER: &[HeaderName] = &[AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST];
 
+/// Headers that are between two neighbours and go no further (RFC 9110 7.6.1), or that the handshake makes itself.
+const OF_ONE_HOP: &[&str] = &[
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn parse_forwarded(name: &str) -> Result<HeaderName, String> {
+    let name: HeaderName = name.parse().map_err(|_| "no name of a header".to_owned())?;
+    if OF_ONE_HOP.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
+        return Err("it says something of one connection, and goes no further".to_owned());
+    }
+    Ok(name)
+}
+
 /// A header with its value, or without one where it is to be left out.
 pub(super) type Header = (HeaderName, Option<HeaderValue>);
 
@@ -73,6 +100,8 @@ pub(super) type Header = (HeaderName, Option<HeaderValue>);
 pub(super) struct Request {
     /// Each of them stands for all of its name that we would send.
     pub(super) headers: Vec<Header>,
+    /// Those of the caller that are sent on.
+    forwards: Vec<HeaderName>,
     pub(super) follows: bool,
     pub(super) shows_head: bool,
 }
@@ -125,9 +154,27 @@ impl Request {
         headers.extend(typed);
         Ok(Request {
             headers,
+            forwards: options.forward_header,
             follows: options.follow,
             shows_head: options.include,
         })
+    }
+
+    /// What is said for a caller: what it says itself is added, where that is sent on.
+    pub(super) fn for_caller(&self, caller: &Caller) -> Request {
+        let mut request = self.clone();
+        for name in &self.forwards {
+            if self.headers.iter().any(|(own, _)| own == name) {
+                continue;
+            }
+            let values = caller.headers.get_all(name).iter().cloned();
+            let sensitive = values.map(|mut value| {
+                value.set_sensitive(true);
+                (name.clone(), Some(value))
+            });
+            request.headers.extend(sensitive);
+        }
+        request
     }
 
     /// Forgets what only the server that it was meant for may know.
@@ -138,8 +185,9 @@ impl Request {
 
     /// Whether it says who asks.
     pub(super) fn tells_who(&self) -> bool {
-        let mut set = self.headers.iter().filter(|header| header.1.is_some());
-        set.any(|(name, _)| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name))
+        let set = self.headers.iter().filter(|header| header.1.is_some());
+        let mut names = set.map(|(name, _)| name).chain(&self.forwards);
+        names.any(|name| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name))
     }
 }
 

@@ -1,8 +1,11 @@
 //! What a WebSocket client asks for: scheme, host, port, path and query; and where a redirect leads. Nothing here reads a socket.
 
+use anyhow::{Result, anyhow};
 use http::Uri;
 
 use crate::address::{Address, AddressError, Place, authority};
+use crate::caller::Caller;
+use crate::ending::Cause;
 
 /// What a `ws:` or `wss:` URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,23 +15,70 @@ pub(super) struct Target {
     /// Without brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Path and query, encoded, beginning with `/`.
+    /// Path and query, encoded, beginning with `/`; before it is for a caller [`PATH`] and [`QUERY`] stand for the caller's.
     pub(super) path: String,
 }
 
+/// Stands for the path that a caller asks for.
+const PATH: &str = "{path}";
+/// Stands for a `?` and the query that a caller asks with, or for nothing.
+const QUERY: &str = "{query}";
+
 impl Target {
-    /// Reads it out of the place of an address.
+    /// What is asked for in a URL as it was typed: without path and query those of the caller.
     ///
     /// # Errors
     /// A missing host, a path that can be none.
-    pub(super) fn of(
+    pub(super) fn typed(
         address: &Address,
         place: Place,
         is_secure: bool,
     ) -> Result<Target, AddressError> {
+        let is_bare = place.path.is_empty();
+        let mut target = Target::of(address, place, is_secure, &[PATH, QUERY])?;
+        if is_bare {
+            target.path = format!("{PATH}{QUERY}");
+        }
+        Ok(target)
+    }
+
+    /// Has the caller's path and query stand where theirs are to be; without a caller who asked for any those are `/`.
+    ///
+    /// # Errors
+    /// A path that would lead out of what stands before it.
+    pub(super) fn for_caller(&self, caller: &Caller) -> Result<Target> {
+        let path = caller.uri.as_ref().map_or("/", Uri::path);
+        let query = caller.uri.as_ref().and_then(Uri::query);
+        let is_dots = |segment: &str| {
+            let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+            segment == "." || segment == ".."
+        };
+        let has_root = self.path.find(PATH).is_some_and(|at| at > 0);
+        if has_root && path.split(['/', '\\']).any(is_dots) {
+            let what = "the caller's path has segments of dots, which lead elsewhere";
+            return Err(anyhow!(Cause::Refused).context(what));
+        }
+        let query = query.map_or(String::new(), |query| format!("?{query}"));
+        let pieces = self.path.split(QUERY).map(|it| it.replace(PATH, path));
+        Ok(Target {
+            path: pieces.collect::<Vec<_>>().join(&query),
+            ..self.clone()
+        })
+    }
+
+    /// Reads it out of the place of an address; `words` stay as they are.
+    ///
+    /// # Errors
+    /// A missing host, a path that can be none.
+    fn of(
+        address: &Address,
+        place: Place,
+        is_secure: bool,
+        words: &[&str],
+    ) -> Result<Target, AddressError> {
         Ok(Target {
             is_secure,
-            path: encoded(address, &place.path)?,
+            path: encoded(address, &place.path, words)?,
             port: place.port.unwrap_or(default_port(is_secure)),
             host: place
                 .host
@@ -93,7 +143,7 @@ impl Target {
         let address = Address::parse(&text, true);
         let target = address
             .url_place()
-            .and_then(|(_, place)| Target::of(&address, place, is_secure));
+            .and_then(|(_, place)| Target::of(&address, place, is_secure, &[]));
         let mut target = target.map_err(|error| error.what)?;
         target.path = without_dots(&target.path);
         Ok(target)
@@ -137,26 +187,31 @@ fn without_dots(path: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-/// Path and query; what may not stand there as it is gets percent-encoded.
-fn encoded(address: &Address, path: &str) -> Result<String, AddressError> {
+/// Path and query; what may not stand there as it is gets percent-encoded, but for these words.
+fn encoded(address: &Address, path: &str, words: &[&str]) -> Result<String, AddressError> {
     let mut target = String::new();
-    if !path.starts_with('/') {
+    let is_absolute = words.contains(&PATH) && path.starts_with(PATH);
+    if !path.starts_with('/') && !is_absolute {
         target.push('/');
     }
-    for char in path.chars() {
+    let mut rest = path;
+    while let Some(char) = rest.chars().next() {
         if char.is_control() {
             return Err(address.place_error("a URL has no control characters"));
         }
-        if char.is_ascii() && char != ' ' && !"\"<>\\^`{|}".contains(char) {
-            target.push(char);
+        let word = words.iter().find(|word| rest.starts_with(**word));
+        let (piece, behind) = rest.split_at(word.map_or(char.len_utf8(), |word| word.len()));
+        if word.is_some() || (char.is_ascii() && char != ' ' && !"\"<>\\^`{|}".contains(char)) {
+            target += piece;
         } else {
-            let mut bytes = [0; 4];
-            for byte in char.encode_utf8(&mut bytes).bytes() {
+            for byte in piece.bytes() {
                 target += &format!("%{byte:02X}");
             }
         }
+        rest = behind;
     }
-    match target.parse::<Uri>() {
+    // As it is for a caller who asks for nothing.
+    match target.replace(PATH, "/").replace(QUERY, "").parse::<Uri>() {
         Ok(_) => Ok(target),
         Err(error) => Err(address.place_error(format!("bad path: {error}"))),
     }
@@ -169,7 +224,7 @@ mod tests {
     fn target(url: &str) -> Target {
         let address = Address::parse(url, false);
         let (_, place) = address.url_place().unwrap();
-        Target::of(&address, place, address.word == "wss").unwrap()
+        Target::of(&address, place, address.word == "wss", &[]).unwrap()
     }
 
     #[test]
@@ -177,6 +232,49 @@ mod tests {
         assert_eq!(target("ws://h").path, "/");
         assert_eq!(target("ws://h?q=1").path, "/?q=1");
         assert_eq!(target("ws://h/ü x?a=%20").path, "/%C3%BC%20x?a=%20");
+    }
+
+    #[track_caller]
+    fn for_caller(url: &str, uri: Option<&str>, expected: Option<&str>) {
+        let address = Address::parse(url, false);
+        let (_, place) = address.url_place().unwrap();
+        let caller = Caller {
+            uri: uri.map(|uri| uri.parse().unwrap()),
+            ..Caller::default()
+        };
+        let target = Target::typed(&address, place, false).unwrap();
+        let found = target.for_caller(&caller).ok();
+        let shown = found.map(|found| found.path);
+        assert_eq!(shown.as_deref(), expected, "{url} {uri:?}");
+    }
+
+    #[test]
+    fn what_a_caller_asks_for_stands_where_it_is_to() {
+        let uri = Some("/a/b?c={path}&d");
+        for (url, path) in [
+            ("ws://h", "/a/b?c={path}&d"),
+            ("ws://h:1", "/a/b?c={path}&d"),
+            ("ws://h/", "/"),
+            ("ws://h?x", "/?x"),
+            ("ws://h/x?y", "/x?y"),
+            ("ws://h{path}", "/a/b"),
+            ("ws://h:1{path}{query}", "/a/b?c={path}&d"),
+            ("ws://h/x{path}?y=1", "/x/a/b?y=1"),
+            ("ws://h{query}", "/?c={path}&d"),
+            ("ws://h/{x}{path}", "/%7Bx%7D/a/b"),
+        ] {
+            for_caller(url, uri, Some(path));
+        }
+        for_caller("ws://h", Some("/{query}?q"), Some("/{query}?q"));
+        for_caller("ws://h", Some("ws://other/x"), Some("/x"));
+        for_caller("ws://h", None, Some("/"));
+        for_caller("ws://h/x{path}{query}", None, Some("/x/"));
+        for uri in ["/../y", "/y/..", "/%2E./y", "/a/.%2e", "/./y", "/..\\y"] {
+            for_caller("ws://h/x{path}", Some(uri), None);
+        }
+        // There is nothing that it could lead out of.
+        for_caller("ws://h", Some("/../y"), Some("/../y"));
+        for_caller("ws://h/x{path}", Some("/..y/y.."), Some("/x/..y/y.."));
     }
 
     #[test]

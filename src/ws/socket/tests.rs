@@ -1,6 +1,7 @@
 //! The socket over an in-memory transport on paused time: control frames, the closing handshake, silence.
 
 use std::future::poll_fn;
+use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
@@ -20,6 +21,16 @@ fn client(room: usize) -> (Socket, DuplexStream) {
 
 async fn next(socket: &mut Socket) -> Event {
     poll_fn(|cx| socket.poll_next(cx)).await
+}
+
+/// Our ping of a number, as the wire has it.
+fn ping(number: u64) -> (u8, Vec<u8>) {
+    (0x89, number.to_be_bytes().to_vec())
+}
+
+/// The frame that answers it.
+fn pong(number: u64) -> Vec<u8> {
+    [&[0x8A, 8], &number.to_be_bytes()[..]].concat()
 }
 
 /// The next frame that a client sent: its first byte and its payload.
@@ -162,7 +173,7 @@ async fn silence_is_broken_by_a_ping_and_then_is_death() {
     let (mut socket, mut far) = client(1000);
     let begun = Instant::now();
     let pump = tokio::spawn(async move { next(&mut socket).await });
-    assert_eq!(sent(&mut far).await, (0x89, vec![]));
+    assert_eq!(sent(&mut far).await, ping(1));
     let pinged = begun.elapsed();
     let allowed = Duration::from_millis(22_500)..=Duration::from_millis(30_001);
     assert!(allowed.contains(&pinged), "{pinged:?}");
@@ -188,26 +199,54 @@ async fn many_connections_do_not_ping_in_one_instant() {
 async fn a_probe_is_answered_by_its_pong_or_that_of_a_later_ping() {
     let (mut socket, mut far) = client(1000);
     socket.start_send(Fragment::binary([7])).unwrap();
-    assert!(socket.probe());
+    assert_eq!(socket.probe(), Some(1));
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x82, vec![7]));
-    let (first, number) = sent(&mut far).await;
-    assert_eq!((first, socket.probed()), (0x89, 0));
+    assert_eq!((sent(&mut far).await, socket.probed()), (ping(1), 0));
     // One that nobody asked for says nothing.
     far.write_all(&[0x8A, 0, 0x8A, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0x82, 1, 7])
         .await
         .unwrap();
     next(&mut socket).await;
     assert_eq!(socket.probed(), 0);
-    // The ping that breaks a silence has the number of the last probe.
+    // The ping that breaks a silence has the next number, and its pong answers both.
     let pump = tokio::spawn(async move {
         next(&mut socket).await;
         socket.probed()
     });
-    assert_eq!(sent(&mut far).await, (0x89, number.clone()));
-    let pong = [&[0x8A, 8], &number[..], &[0x82, 1, 7]].concat();
-    far.write_all(&pong).await.unwrap();
-    assert_eq!(pump.await.unwrap(), 1);
+    assert_eq!(sent(&mut far).await, ping(2));
+    far.write_all(&[pong(2), vec![0x82, 1, 7]].concat())
+        .await
+        .unwrap();
+    assert_eq!(pump.await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_asked_is_answered_by_its_own_pong_only() {
+    let (mut socket, mut far) = client(1000);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let pings = Arc::new(Pings::new(move |_| heard.lock().unwrap().push("pong")));
+    socket.carry_pings(pings.clone());
+    let pump = tokio::spawn(async move {
+        for _ in 0..3 {
+            next(&mut socket).await;
+        }
+    });
+    // One is under way when the person asks.
+    assert_eq!(sent(&mut far).await, ping(1));
+    assert!(pings.ask());
+    assert_eq!(sent(&mut far).await, ping(2));
+    let message = vec![0x82, 1, 7];
+    let (nobodys, answers) = (vec![0x8A, 0], told.clone());
+    for (came, expected) in [(nobodys, 0), (pong(1), 0), (pong(2), 1)] {
+        far.write_all(&[came, message.clone()].concat())
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(answers.lock().unwrap().len(), expected);
+    }
+    pump.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

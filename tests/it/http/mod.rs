@@ -6,6 +6,8 @@ mod heads;
 mod listeners;
 mod logs;
 mod origin;
+mod pages;
+mod relay;
 mod subprotocols;
 mod targets;
 mod unix;

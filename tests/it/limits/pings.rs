@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Flood, MIB, flood, listener};
-use crate::support::{Bridge, Frame, Tcp, frame_bytes};
+use crate::support::{Bridge, Frame, Tcp, Ws, frame_bytes};
 
 #[test]
 fn a_flood_of_pings_from_one_that_never_reads_is_bounded() {
@@ -49,6 +49,21 @@ fn a_flood_of_pings_from_one_that_never_reads_is_bounded() {
         let (mut stream, _) = flood.finish();
         stream.write_all(&frame_bytes(0x89, b"last", true)).unwrap();
         reader.join().unwrap();
+    }
+}
+
+#[test]
+fn a_pong_is_told_with_the_session_that_it_is_of() {
+    let bridge = Bridge::start(&["-v", "--ping", "1s", "ws-l:0", "echo:"]);
+    let mut sessions = ["/one", "/two"].map(|path| (path, Ws::ask(bridge.port, path, &[])));
+    for (path, ws) in &mut sessions {
+        let Frame::Ping(number) = ws.next() else {
+            panic!("no ping");
+        };
+        ws.frame(0x8A, &number);
+        let line = bridge.running.line("client: pong after ");
+        let from = ws.stream.local_addr().unwrap();
+        assert!(line.ends_with(&format!(" caller={from} {path}")), "{line}");
     }
 }
 

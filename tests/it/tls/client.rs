@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Duration;
 
-use rcgen::date_time_ymd;
+use rcgen::{BasicConstraints, IsCa, KeyPair, date_time_ymd};
 
 use super::{
-    Authority, BOTH, Files, Pair, ServerStream, TLS12, TLS13, hello, listener, self_signed, serve,
-    server_config,
+    Authority, BOTH, Files, Pair, ServerStream, TLS12, TLS13, hello, listener, params, self_signed,
+    serve, server_config,
 };
 use crate::support::{Bridge, Finished, Tcp, run};
 
@@ -121,6 +121,30 @@ fn a_folder_of_authorities_and_a_certificate_that_vouches_for_itself() {
 }
 
 #[test]
+fn the_certificate_of_an_issuer_is_no_servers_and_its_pin_is_named_where_it_is_known() {
+    let (files, key) = (Files::new(), KeyPair::generate().unwrap());
+    let mut params = params(&["localhost"]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = Pair {
+        cert: params.self_signed(&key).unwrap().pem(),
+        key: key.serialize_pem(),
+    };
+    let other = files.put("other.pem", &Authority::new("other").pem);
+    let done = meets(&own, &format!(",cacert={other}"));
+    fails(
+        &done,
+        60,
+        "that of an issuer and not of a server; --pin-sha256 HASH",
+    );
+    let ca = files.put("ca.pem", &own.cert);
+    let done = meets(&own, &format!(",cacert={ca}"));
+    fails(&done, 60, "--cacert has its very certificate");
+    let (_, rest) = done.stderr.split_once("--pin-sha256 ").unwrap();
+    let pin = rest.split(' ').next().unwrap();
+    trusts(&meets(&own, &format!(",pin-sha256={pin}")));
+}
+
+#[test]
 fn a_pin_is_trusted_without_an_authority_and_asked_for_beside_one() {
     let ours = Authority::new("ours");
     let files = Files::new();
@@ -223,6 +247,37 @@ fn what_is_no_tls() {
 }
 
 #[test]
+fn what_is_no_http() {
+    let secure = Bridge::start(&["wss-l:0,self-signed", "echo:"]);
+    let port = secure.port;
+    let url = format!("ws://localhost:{port}");
+    fails(
+        &run(&["-", &url], ""),
+        8,
+        "the server speaks TLS and no HTTP: try wss://",
+    );
+    let proxy = format!("--proxy=http://localhost:{port}");
+    fails(
+        &run(&[&proxy, "-", "ws://localhost:1"], ""),
+        97,
+        "it speaks TLS and no HTTP: try --proxy https://",
+    );
+    let (listener, port) = listener();
+    let server = thread::spawn(move || {
+        let mut caller = Tcp::accept(&listener);
+        caller.send(b"SSH-2.0-\x1b[31mOpen\r\nmore");
+        caller.fin().rest();
+    });
+    let url = format!("ws://localhost:{port}");
+    fails(
+        &run(&["-", &url], ""),
+        8,
+        r"the answer is no HTTP, it begins 'SSH-2.0-\x1b[31mOpen'",
+    );
+    server.join().unwrap();
+}
+
+#[test]
 fn a_server_that_wants_a_certificate() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let files = Files::new();
@@ -273,6 +328,33 @@ fn a_server_that_wants_a_certificate() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn no_failure_of_tls_is_tried_again() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let wrong = files.put("wrong.pem", &other.client("me").both());
+    let pair = ours.issue(&["localhost"]);
+    let trusted = format!("cacert={ca}");
+    for (versions, clients, options, status) in [
+        (TLS12, None, format!("{trusted},tls-min=1.3"), 35),
+        (TLS12, Some(&ours), trusted.clone(), 58),
+        (TLS13, Some(&ours), trusted.clone(), 58),
+        (TLS13, Some(&ours), format!("{trusted},cert={wrong}"), 58),
+        (BOTH, None, format!("{trusted},tls-name=b.test"), 60),
+        (BOTH, None, "tls-min=1.2".to_owned(), 60),
+        (BOTH, None, "cacert=/none".to_owned(), 77),
+    ] {
+        for (scheme, mark) in [("tls:", ","), ("wss://", "#")] {
+            let (port, _server) = serve(server_config(&pair, versions, clients), hello);
+            let address = format!("reconnect:{scheme}localhost:{port}{mark}{options}");
+            let done = run(&["-n", "-", &address], "");
+            assert_eq!(done.status, status, "{address}: {}", done.stderr);
+            assert!(!done.stderr.contains("reconnecting"), "{}", done.stderr);
         }
     }
 }
@@ -415,6 +497,8 @@ fn files_that_are_not_what_they_should_be() {
     let empty = files.put("empty", "");
     let locked = format!("{}-----BEGIN ENCRYPTED PRIVATE KEY-----\n", one.cert);
     let locked = files.put("locked.pem", &locked);
+    let mixed = format!("{}{}", one.cert, two.key);
+    let mixed = files.put("mixed.pem", &mixed);
     let pfx = files.put("me.p12", "0\u{1}\u{2}\u{3}\u{2}\u{1}\u{3}0");
     for (options, status, words) in [
         (
@@ -433,7 +517,18 @@ fn files_that_are_not_what_they_should_be() {
             58,
             "it has no private key; --key FILE is one",
         ),
-        (&format!("cert={cert},key={key}"), 58, "do not go together"),
+        (
+            &format!("cert={cert},key={key}"),
+            58,
+            &format!(
+                "--cert {cert} and --key {key} do not go together: the key is that of another certificate"
+            ),
+        ),
+        (
+            &format!("cert={mixed}"),
+            58,
+            &format!("--cert {mixed}: the key in it is that of another certificate"),
+        ),
         (
             &format!("cert={cert},key={cert}"),
             58,
@@ -443,11 +538,14 @@ fn files_that_are_not_what_they_should_be() {
         (&format!("cert={pfx}"), 58, "openssl pkcs12 -in "),
         (&format!("key={key}"), 58, "--key without --cert"),
     ] {
-        let (_listener, port) = listener();
-        fails(
-            &run(&["-", &format!("tls:localhost:{port},{options}")], ""),
-            status,
-            words,
-        );
+        let (listener, port) = listener();
+        for address in [
+            format!("tls:localhost:{port},{options}"),
+            format!("wss://localhost:{port}/#{options}"),
+        ] {
+            fails(&run(&["-", &address], ""), status, words);
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "{options}: somebody called");
     }
 }

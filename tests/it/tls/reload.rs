@@ -94,6 +94,16 @@ fn a_bad_pair_keeps_the_old_one_and_says_so() {
 }
 
 #[test]
+fn a_server_without_files_has_nothing_to_read_again() {
+    for scheme in ["wss-l:", "tls-l:"] {
+        let words = [&format!("{scheme}0,self-signed"), "echo:"];
+        let mut bridge = Bridge::start(&words);
+        bridge.running.signal(Signal::HUP);
+        assert_eq!(bridge.running.wait(), 0, "it stops as without TLS");
+    }
+}
+
+#[test]
 fn a_file_that_changes_is_read_without_being_told() {
     let (ours, files) = (Authority::new("ours"), Files::new());
     let own = files.put("own.pem", &ours.issue(&["localhost"]).both());

@@ -50,6 +50,7 @@ fn a_certificate_of_its_own_is_trusted_by_its_pin() {
 fn what_is_missing_is_said_before_anything_listens() {
     let files = Files::new();
     let own = files.put("own.pem", &super::self_signed(&["a"]).both());
+    let other = files.put("other.key", &super::self_signed(&["a"]).key);
     for (address, status, words) in [
         (
             "wss-l:0",
@@ -61,6 +62,11 @@ fn what_is_missing_is_said_before_anything_listens() {
             &format!("wss-l:0,cert={own},cert={own},key={own}"),
             58,
             "each --cert needs a --key",
+        ),
+        (
+            &format!("wss-l:0,cert={own},key={other}"),
+            58,
+            &format!("--cert {own} and --key {other} do not go together"),
         ),
         (
             &format!("wss-l:0,cert={own},client-ca=/none"),
