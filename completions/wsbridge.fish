@@ -243,9 +243,10 @@ tls	certificates and whom to trust
 hubs	rooms that many callers share
 examples	command lines to begin with')
 
-# Prints candidates: PREFIX and what is behind it, with AFTER, and what it means.
+# Prints a candidate and what it means, if it goes on from what was typed: fish would look for that in the meaning too.
 function __wsbridge_add --argument-names text meaning
-    printf '%s\t%s\n' $text $meaning
+    test (string sub -l (string length -- "$__wsbridge_word") -- "$text") = "$__wsbridge_word"
+    and printf '%s\t%s\n' $text $meaning
 end
 
 # __wsbridge_files PREFIX PATH
@@ -458,6 +459,7 @@ end
 function __wsbridge_complete
     set -l tokens (commandline -opc)
     set -l word (string replace -r '^[\'"]' '' -- (commandline -ct) | string replace -ra '\\\\(.)' '$1')
+    set -g __wsbridge_word "$word"
     set -l places
     set -l flag
     for token in $tokens[2..]
