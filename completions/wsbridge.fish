@@ -6,8 +6,8 @@ set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= 
 ws://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
 wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
 wss://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
 tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
 tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
 tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
@@ -405,12 +405,16 @@ function __wsbridge_address --argument-names whole
             for line in $__wsbridge_schemes
                 set -l fields (string split \t -- $line)
                 string match -q '=*' -- $fields[2]
-                or __wsbridge_add $stem$fields[1] $fields[4]
+                and continue
+                # Bytes are what has a framing.
+                test -z "$meant"
+                or string match -q '* framing= *' -- " $fields[3] "
+                and __wsbridge_add $stem$fields[1] $fields[4]
             end
             test "$meant" = -tcp
             and __wsbridge_hosts $stem :
             return
-        else if test -n "$meant"
+        else if string match -q -- '-tcp*' $meant
             set place nothing
             test "$meant" = -tcp
             and set place host

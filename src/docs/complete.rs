@@ -86,8 +86,8 @@ fn word(scheme: &Scheme, at: usize) -> String {
     }
 }
 
-/// What is behind the colon of a scheme: a `path`, a `host`, a `url`, a `program`, a `wrapped` endpoint and what it is where
-/// it names none (`wrapped-tcp`), or `nothing` that could be known; it is `raw` where no options can stand behind it.
+/// What is behind the colon of a scheme: a `path`, a `host`, a `url`, a `program`, a `wrapped` endpoint, which must have bytes
+/// where more is said of it: what it is where it names none (`wrapped-tcp`), or that it must name one (`wrapped-bytes`); or `nothing` that could be known; it is `raw` where no options can stand behind it.
 fn place(scheme: &Scheme) -> &'static str {
     let (syntax, name) = (scheme.syntax, scheme.names[0]);
     if syntax.contains("ENDPOINT") {
@@ -96,6 +96,7 @@ fn place(scheme: &Scheme) -> &'static str {
         return match meant.get(1).map(|scheme| scheme.names[0]) {
             Some("tcp") => "wrapped-tcp",
             Some("tcp-l") => "wrapped-tcp-l",
+            _ if scheme::chain(&format!("{name}:echo:")).is_empty() => "wrapped-bytes",
             _ => "wrapped",
         };
     }
@@ -205,6 +206,7 @@ mod tests {
             ("serial", "path"),
             ("tls", "wrapped-tcp"),
             ("tls-l", "wrapped-tcp-l"),
+            ("ws-c", "wrapped-bytes"),
             ("reconnect", "wrapped"),
             ("exec", "program"),
             ("sh-c", "raw"),

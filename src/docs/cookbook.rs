@@ -147,7 +147,6 @@ pub const COOKBOOK: &[Recipe] = &[
             "",
             "[Service]",
             "ExecStart=/usr/bin/wsbridge --drain 30s ws-l:8080 tcp:localhost:6379",
-            "ExecReload=/bin/kill -HUP $MAINPID",
             "TimeoutStopSec=40",
             "Restart=on-failure",
             "DynamicUser=yes",
@@ -156,8 +155,8 @@ pub const COOKBOOK: &[Recipe] = &[
             "[Install]",
             "WantedBy=multi-user.target",
         ],
-        remarks: "SIGTERM lets the sessions end within --drain, and TimeoutStopSec must be longer. The reload is for wss-l: and \
-                  tls-l:, where SIGHUP has certificates read again; any other bridge stops by it, so leave the line out there.",
+        remarks: "SIGTERM lets the sessions end within --drain, and TimeoutStopSec must be longer. For wss-l: and tls-l: add \
+                  ExecReload=/bin/kill -HUP $MAINPID, which has the certificates read again; any other bridge is stopped by it.",
     },
     Recipe {
         title: "A container",
@@ -182,8 +181,8 @@ pub const COOKBOOK: &[Recipe] = &[
             "wsbridge wss://server:8443 --pin-sha256 sha256//g/9emcPdLcWghm0AM1Mat229W3SoYv+FRpC7sxiE/58=",
         ],
         remarks: "--self-signed prints the pin to give to the other one; it is another after each start. For a key that stays, \
-                  make one (openssl req -x509 -nodes -newkey ec:<(openssl ecparam -name prime256v1) -keyout key.pem -out \
-                  cert.pem -subj /CN=server) and name it by --cert and --key. A pin trusts that key alone, whatever the name.",
+                  make one (openssl req -x509 -nodes -newkey rsa:2048 -days 3650 -subj /CN=server -keyout key.pem -out \
+                  cert.pem) and name it by --cert and --key. A pin trusts that key alone, whatever the name.",
     },
     Recipe {
         title: "A feed that connects again",

@@ -214,13 +214,15 @@ _wsbridge_address() {
             stem+=${rest%%:*}:
             rest=${rest#*:}
         elif [[ $rest != *[:,]* ]]; then
-            while IFS=$'\t' read -r text place _; do
+            while IFS=$'\t' read -r text place keys _; do
+                # Bytes are what has a framing.
+                [[ ! $meant || " $keys " == *' framing= '* ]] || continue
                 [[ $text == - ]] && _wsbridge_add "$stem-" ' '
                 [[ $text == - || $place == =* ]] || _wsbridge_add "$stem$text"
             done <<<"$_wsbridge_schemes"
             [[ $meant == -tcp ]] && _wsbridge_hosts "$stem" :
             return
-        elif [[ $meant ]]; then
+        elif [[ $meant == -tcp* ]]; then
             place=nothing
             [[ $meant == -tcp ]] && place=host
         else

@@ -171,12 +171,16 @@ function __wsbridge_address --argument-names whole
             for line in $__wsbridge_schemes
                 set -l fields (string split \t -- $line)
                 string match -q '=*' -- $fields[2]
-                or __wsbridge_add $stem$fields[1] $fields[4]
+                and continue
+                # Bytes are what has a framing.
+                test -z "$meant"
+                or string match -q '* framing= *' -- " $fields[3] "
+                and __wsbridge_add $stem$fields[1] $fields[4]
             end
             test "$meant" = -tcp
             and __wsbridge_hosts $stem :
             return
-        else if test -n "$meant"
+        else if string match -q -- '-tcp*' $meant
             set place nothing
             test "$meant" = -tcp
             and set place host
