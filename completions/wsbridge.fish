@@ -1,163 +1,513 @@
-complete -c wsbridge -s s -l server -d 'Serve WebSockets on this port for stdin and stdout: ws-l:PORT -' -r
-complete -c wsbridge -s o -l option -d 'Set an option of one side: left.path=/chat' -r
-complete -c wsbridge -l log-format -d 'How messages are written' -r -f -a "text\t'Lines for people'
-json\t'A JSON object a line'"
-complete -c wsbridge -l linger -d 'Wait this long for answers after an end (1s with stdin, else 2s)' -r
-complete -c wsbridge -l close-timeout -d 'Wait this long for the answer to our Close' -r
-complete -c wsbridge -l idle -d 'End a session in which nothing has moved for this time' -r
-complete -c wsbridge -l max-time -d 'End a session after this time, connecting included' -r
-complete -c wsbridge -l drain -d 'Give sessions this long to end after a signal' -r
-complete -c wsbridge -l exit-status -d 'Whose end the exit status tells' -r -f -a "session\t'The session\'s, by the table of exit statuses'
-command\t'The program\'s'
-peer\t'The peer\'s: what its close code says'"
-complete -c wsbridge -l max-messages -d 'Copy this many messages in each direction, then end' -r
-complete -c wsbridge -l threads -d 'Run sessions on this many threads (one for each processor)' -r
-complete -c wsbridge -l max-handshakes -d 'Keep this many unfinished handshakes; the oldest gives way' -r
-complete -c wsbridge -l handshake-timeout -d 'Give up on an opening handshake after this time' -r
-complete -c wsbridge -l origin -d 'Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them' -r
-complete -c wsbridge -l host -d 'Answer for this host name (repeatable)' -r
-complete -c wsbridge -l page -d 'What a browser gets that opens the address as a page (chat in front of hub:, else none)' -r -f -a "chat\t'A chat'
-none\t'None: a WebSocket and nothing else'"
-complete -c wsbridge -l tee -d 'Append what passes to FILE too, as it would be printed' -r -F
-complete -c wsbridge -s H -l header -d 'Send this header with the request (repeatable)' -r
-complete -c wsbridge -l forward-header -d 'Send this header of the caller on with the request (repeatable)' -r
-complete -c wsbridge -l password-file -d 'Read the password from the first line of this file' -r -F
-complete -c wsbridge -l bearer -d 'Log in with this token, or with that in the first line of @FILE' -r
-complete -c wsbridge -l netrc -d 'Take user and password for the host from this file' -r
-complete -c wsbridge -l cookie -d 'Send these cookies (repeatable)' -r
-complete -c wsbridge -l user-agent -d 'Call ourselves so' -r
-complete -c wsbridge -l connect-timeout -d 'Give up connecting after this time' -r
-complete -c wsbridge -l resolve -d 'Use this address instead of looking HOST up (repeatable)' -r
-complete -c wsbridge -l connect-to -d 'Connect to HOST2:PORT2 where HOST1:PORT1 is wanted (repeatable)' -r
-complete -c wsbridge -l bind -d 'Connect from this address of our own' -r
-complete -c wsbridge -l unix-socket -d 'Connect to this Unix socket instead, without a proxy; @NAME is abstract' -r
-complete -c wsbridge -l proxy -d 'Connect through this proxy: http, https, socks5 or socks5h' -r
-complete -c wsbridge -l proxy-cacert -d 'Trust what these issued instead of whom the system trusts, of a proxy' -r -F
-complete -c wsbridge -l no-proxy -d 'Use no proxy, or none for these hosts' -r
-complete -c wsbridge -l cacert -d 'Trust what these issued instead of whom the system trusts' -r -F
-complete -c wsbridge -l cert -d 'Show this certificate, in PEM, with its chain' -r -F
-complete -c wsbridge -l key -d 'The key of --cert, where it is not in the same file' -r -F
-complete -c wsbridge -l pin-sha256 -d 'Trust a server by its public key (repeatable)' -r
-complete -c wsbridge -l tls-min -d 'Speak no older version of TLS' -r -f -a "1.2\t'RFC 5246'
-1.3\t'RFC 8446'"
-complete -c wsbridge -l alpn -d 'Offer these application protocols, best first' -r
-complete -c wsbridge -l keylog -d 'Append the keys of sessions to this file: who reads it reads them' -r -F
-complete -c wsbridge -l retries -d 'Connect again at most so often in a row (no limit)' -r
-complete -c wsbridge -l reconnect-max -d 'Wait at most this long between two attempts' -r
-complete -c wsbridge -l client-ca -d 'Let in who has a certificate that these issued' -r -F
-complete -c wsbridge -l client-auth -d 'Whether callers must have one; without it they must' -r -f -a "required\t'Who has none is refused'
-optional\t'Who has none is let in; who has a wrong one is not'"
-complete -c wsbridge -l framing -d 'Cut bytes into messages: chunks, lines, null, length, lsp or json' -r
-complete -c wsbridge -l separator -d 'End each message with this text instead of a newline' -r
-complete -c wsbridge -l max-message -d 'Take no message over this many bytes where one must be whole to be framed' -r
-complete -c wsbridge -l mode -d 'Permissions of the socket, in octal' -r
-complete -c wsbridge -l udp-timeout -d 'End the session of a UDP sender when nothing has gone either way for this time' -r
-complete -c wsbridge -l send -d 'Send this message on connect, and do not read stdin; @FILE sends a file' -r
-complete -c wsbridge -l stderr -d 'What becomes of a program\'s stderr (inherit with stdin, else log)' -r -f -a "inherit\t'It is ours'
-null\t'Nobody reads it'
-log\t'Its lines are logged'
-merge\t'It goes where stdout goes'"
-complete -c wsbridge -l kill-after -d 'Give a program this time to end by itself, and again after TERM' -r
-complete -c wsbridge -l max-children -d 'Run this many programs at a time; a further caller gets HTTP 503' -r
-complete -c wsbridge -l env -d 'Give programs this variable too: NAME from our environment, or NAME=VALUE' -r
-complete -c wsbridge -l slow -d 'What becomes of a member that does not keep up with a room' -r -f -a "disconnect\t'It is closed'
-drop-oldest\t'It loses what has waited longest'
-drop-newest\t'It loses what comes'
-block\t'All wait for it'
-latest\t'It loses all but the newest'"
-complete -c wsbridge -l gap -d 'What a member that lost messages is told' -r -f -a "notice\t'How many, in their place'
-close\t'It is closed in their place'"
-complete -c wsbridge -l queue-bytes -d 'Bytes that wait for one member at most; a single message may be longer' -r
-complete -c wsbridge -l replay -d 'Let newcomers hear the last N messages first, or with K or M so many bytes' -r
-complete -c wsbridge -l room-members -d 'Members of one room at most' -r
-complete -c wsbridge -l echo -d 'Whether a member hears what it says itself' -r -f -a "yes\t'It is so'
-no\t'It is not'"
-complete -c wsbridge -l id -d 'Say who says it: as a prefix of text, or in an object of JSON' -r -f -a "prefix\t'Before a text'
-json\t'In an object of JSON'"
-complete -c wsbridge -l rooms -d 'Rooms at most' -r
-complete -c wsbridge -l baud -d 'Bits per second of a serial line' -r
-complete -c wsbridge -l data-bits -d 'Bits of a character on a serial line' -r
-complete -c wsbridge -l parity -d 'The parity bit of a character on a serial line' -r -f -a "none\t'There is none'
-even\t'It makes the ones even'
-odd\t'It makes the ones odd'"
-complete -c wsbridge -l stop-bits -d 'Stop bits of a character on a serial line' -r
-complete -c wsbridge -l flow-control -d 'How a serial line says that it can take no more' -r -f -a "none\t'There is none'
-xonxoff\t'By the bytes XON and XOFF, which then are no data'
-rtscts\t'By the lines RTS and CTS'"
-complete -c wsbridge -l lock-time -d 'Who writes loses the lock after this silence' -r
-complete -c wsbridge -l start -d 'When what is shared is opened' -r -f -a "first\t'With the first caller'
-now\t'At once'"
-complete -c wsbridge -l stop -d 'When what is shared is ended: last, never, or a time after the last caller left' -r
-complete -c wsbridge -l pair-time -d 'Wait this long for an answer' -r
-complete -c wsbridge -l user -d 'Log in with this user and password (HTTP Basic)' -r
-complete -c wsbridge -l uri -d 'Ask for this host and path over ws-c:' -r
-complete -c wsbridge -l path -d 'Upgrade this path only; others get 404' -r
-complete -c wsbridge -l tls-name -d 'Ask for this name instead of the host, and want a certificate for it' -r
-complete -c wsbridge -l env-header -d 'Give programs this header of the request, as WSBRIDGE_HTTP_NAME' -r
-complete -c wsbridge -l max-connections -d 'Serve this many callers at a time (4096, or what the limit of open files allows)' -r
-complete -c wsbridge -l ping -d 'Send a ping after this much silence; 0 sends none' -r
-complete -c wsbridge -l protocol -d 'Offer these subprotocols, or as a server choose among them; best first' -r
-complete -c wsbridge -l queue -d 'Messages that wait for one member at most' -r
-complete -c wsbridge -s B -l buffer-size -r
-complete -c wsbridge -l ping-timeout -r
-complete -c wsbridge -l socks5 -r
-complete -c wsbridge -l autoreconnect-delay-millis -r
-complete -c wsbridge -l pkcs12-der -r
-complete -c wsbridge -l client-pkcs12-der -r
-complete -c wsbridge -l static-file -r
-complete -c wsbridge -l max-messages-rev -r
-complete -c wsbridge -l preamble -r
-complete -c wsbridge -l preamble-reverse -r
-complete -c wsbridge -l close-status-code -r
-complete -c wsbridge -l close-reason -r
-complete -c wsbridge -l prometheus -r
-complete -c wsbridge -l udp-multicast -r
-complete -c wsbridge -l server-header -r
-complete -c wsbridge -l explain -d 'Say in words what would be done, and do nothing'
-complete -c wsbridge -l help -d 'Show every option; with -h, one screen'
-complete -c wsbridge -s h -d 'Show one screen of help'
-complete -c wsbridge -s q -l quiet -d 'Say nothing but errors'
-complete -c wsbridge -s v -l verbose -d 'Say more; twice or three times for even more'
-complete -c wsbridge -s n -l no-close -d 'Do not close the WebSocket at the end of stdin'
-complete -c wsbridge -s u -l unidirectional -d 'Copy from left to right only'
-complete -c wsbridge -s U -l unidirectional-reverse -d 'Copy from right to left only'
-complete -c wsbridge -s 1 -l one-message -d 'Copy one message in each direction, then end'
-complete -c wsbridge -l accept-first -d 'Accept a caller before the target has been reached'
-complete -c wsbridge -l dump -d 'Show on stderr what passes: direction, time, bytes, and how it ended'
-complete -c wsbridge -l follow -d 'Go where redirects lead, at most 10 times; of a file, read on as it grows'
-complete -c wsbridge -s i -l include -d 'Show the head of the answer on stderr'
-complete -c wsbridge -s 4 -l ipv4 -d 'Use IPv4 only'
-complete -c wsbridge -s 6 -l ipv6 -d 'Use IPv6 only'
-complete -c wsbridge -s k -l insecure -d 'Trust any server: whoever stands between can read and change all'
-complete -c wsbridge -l insecure-send-credentials -d 'Tell even a server that is not known who we are'
-complete -c wsbridge -l reconnect -d 'Connect again whenever the connection is lost'
-complete -c wsbridge -l self-signed -d 'Make a certificate for localhost, to try things out; its pin is printed'
-complete -c wsbridge -s t -l text -d 'Send lines of text as text messages'
-complete -c wsbridge -s b -l binary -d 'Send bytes as they come, as binary messages'
-complete -c wsbridge -l base64 -d 'Write binary messages as lines of base64; with -b, read such lines'
-complete -c wsbridge -l hex -d 'Write binary messages as lines of hex digits; with -b, read such lines'
-complete -c wsbridge -l timestamp -d 'Write the time before each message that is written as a line'
-complete -c wsbridge -l jsonrpc -d 'Make JSON-RPC 2.0 requests of lines: a method and its parameters'
-complete -c wsbridge -l no-interactive -d 'Read plain lines from a terminal, without a prompt'
-complete -c wsbridge -l no-history -d 'Keep no history of what is typed at the prompt'
-complete -c wsbridge -l pty -d 'Give each program a terminal of its own'
-complete -c wsbridge -s e -l set-environment -d 'Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does'
-complete -c wsbridge -l allow-remote-exec -d 'Let callers from other machines start programs'
-complete -c wsbridge -l join -d 'Say who comes and who goes'
-complete -c wsbridge -l write -d 'Write what comes to the file, which is made or emptied'
-complete -c wsbridge -l append -d 'Write what comes behind the end of the file, which is made where there is none'
-complete -c wsbridge -l pair -d 'Give each answer to the caller who asked'
-complete -c wsbridge -l once -d 'Serve one caller, then end with its exit status'
-complete -c wsbridge -s 0 -l null -d 'End each message with NUL: --framing null'
-complete -c wsbridge -s E -l exit-on-eof
-complete -c wsbridge -s S -l strict
-complete -c wsbridge -l unlink
-complete -c wsbridge -l async-stdio
-complete -c wsbridge -l no-async-stdio
-complete -c wsbridge -l print-ping-rtts
-complete -c wsbridge -l no-fixups
-complete -c wsbridge -l compress-zlib
-complete -c wsbridge -l uncompress-zlib
-complete -c wsbridge -l just-generate-key
-complete -c wsbridge -l dump-spec
-complete -c wsbridge -s V -l version -d 'Print version'
+# wsbridge(1) for fish.
+# Written by wsbridge --generate complete-fish
+
+# How an endpoint is written, what its place is, the keys of its options, what it does.
+set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
+tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
+tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
+tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Be a TLS client of a TCP server or over another endpoint
+unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a Unix stream socket, by path or abstract name
+unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
+udp:	host	connect-timeout= text binary dump tee=	Send each message as a UDP datagram of at most 65,507 bytes, and receive
+udp-l:	nothing	udp-timeout= text binary dump tee=	Take each sender of UDP datagrams as a caller, until it has been silent for --udp-timeout
+unix-dgram:	path	connect-timeout= text binary dump tee=	Send each message to a Unix datagram socket, from an address that answers reach
+seqpacket:	path	connect-timeout= text binary dump tee=	Connect to a Unix socket that keeps messages whole; empty ones are kept too
+seqpacket-l:	path	mode= text binary dump tee=	Accept connections on a Unix socket that keeps messages whole
+-	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
+exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a program for each caller, without a shell
+sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
+echo:	nothing	dump tee=	Give back every message, its kind and boundaries kept
+hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
+null:	nothing	dump tee=	Take everything and say nothing, until the other side ends
+literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
+literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
+file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
+fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
+serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a serial port, for one session at a time
+random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say random bytes without end, and take everything
+zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say zero bytes without end, and take everything
+clogged:	nothing	dump tee=	Take nothing and say nothing, as a peer that is stuck
+reconnect:	wrapped	retries= reconnect-max= dump tee=	Connect to ENDPOINT again whenever the connection is lost
+share:	wrapped	write= lock-time= start= stop= pair pair-time= slow= gap= queue= queue-bytes= replay= room-members= max-message= dump tee=	Open ENDPOINT once for all callers: what it says all of them hear
+each:	wrapped	max-message= dump tee=	Open ENDPOINT for each message: it hears that one alone, and what it says is the answer
+ws-listen:	=ws-l:
+listen-ws:	=ws-l:
+l-ws:	=ws-l:
+wss-listen:	=wss-l:
+listen-wss:	=wss-l:
+l-wss:	=wss-l:
+c-ws:	=ws-c:
+ws-connect:	=ws-c:
+connect-ws:	=ws-c:
+u-ws:	=ws-u:
+ws-upgrade:	=ws-u:
+upgrade-ws:	=ws-u:
+tcp-connect:	=tcp:
+connect-tcp:	=tcp:
+tcp-c:	=tcp:
+c-tcp:	=tcp:
+tcp4:	=tcp:
+tcp6:	=tcp:
+tcp-listen:	=tcp-l:
+listen-tcp:	=tcp-l:
+l-tcp:	=tcp-l:
+tls-listen:	=tls-l:
+ssl-listen:	=tls-l:
+openssl-listen:	=tls-l:
+ssl:	=tls:
+tls-c:	=tls:
+tls-connect:	=tls:
+ssl-connect:	=tls:
+openssl:	=tls:
+unix-connect:	=unix:
+connect-unix:	=unix:
+unix-c:	=unix:
+c-unix:	=unix:
+abstract:	=unix:
+abstract-connect:	=unix:
+abstract-c:	=unix:
+unix-listen:	=unix-l:
+listen-unix:	=unix-l:
+l-unix:	=unix-l:
+abstract-l:	=unix-l:
+abstract-listen:	=unix-l:
+l-abstract:	=unix-l:
+udp-connect:	=udp:
+connect-udp:	=udp:
+udp-c:	=udp:
+c-udp:	=udp:
+udp4:	=udp:
+udp6:	=udp:
+udp-listen:	=udp-l:
+listen-udp:	=udp-l:
+l-udp:	=udp-l:
+abstract-dgram:	=unix-dgram:
+seqpacket-connect:	=seqpacket:
+connect-seqpacket:	=seqpacket:
+seqpacket-c:	=seqpacket:
+c-seqpacket:	=seqpacket:
+abstract-seqpacket:	=seqpacket:
+seqpacket-listen:	=seqpacket-l:
+listen-seqpacket:	=seqpacket-l:
+l-seqpacket:	=seqpacket-l:
+abstract-seqpacket-l:	=seqpacket-l:
+stdio:	=-
+inetd:	=-
+cmd:	=sh-c:
+system:	=sh-c:
+mirror:	=echo:
+chat:	=hub:
+discard:	=null:
+readfile:	=file:
+writefile:	=file:
+appendfile:	=file:
+open-fd:	=fd:
+autoreconnect:	=reconnect:
+reuse:	=share:
+reuse-raw:	=share:
+broadcast:	=share:
+foreachmsg:	=each:')
+
+# An option, its letter, what its value is, what it does.
+set -g __wsbridge_options (string split \n -- 'server	s	any	Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
+option	o	side	Set an option of one side: left.path=/chat
+explain	-	flag	Say in words what would be done, and do nothing
+help	-	flag	Show every option; with -h, one screen
+generate	-	words man man-cookbook complete-bash complete-zsh complete-fish	Print a file that is made of the same tables as this help: a manual page, or completions for a shell
+quiet	q	flag	Say nothing but errors
+verbose	v	flag	Say more; twice or three times for even more
+log-format	-	words text json	How messages are written
+linger	-	any	Wait this long for answers after an end (1s with stdin, else 2s)
+close-timeout	-	any	Wait this long for the answer to our Close
+no-close	n	flag	Do not close the WebSocket at the end of stdin
+idle	-	any	End a session in which nothing has moved for this time
+max-time	-	any	End a session after this time, connecting included
+drain	-	any	Give sessions this long to end after a signal
+exit-status	-	words session command peer	Whose end the exit status tells
+unidirectional	u	flag	Copy from left to right only
+unidirectional-reverse	U	flag	Copy from right to left only
+one-message	1	flag	Copy one message in each direction, then end
+max-messages	-	any	Copy this many messages in each direction, then end
+threads	-	any	Run sessions on this many threads (one for each processor)
+max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
+handshake-timeout	-	any	Give up on an opening handshake after this time
+origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
+host	-	any	Answer for this host name (repeatable)
+accept-first	-	flag	Accept a caller before the target has been reached
+page	-	words chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
+dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
+tee	-	file	Append what passes to FILE too, as it would be printed
+header	H	any	Send this header with the request (repeatable)
+forward-header	-	any	Send this header of the caller on with the request (repeatable)
+password-file	-	file	Read the password from the first line of this file
+bearer	-	any	Log in with this token, or with that in the first line of @FILE
+netrc	-	optional file	Take user and password for the host from this file
+cookie	-	any	Send these cookies (repeatable)
+user-agent	-	any	Call ourselves so
+follow	-	flag	Go where redirects lead, at most 10 times; of a file, read on as it grows
+include	i	flag	Show the head of the answer on stderr
+connect-timeout	-	any	Give up connecting after this time
+resolve	-	any	Use this address instead of looking HOST up (repeatable)
+connect-to	-	any	Connect to HOST2:PORT2 where HOST1:PORT1 is wanted (repeatable)
+bind	-	any	Connect from this address of our own
+unix-socket	-	file	Connect to this Unix socket instead, without a proxy; @NAME is abstract
+ipv4	4	flag	Use IPv4 only
+ipv6	6	flag	Use IPv6 only
+proxy	-	any	Connect through this proxy: http, https, socks5 or socks5h
+proxy-cacert	-	file	Trust what these issued instead of whom the system trusts, of a proxy
+no-proxy	-	optional any	Use no proxy, or none for these hosts
+cacert	-	file	Trust what these issued instead of whom the system trusts
+cert	-	file	Show this certificate, in PEM, with its chain
+key	-	file	The key of --cert, where it is not in the same file
+pin-sha256	-	any	Trust a server by its public key (repeatable)
+insecure	k	flag	Trust any server: whoever stands between can read and change all
+insecure-send-credentials	-	flag	Tell even a server that is not known who we are
+tls-min	-	words 1.2 1.3	Speak no older version of TLS
+alpn	-	any	Offer these application protocols, best first
+keylog	-	file	Append the keys of sessions to this file: who reads it reads them
+reconnect	-	flag	Connect again whenever the connection is lost
+retries	-	any	Connect again at most so often in a row (no limit)
+reconnect-max	-	any	Wait at most this long between two attempts
+self-signed	-	flag	Make a certificate for localhost, to try things out; its pin is printed
+client-ca	-	file	Let in who has a certificate that these issued
+client-auth	-	words required optional	Whether callers must have one; without it they must
+text	t	flag	Send lines of text as text messages
+binary	b	flag	Send bytes as they come, as binary messages
+framing	-	words chunks lines null length lsp json	Cut bytes into messages: chunks, lines, null, length, lsp or json
+separator	-	any	End each message with this text instead of a newline
+base64	-	flag	Write binary messages as lines of base64; with -b, read such lines
+hex	-	flag	Write binary messages as lines of hex digits; with -b, read such lines
+timestamp	-	flag	Write the time before each message that is written as a line
+jsonrpc	-	flag	Make JSON-RPC 2.0 requests of lines: a method and its parameters
+max-message	-	any	Take no message over this many bytes where one must be whole to be framed
+mode	-	any	Permissions of the socket, in octal
+udp-timeout	-	any	End the session of a UDP sender when nothing has gone either way for this time
+send	-	any	Send this message on connect, and do not read stdin; @FILE sends a file
+no-interactive	-	flag	Read plain lines from a terminal, without a prompt
+no-history	-	flag	Keep no history of what is typed at the prompt
+pty	-	flag	Give each program a terminal of its own
+stderr	-	words inherit null log merge	What becomes of a program\'s stderr (inherit with stdin, else log)
+kill-after	-	any	Give a program this time to end by itself, and again after TERM
+max-children	-	any	Run this many programs at a time; a further caller gets HTTP 503
+env	-	any	Give programs this variable too: NAME from our environment, or NAME=VALUE
+set-environment	e	flag	Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does
+allow-remote-exec	-	flag	Let callers from other machines start programs
+slow	-	words disconnect drop-oldest drop-newest block latest	What becomes of a member that does not keep up with a room
+gap	-	words notice close	What a member that lost messages is told
+queue-bytes	-	any	Bytes that wait for one member at most; a single message may be longer
+replay	-	any	Let newcomers hear the last N messages first, or with K or M so many bytes
+room-members	-	any	Members of one room at most
+echo	-	words yes no	Whether a member hears what it says itself
+join	-	flag	Say who comes and who goes
+id	-	words prefix json	Say who says it: as a prefix of text, or in an object of JSON
+rooms	-	any	Rooms at most
+write	-	flag	Write what comes to the file, which is made or emptied
+append	-	flag	Write what comes behind the end of the file, which is made where there is none
+baud	-	any	Bits per second of a serial line
+data-bits	-	any	Bits of a character on a serial line
+parity	-	words none even odd	The parity bit of a character on a serial line
+stop-bits	-	any	Stop bits of a character on a serial line
+flow-control	-	words none xonxoff rtscts	How a serial line says that it can take no more
+lock-time	-	any	Who writes loses the lock after this silence
+start	-	words first now	When what is shared is opened
+stop	-	any	When what is shared is ended: last, never, or a time after the last caller left
+pair	-	flag	Give each answer to the caller who asked
+pair-time	-	any	Wait this long for an answer
+user	-	any	Log in with this user and password (HTTP Basic)
+once	-	flag	Serve one caller, then end with its exit status
+uri	-	any	Ask for this host and path over ws-c:
+path	-	any	Upgrade this path only; others get 404
+tls-name	-	any	Ask for this name instead of the host, and want a certificate for it
+env-header	-	any	Give programs this header of the request, as WSBRIDGE_HTTP_NAME
+max-connections	-	any	Serve this many callers at a time (4096, or what the limit of open files allows)
+null	0	flag	End each message with NUL: --framing null
+ping	-	any	Send a ping after this much silence; 0 sends none
+protocol	-	any	Offer these subprotocols, or as a server choose among them; best first
+queue	-	any	Messages that wait for one member at most
+version	V	flag	Print version
+write	=	words all first lock none	Who of those who share an endpoint may write to it')
+
+set -g __wsbridge_topics (string split \n -- 'addresses	how an endpoint is written, and all that there are
+framing	lines and bytes, text and binary
+endings	how streams end, and what becomes of it on the other side
+exit-status	what each number means
+security	who may connect, programs, secrets, limits
+tls	certificates and whom to trust
+hubs	rooms that many callers share
+examples	command lines to begin with')
+
+# Prints a candidate and what it means, if it goes on from what was typed: fish would look for that in the meaning too.
+function __wsbridge_add --argument-names text meaning
+    test (string sub -l (string length -- "$__wsbridge_word") -- "$text") = "$__wsbridge_word"
+    and printf '%s\t%s\n' $text $meaning
+end
+
+# __wsbridge_files PREFIX PATH
+function __wsbridge_files --argument-names prefix path
+    set -l real (string replace -r '^~/' "$HOME/" -- $path)
+    for file in $real*
+        if test -d $file
+            set file $file/
+        end
+        if test "$real" != "$path"
+            set file (string replace -- "$HOME/" '~/' $file)
+        end
+        __wsbridge_add $prefix$file
+    end
+end
+
+# __wsbridge_hosts PREFIX AFTER...: those of /etc/hosts and of known_hosts that are not hashed.
+function __wsbridge_hosts --argument-names prefix
+    set -l names
+    if test -r ~/.ssh/known_hosts
+        set -l fields (string replace -rf '^([^@#|\s]\S*).*' '$1' <~/.ssh/known_hosts)
+        set -a names (string split , -- $fields)
+    end
+    if test -r /etc/hosts
+        set -l lines (string replace -r '#.*' '' </etc/hosts | string replace -rf '^\s*\S+\s+(.*)' '$1')
+        set -a names (string match -ra '\S+' -- $lines)
+    end
+    set names (string replace -r '^\[([^]]*)\]:.*' '$1' -- $names)
+    for name in (string match -rv '[:*?!]' -- $names)
+        for after in $argv[2..]
+            __wsbridge_add $prefix$name$after
+        end
+    end
+end
+
+# What a scheme's place is, then the keys of its options.
+function __wsbridge_scheme --argument-names name
+    for line in $__wsbridge_schemes
+        set -l fields (string split \t -- $line)
+        if contains -- $fields[1] "$name:" "$name://" "$name"
+            if string match -q '=*' -- $fields[2]
+                __wsbridge_scheme (string replace -r '^=(.*?):.*' '$1' -- $fields[2])
+                return
+            end
+            printf '%s\n' $fields[2] $fields[3]
+            return 0
+        end
+    end
+    return 1
+end
+
+# What the value of an option is, as a flag or, with = behind its name, as a key.
+function __wsbridge_kind --argument-names name
+    for line in $__wsbridge_options
+        set -l fields (string split \t -- $line)
+        if test "$name" = "--$fields[1]"; or test "$fields[2]" != - -a "$name" = "-$fields[2]"
+            echo $fields[3]
+            return 0
+        else if test "$name" = "--$fields[1]="; and test $fields[3] != flag
+            echo $fields[3]
+            return 0
+        end
+    end
+    return 1
+end
+
+# __wsbridge_value PREFIX KIND TEXT ADDRESSES...: the value of an option.
+function __wsbridge_value --argument-names prefix kind text
+    switch $kind
+        case 'file' 'optional file'
+            __wsbridge_files $prefix $text
+        case 'words *'
+            for value in (string split ' ' -- $kind)[2..]
+                __wsbridge_add $prefix$value
+            end
+        case side
+            __wsbridge_side $text $argv[4..]
+    end
+end
+
+# __wsbridge_keys PREFIX TEXT KEY...: an option behind a comma, a # or a dot.
+function __wsbridge_keys --argument-names prefix text
+    if set -l parts (string split -m 1 = -- $text); and set -q parts[2]
+        set -l kind (__wsbridge_kind "--$parts[1]=")
+        and __wsbridge_value "$prefix$parts[1]=" $kind $parts[2]
+        return
+    end
+    for line in $__wsbridge_options
+        set -l fields (string split \t -- $line)
+        set -l key $fields[1]
+        test $fields[3] = flag
+        or set key $key=
+        contains -- $key $argv[3..]
+        and __wsbridge_add $prefix$key $fields[4]
+    end
+end
+
+# The keys of all layers of an address, of every endpoint where it has none.
+function __wsbridge_layers --argument-names rest
+    set -l layers
+    while string match -q '*:*' -- $rest
+        set -l found (__wsbridge_scheme (string split -m 1 : -- $rest)[1])
+        or break
+        set -a layers (string split ' ' -- $found[2])
+        set rest (string split -m 1 : -- $rest)[2]
+        switch $found[1]
+            case wrapped
+            case 'wrapped-*'
+                __wsbridge_scheme (string replace -rf ':.*' '' -- $rest) >/dev/null
+                or test "$rest" = -
+                or set rest (string replace wrapped- '' -- $found[1]):
+            case '*'
+                break
+        end
+    end
+    if test "$rest" = -
+        set -a layers (string split ' ' -- (__wsbridge_scheme -)[2])
+    end
+    if not set -q layers[1]
+        for line in $__wsbridge_schemes
+            set -l fields (string split \t -- $line)
+            set -a layers (string split ' ' -- $fields[3])
+        end
+    end
+    printf '%s\n' $layers
+end
+
+# The value of --option: left.KEY=VALUE.
+function __wsbridge_side --argument-names text
+    set -l parts (string split -m 1 . -- $text)
+    switch $text
+        case 'left.*'
+            __wsbridge_keys left. $parts[2] (__wsbridge_layers "$argv[2]")
+        case 'right.*'
+            __wsbridge_keys right. $parts[2] (__wsbridge_layers "$argv[3]")
+        case '*'
+            __wsbridge_add left. 'An option of the left side'
+            __wsbridge_add right. 'An option of the right side'
+    end
+end
+
+# An address: layers of wrappers, then a core, then options.
+function __wsbridge_address --argument-names whole
+    set -l stem ''
+    set -l rest $whole
+    set -l place wrapped
+    while string match -q 'wrapped*' -- $place
+        set -l meant (string replace wrapped '' -- $place)
+        set -l parts (string split -m 1 : -- $rest)
+        set -l found
+        if set -q parts[2]; and set found (__wsbridge_scheme $parts[1])
+            set place $found[1]
+            set stem $stem$parts[1]:
+            set rest $parts[2]
+        else if not string match -rq '[:,]' -- $rest
+            for line in $__wsbridge_schemes
+                set -l fields (string split \t -- $line)
+                string match -q '=*' -- $fields[2]
+                and continue
+                # Bytes are what has a framing.
+                test -z "$meant"
+                or string match -q '* framing= *' -- " $fields[3] "
+                and __wsbridge_add $stem$fields[1] $fields[4]
+            end
+            test "$meant" = -tcp
+            and __wsbridge_hosts $stem :
+            return
+        else if string match -q -- '-tcp*' $meant
+            set place nothing
+            test "$meant" = -tcp
+            and set place host
+        else
+            return
+        end
+    end
+    set -l layers (__wsbridge_layers $whole)
+    switch $place
+        case raw
+            return
+        case program
+            for name in (complete -C "$rest" | string replace -r '\t.*' '')
+                __wsbridge_add $stem$name
+            end
+            return
+    end
+    if string match -q '//*' -- $rest
+        set -l parts (string match -r '^([^#]*#(?:.*,)?)(.*)$' -- $rest)
+        if set -q parts[3]
+            __wsbridge_keys $stem$parts[2] $parts[3] $layers
+        else if not string match -rq '^//.*[/:?@]' -- $rest
+            if test $place = url
+                # Two of each, or else fish would put a blank behind the only one.
+                __wsbridge_hosts $stem// / :
+            else
+                __wsbridge_hosts $stem// :
+            end
+        end
+        return
+    else if test $place = url
+        __wsbridge_add $stem//
+        return
+    end
+    # The last comma that is none of the place itself.
+    set -l parts (string match -r '^(.*(?<!\\\\),)(.*)$' -- $rest)
+    if set -q parts[3]
+        __wsbridge_keys $stem$parts[2] $parts[3] $layers
+    else if test $place = path
+        __wsbridge_files $stem $rest
+    else if test $place = host; and not string match -q '*:*' -- $rest
+        __wsbridge_hosts $stem :
+    end
+end
+
+function __wsbridge_complete
+    set -l tokens (commandline -opc)
+    set -l word (string replace -r '^[\'"]' '' -- (commandline -ct) | string replace -ra '\\\\(.)' '$1')
+    set -g __wsbridge_word "$word"
+    set -l places
+    set -l flag
+    for token in $tokens[2..]
+        if test -n "$flag"
+            set flag
+        else if test "$token" = --
+            complete -C (string replace -r '^.*?\s--\s+' '' -- (commandline -pc))
+            return
+        else if string match -q -- '--*=*' $token
+            continue
+        else if string match -q -- '-?*' $token
+            switch (__wsbridge_kind $token)
+                case any file side 'words *'
+                    set flag $token
+            end
+        else
+            set -a places $token
+        end
+    end
+
+    if test -n "$flag"
+        __wsbridge_value '' (__wsbridge_kind $flag) "$word" $places
+    else if string match -q -- '--*=*' $word
+        set -l parts (string split -m 1 = -- $word)
+        set -l kind (__wsbridge_kind $parts[1] | string replace 'optional ' '')
+        __wsbridge_value "$parts[1]=" $kind "$parts[2]" $places
+    else if string match -q -- '-*' $word
+        __wsbridge_add - 'Use standard input and output'
+        __wsbridge_add -- 'The right side is this program'
+        for line in $__wsbridge_options
+            set -l fields (string split \t -- $line)
+            test $fields[2] = =
+            or __wsbridge_add --$fields[1] $fields[4]
+        end
+    else if test "$places[1]" = help
+        set -q places[2]
+        or printf '%s\n' $__wsbridge_topics
+    else if test "$places[1]" = doctor; or not set -q places[2]
+        if not set -q places[1]
+            __wsbridge_add help 'Show a page of help'
+            __wsbridge_add doctor 'See how far one gets to an endpoint'
+        end
+        __wsbridge_address "$word"
+    end
+end
+
+complete -c wsbridge -e
+complete -c wsbridge -f -a '(__wsbridge_complete)'

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -36,7 +37,7 @@ use crate::variables::Variables;
 #[allow(clippy::struct_excessive_bools)]
 pub struct Args {
     /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...
-    #[arg(value_name = "LEFT", required_unless_present_any = ["server", "help"])]
+    #[arg(value_name = "LEFT", required_unless_present_any = ["server", "help", "generate"])]
     left: Option<String>,
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
@@ -59,6 +60,9 @@ pub struct Args {
     /// Show every option; with -h, one screen
     #[arg(long, action = ArgAction::SetTrue)]
     help: bool,
+    /// Print a file that is made of the same tables as this help: a manual page, or completions for a shell
+    #[arg(long, value_name = "WHAT", value_parser = generated_names())]
+    generate: Option<String>,
     /// Show one screen of help
     #[arg(short = 'h', action = ArgAction::HelpShort, hide = true)]
     summary: Option<bool>,
@@ -88,6 +92,10 @@ pub struct Args {
     session: session::Options,
     #[command(flatten)]
     bridge: bridge::Options,
+}
+
+fn generated_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(docs::GENERATED.iter().map(|file| file.name))
 }
 
 /// Cores that doctor does not open, and what is known of them when they could be built.
@@ -149,6 +157,10 @@ impl Args {
     pub fn page(&self) -> Result<Option<String>, clap::Error> {
         if self.help {
             return Ok(Some(command().render_long_help().to_string()));
+        }
+        let wanted = self.generate.as_deref();
+        if let Some(file) = docs::GENERATED.iter().find(|it| wanted == Some(it.name)) {
+            return Ok(Some((file.text)(&command())));
         }
         if self.left.as_deref() != Some("help") {
             return Ok(None);

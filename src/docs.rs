@@ -1,17 +1,62 @@
 //! The tables as text: what help, man page and README say of endpoints, endings and exit statuses is computed here.
 
+mod complete;
+mod cookbook;
 mod help;
+mod man;
+mod roff;
 mod topics;
 
 use std::fmt::Write;
 
+use clap::Command;
+
+pub use cookbook::{COOKBOOK, Recipe, cookbook};
 pub use help::{USAGE, short, version};
 pub use topics::{TOPICS, Topic, overview};
 
 use crate::columns::{indented, wrapped};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
-use crate::variables::VARIABLES;
+
+/// A file that is written out of the tables, committed, and printed by `--generate`.
+pub struct Generated {
+    /// Its name behind `--generate`.
+    pub name: &'static str,
+    /// Where it is kept.
+    pub path: &'static str,
+    /// Writes it; the command has all options.
+    pub text: fn(&Command) -> String,
+}
+
+/// Every such file.
+pub const GENERATED: &[Generated] = &[
+    Generated {
+        name: "man",
+        path: "man/wsbridge.1",
+        text: man::man,
+    },
+    Generated {
+        name: "man-cookbook",
+        path: "man/wsbridge-cookbook.7",
+        text: |_| cookbook(),
+    },
+    Generated {
+        name: "complete-bash",
+        path: "completions/wsbridge.bash",
+        text: complete::bash,
+    },
+    Generated {
+        name: "complete-zsh",
+        path: "completions/_wsbridge",
+        text: complete::zsh,
+    },
+    Generated {
+        name: "complete-fish",
+        path: "completions/wsbridge.fish",
+        text: complete::fish,
+    },
+];
 
 /// What is shown behind the options of the long help: endpoints and examples.
 pub fn after_help() -> String {
@@ -88,59 +133,6 @@ pub fn exit_statuses_markdown() -> String {
     let mut text = String::from("| status | meaning |\n|---|---|\n");
     for (status, meaning) in EXIT_STATUSES {
         let _ = writeln!(text, "| {status} | {meaning} |");
-    }
-    text
-}
-
-/// The sections that the man page has beside those of the options, in roff (man(7)).
-pub fn man_sections() -> String {
-    let mut text = String::from(".SH ADDRESSES\n");
-    for scheme in SCHEMES {
-        let _ = writeln!(
-            text,
-            ".TP\n\\fB{}\\fR\n{}.",
-            roff(scheme.syntax),
-            roff(scheme.summary)
-        );
-        if let [_, aliases @ ..] = scheme.names
-            && !aliases.is_empty()
-        {
-            let _ = writeln!(
-                text,
-                "Also written {}.",
-                roff(&format!("{}:", aliases.join(": ")))
-            );
-        }
-        let keys: Vec<_> = scheme
-            .command()
-            .get_arguments()
-            .filter_map(|arg| Some(arg.get_long()?.to_owned()))
-            .collect();
-        if !keys.is_empty() {
-            let _ = writeln!(text, "Options: {}.", roff(&keys.join(", ")));
-        }
-        let _ = writeln!(text, "Example: \\fB{}\\fR", roff(scheme.example));
-    }
-    text += ".PP\nOptions follow the place after a comma (\\fBws\\-l:8080,path=/chat\\fR), in a URL after a \\fB#\\fR\n\
-             (\\fBws://host/#ping=0\\fR). The same names are flags (\\fB\\-\\-path\\fR) and keys of \\fB\\-o left.path=/chat\\fR.\n";
-    text += ".PP\nOne that takes an ENDPOINT wraps it; options stand behind the whole, and each is that of the outermost that has it\n\
-             (\\fBws\\-c:tcp:localhost:80,ping=0,framing=lines\\fR: ping is that of ws\\-c, framing that of tcp).\n";
-    text += ".SH EXAMPLES\n";
-    for (command, what) in EXAMPLES {
-        let _ = writeln!(text, ".TP\n{}\n\\fB{}\\fR", roff(what), roff(command));
-    }
-    text += ".SH ENDINGS\n";
-    for paragraph in ENDINGS {
-        let _ = writeln!(text, ".PP\n{}", roff(paragraph));
-    }
-    text += ".SH ENVIRONMENT\n";
-    for (name, meaning) in VARIABLES {
-        let _ = writeln!(text, ".TP\n\\fB{}\\fR\n{}.", roff(name), roff(meaning));
-    }
-    text += ".PP\nOf two spellings the one in lower case wins.\n";
-    text += ".SH EXIT STATUS\n";
-    for (status, meaning) in EXIT_STATUSES {
-        let _ = writeln!(text, ".TP\n\\fB{status}\\fR\n{}", roff(meaning));
     }
     text
 }
@@ -254,27 +246,4 @@ fn endings_text() -> String {
         }
     }
     text
-}
-
-/// How streams end, in sentences.
-const ENDINGS: &[&str] = &[
-    "An end is clean or it is an abort. End of file and Close 1000, 1001, 3000-4999 or without a code are clean: they are \
-     passed on as a half-close to a byte stream and as a Close to a WebSocket. All else is an abort: it is passed on as a \
-     reset to TCP, after all that was received has been delivered, and as a Close with an error code to a WebSocket.",
-    "When stdin has ended, a WebSocket is closed after nothing has come for the linger time. When a WebSocket peer has sent \
-     its Close, the other side is half-closed and may go on sending until nothing has come for the linger time; one that \
-     still sends after the close timeout is cut, which is an abort.",
-    "SIGINT, SIGTERM and SIGHUP close the listening sockets, send Close 1001 and wait for the sessions to end, at most for the drain \
-     time. A second signal ends the program at once. Where TLS listens SIGHUP has the certificates read again instead.",
-    "Under TLS a close_notify is an end, and without it the stream was cut. An abort is passed on without one.",
-];
-
-/// Text as roff takes it: minus signs that are minus signs, no line that begins with a control character.
-fn roff(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('-', "\\-");
-    if text.starts_with(['.', '\'']) {
-        format!("\\&{text}")
-    } else {
-        text
-    }
 }

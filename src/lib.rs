@@ -47,6 +47,10 @@
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of
 //! [`framing::Cut`] and a name in [`framing::CUTS`].
 //!
+//! What is written of them for people and shells is in `docs/`: manual pages by a writer of roff of our own, because they have
+//! more sections than clap knows, and completions, a helper by hand for each shell over tables that are the same in all three,
+//! because an address is more than one of clap's values.
+//!
 //! # Invariants
 //!
 //! What is not there is what holds:

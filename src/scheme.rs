@@ -87,7 +87,7 @@ impl Wrapper {
 }
 
 /// Words of other tools and the way that serves the same here.
-const ELSEWHERE: &[(&str, &str)] = &[
+pub const ELSEWHERE: &[(&str, &str)] = &[
     ("http", "a WebSocket is written ws://"),
     ("https", "a WebSocket is written ws://"),
 ];
