@@ -240,6 +240,10 @@ exit-status	what each number means
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust
 hubs	rooms that many callers share
+from-websocat	its command lines, and what is different
+from-websockify	the same
+from-websocketd	the same
+from-socat	the same, and from netcat and wscat
 examples	command lines to begin with'
 
 # The words of a line as the shell will see them: done ones in `words`, the last one in `word` and as it was typed in `typed`,

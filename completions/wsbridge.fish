@@ -240,6 +240,10 @@ exit-status	what each number means
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust
 hubs	rooms that many callers share
+from-websocat	its command lines, and what is different
+from-websockify	the same
+from-websocketd	the same
+from-socat	the same, and from netcat and wscat
 examples	command lines to begin with')
 
 # Prints a candidate and what it means, if it goes on from what was typed: fish would look for that in the meaning too.

@@ -1,5 +1,6 @@
 //! The tables as text: what help, man page and README say of endpoints, endings and exit statuses is computed here.
 
+pub mod coming;
 mod complete;
 mod cookbook;
 mod help;

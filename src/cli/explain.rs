@@ -19,6 +19,9 @@ use crate::session;
 /// Options without a default of their own that do something nevertheless, which their help says in parentheses.
 const COMPUTED: &[&str] = &["linger", "max-connections", "threads", "retries", "stderr"];
 
+/// Words for an endpoint that say an option, too.
+const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
+
 /// Options whose values no message shows.
 const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
 
@@ -60,8 +63,10 @@ pub(super) fn explain(
     let program = match args.program.is_empty() {
         true => canonical[1].clone(),
         false => {
-            let words = args.program.iter();
-            let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+            let name = sides[1].0.trim_start_matches("exec:").to_owned();
+            let words = args.words().iter();
+            let words = words.map(|word| quoted(&word.to_string_lossy()));
+            let words: Vec<_> = std::iter::once(name).chain(words).collect();
             format!("-- {}", words.join(" "))
         }
     };
@@ -184,12 +189,22 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         return Ok((name, values));
     };
     name.push_str(if address.is_url { "//" } else { "" });
+    if address.word.to_ascii_lowercase().starts_with("abstract") {
+        name.push('@');
+    }
     match core.is_raw || address.is_url {
         true => name += &address.place,
         false => name += &address.place.replace(',', "\\,"),
     }
     let given = values.iter().filter(|it| it.is_given);
-    let given: Vec<_> = given.map(|it| it.pair().replace(',', "\\,")).collect();
+    let by_word = OPTIONS_BY_WORD
+        .iter()
+        .filter(|row| address.word.eq_ignore_ascii_case(row.0));
+    let by_word = by_word.map(|row| row.1.to_owned());
+    let given: Vec<_> = given
+        .map(|it| it.pair().replace(',', "\\,"))
+        .chain(by_word)
+        .collect();
     if !given.is_empty() && !core.is_raw {
         if name == "-" {
             "stdio:".clone_into(&mut name);

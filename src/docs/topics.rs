@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{endings_text, endpoints_text, examples_text};
+use super::{coming, endings_text, endpoints_text, examples_text};
 use crate::ending::EXIT_STATUSES;
 
 /// A page of help.
@@ -54,6 +54,26 @@ pub const TOPICS: &[Topic] = &[
         name: "hubs",
         summary: "rooms that many callers share",
         text: || include_str!("topics/hubs.txt").to_owned(),
+    },
+    Topic {
+        name: "from-websocat",
+        summary: "its command lines, and what is different",
+        text: || coming::WEBSOCAT.page(),
+    },
+    Topic {
+        name: "from-websockify",
+        summary: "the same",
+        text: || coming::WEBSOCKIFY.page(),
+    },
+    Topic {
+        name: "from-websocketd",
+        summary: "the same",
+        text: || coming::WEBSOCKETD.page(),
+    },
+    Topic {
+        name: "from-socat",
+        summary: "the same, and from netcat and wscat",
+        text: || coming::SOCAT.page(),
     },
     Topic {
         name: "examples",

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use wsbridge::cli;
+use wsbridge::docs::coming;
 
 fn wsbridge(words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsbridge"));
@@ -87,6 +88,25 @@ fn other_spellings_become_the_canonical_one() {
         ),
     ] {
         assert_eq!(explained(words).0, canonical);
+    }
+}
+
+/// Each line of another tool that we understand is ours by another spelling, and each of ours is one.
+#[test]
+fn lines_of_other_tools_mean_what_is_said() {
+    let words = |line: &'static str| line.split(' ').skip(1).collect::<Vec<_>>();
+    let websocat = &coming::WEBSOCAT;
+    assert!(websocat.rows.len() >= 40);
+    for (theirs, ours) in websocat.rows {
+        let (canonical, _) = explained(&words(theirs));
+        if !ours.is_empty() {
+            assert_eq!(canonical, explained(&words(ours)).0, "{theirs}");
+        }
+    }
+    for tool in [coming::WEBSOCKIFY, coming::WEBSOCKETD, coming::SOCAT] {
+        for (_, ours) in tool.rows {
+            explained(&words(ours));
+        }
     }
 }
 

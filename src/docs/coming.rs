@@ -1,0 +1,334 @@
+//! The way in from other tools: their command lines, and ours that do the same.
+
+use std::fmt::Write;
+
+use crate::columns::indented;
+
+/// Another tool.
+pub struct Tool {
+    /// What it is called.
+    pub name: &'static str,
+    /// What differs, in sentences.
+    pub about: &'static str,
+    /// Its command lines and ours.
+    pub rows: &'static [Row],
+}
+
+/// A command line of another tool, and ours; where ours is empty the same words do, with our name in front.
+pub type Row = (&'static str, &'static str);
+
+/// websocat 1.x.
+pub const WEBSOCAT: Tool = Tool {
+    name: "websocat",
+    about: "Addresses and flags of websocat 1.x are understood, and these lines do the same with wsbridge in the place of \
+            websocat. Between lines and messages nothing is added or cut: there is no buffer that a message must fit in. \
+            A server answers only for localhost unless --host names it, and web pages of other origins are refused unless \
+            --origin allows them. After the end of stdin answers are waited for (--linger), and Close codes and lost \
+            connections are exit statuses.",
+    rows: &[
+        ("websocat ws://localhost:8080/", ""),
+        ("websocat -n ws://localhost:8080/", ""),
+        ("websocat -1 ws://localhost:8080/", ""),
+        ("websocat -b ws://localhost:8080/", ""),
+        ("websocat -t - ws://localhost:8080/", ""),
+        ("websocat -k wss://localhost:8443/", ""),
+        ("websocat -v ws://localhost:8080/", ""),
+        ("websocat -q ws://localhost:8080/", ""),
+        ("websocat -0 ws://localhost:8080/", ""),
+        (
+            "websocat -E ws://localhost:8080/",
+            "wsbridge ws://localhost:8080/",
+        ),
+        ("websocat -s 1234", ""),
+        ("websocat -s 0.0.0.0:1234", ""),
+        ("websocat --oneshot -s 1234", "wsbridge --once -s 1234"),
+        ("websocat -H=X-Token:abc ws://localhost:8080/", ""),
+        (
+            "websocat --origin http://localhost ws://localhost:8080/",
+            "",
+        ),
+        ("websocat --protocol chat ws://localhost:8080/", ""),
+        (
+            "websocat --basic-auth me:word ws://localhost:8080/",
+            "wsbridge --user me:word ws://localhost:8080/",
+        ),
+        (
+            "websocat --ping-interval 20 ws://localhost:8080/",
+            "wsbridge --ping 20 ws://localhost:8080/",
+        ),
+        (
+            "websocat --ping-interval 20 --ping-timeout 40 ws://localhost:8080/",
+            "wsbridge --ping 20 ws://localhost:8080/",
+        ),
+        (
+            "websocat --socks5 localhost:9050 ws://example.com/",
+            "wsbridge --proxy socks5h://localhost:9050 ws://example.com/",
+        ),
+        (
+            "websocat --tls-domain example.com wss://10.0.0.1/",
+            "wsbridge --tls-name example.com wss://10.0.0.1/",
+        ),
+        ("websocat --jsonrpc ws://localhost:8080/", ""),
+        ("websocat --base64 ws://localhost:8080/", ""),
+        (
+            "websocat -B 65536 ws://localhost:8080/",
+            "wsbridge ws://localhost:8080/",
+        ),
+        ("websocat ws-l:127.0.0.1:8080 tcp:127.0.0.1:22", ""),
+        ("websocat -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22", ""),
+        ("websocat -b tcp-l:127.0.0.1:2222 ws://example.com/ssh", ""),
+        (
+            "websocat -E -b tcp-l:127.0.0.1:2222 ws://example.com/ssh",
+            "wsbridge -b tcp-l:127.0.0.1:2222 ws://example.com/ssh",
+        ),
+        (
+            "websocat --oneshot -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22",
+            "wsbridge --once -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22",
+        ),
+        (
+            "websocat ws-l:127.0.0.1:8080 mirror:",
+            "wsbridge ws-l:127.0.0.1:8080 echo:",
+        ),
+        (
+            "websocat -t ws-l:127.0.0.1:8080 broadcast:mirror:",
+            "wsbridge ws-l:127.0.0.1:8080 share:echo:",
+        ),
+        (
+            "websocat ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7000",
+            "wsbridge ws-l:127.0.0.1:8080 share:tcp:127.0.0.1:7000",
+        ),
+        (
+            "websocat ws-l:127.0.0.1:8080 foreachmsg:sh-c:wc",
+            "wsbridge ws-l:127.0.0.1:8080 each:sh-c:wc",
+        ),
+        (
+            "websocat - autoreconnect:ws://localhost:8080/",
+            "wsbridge - reconnect:ws://localhost:8080/",
+        ),
+        ("websocat -t ws-l:127.0.0.1:8080 sh-c:date", ""),
+        (
+            "websocat ws-l:127.0.0.1:8080 cmd:date",
+            "wsbridge ws-l:127.0.0.1:8080 sh-c:date",
+        ),
+        (
+            "websocat ws-l:127.0.0.1:8080 exec:cat --exec-args -u",
+            "wsbridge ws-l:127.0.0.1:8080 -- cat -u",
+        ),
+        ("websocat -e ws-l:127.0.0.1:8080 exec:env", ""),
+        (
+            "websocat --header-to-env X-User ws-l:127.0.0.1:8080 exec:env",
+            "wsbridge --env-header X-User ws-l:127.0.0.1:8080 exec:env",
+        ),
+        (
+            "websocat - ws-c:tcp:localhost:80 --ws-c-uri=ws://example.com/chat",
+            "wsbridge - ws-c:tcp:localhost:80 --uri=ws://example.com/chat",
+        ),
+        ("websocat ws-c:unix:/run/app.sock -", ""),
+        (
+            "websocat --unlink ws-u:unix-l:/tmp/app.sock tcp:127.0.0.1:22",
+            "wsbridge ws-u:unix-l:/tmp/app.sock tcp:127.0.0.1:22",
+        ),
+        (
+            "websocat ws-u:abstract-l:app echo:",
+            "wsbridge ws-u:unix-l:@app echo:",
+        ),
+        (
+            "websocat ws-u:inetd: tcp:127.0.0.1:22",
+            "wsbridge ws-u:- tcp:127.0.0.1:22",
+        ),
+        (
+            "websocat -U ws-l:127.0.0.1:8080 readfile:/etc/hostname",
+            "wsbridge -U ws-l:127.0.0.1:8080 file:/etc/hostname",
+        ),
+        (
+            "websocat -u ws://localhost:8080/ writefile:/tmp/log",
+            "wsbridge -u ws://localhost:8080/ file:/tmp/log,write",
+        ),
+        (
+            "websocat -u ws://localhost:8080/ appendfile:/tmp/log",
+            "wsbridge -u ws://localhost:8080/ file:/tmp/log,append",
+        ),
+        (
+            "websocat --restrict-uri /chat ws-l:127.0.0.1:8080 mirror:",
+            "wsbridge --path /chat ws-l:127.0.0.1:8080 echo:",
+        ),
+        (
+            "websocat --conncap 100 ws-l:127.0.0.1:8080 mirror:",
+            "wsbridge --max-connections 100 ws-l:127.0.0.1:8080 echo:",
+        ),
+        ("websocat ws-l:127.0.0.1:8080 literal:hello", ""),
+        ("websocat ws-l:127.0.0.1:8080 udp:127.0.0.1:53", ""),
+    ],
+};
+
+/// websockify.
+pub const WEBSOCKIFY: Tool = Tool {
+    name: "websockify",
+    about: "The port that listens comes first here too, as an address. Pages are served by a web server beside it. noVNC \
+            and others that ask for the subprotocol 'binary' are answered with it.",
+    rows: &[
+        (
+            "websockify 8080 localhost:5901",
+            "wsbridge ws-l:8080 tcp:localhost:5901",
+        ),
+        (
+            "websockify 0.0.0.0:8080 localhost:5901",
+            "wsbridge ws-l:*:8080 tcp:localhost:5901",
+        ),
+        (
+            "websockify 8080 --unix-target=/run/vnc.sock",
+            "wsbridge ws-l:8080 unix:/run/vnc.sock",
+        ),
+        (
+            "websockify --cert=c.pem --key=k.pem --ssl-only 8443 localhost:5901",
+            "wsbridge wss-l:8443,self-signed tcp:localhost:5901",
+        ),
+        (
+            "websockify --ssl-target 8080 db.example.com:5432",
+            "wsbridge ws-l:8080 tls:db.example.com:5432",
+        ),
+        ("websockify 8080 -- cat", "wsbridge ws-l:8080 -b -- cat"),
+        (
+            "websockify --idle-timeout=60 8080 localhost:5901",
+            "wsbridge --idle 60 ws-l:8080 tcp:localhost:5901",
+        ),
+        (
+            "websockify --timeout=60 8080 localhost:5901",
+            "wsbridge --max-time 60 ws-l:8080 tcp:localhost:5901",
+        ),
+        (
+            "websockify --run-once 8080 localhost:5901",
+            "wsbridge --once ws-l:8080 tcp:localhost:5901",
+        ),
+        (
+            "websockify --record=log 8080 localhost:5901",
+            "wsbridge --tee log ws-l:8080 tcp:localhost:5901",
+        ),
+    ],
+};
+
+/// websocketd.
+pub const WEBSOCKETD: Tool = Tool {
+    name: "websocketd",
+    about: "A program speaks lines here too, and finds the same variables, other headers only by --env-header. Its exit \
+            status becomes the Close code (4003 for exit 3). Other pages must be allowed by --origin; other machines can \
+            not start programs without --allow-remote-exec.",
+    rows: &[
+        ("websocketd --port=8080 cat", "wsbridge ws-l:8080 -- cat"),
+        (
+            "websocketd --port=8080 --address=localhost cat -u",
+            "wsbridge ws-l:localhost:8080 -- cat -u",
+        ),
+        (
+            "websocketd --port=8080 --binary=true cat",
+            "wsbridge ws-l:8080 -b -- cat",
+        ),
+        (
+            "websocketd --port=8080 --sameorigin=true cat",
+            "wsbridge ws-l:8080 -- cat",
+        ),
+        (
+            "websocketd --port=8080 --origin=https://app.example.com cat",
+            "wsbridge ws-l:8080 --origin https://app.example.com -- cat",
+        ),
+        (
+            "websocketd --port=8080 --maxforks=10 cat",
+            "wsbridge ws-l:8080 --max-children 10 -- cat",
+        ),
+        (
+            "websocketd --port=8080 --passenv=PATH,TZ cat",
+            "wsbridge ws-l:8080 --env TZ -- cat",
+        ),
+        (
+            "websocketd --port=8080 --closems=2000 cat",
+            "wsbridge ws-l:8080 --kill-after 2s -- cat",
+        ),
+        (
+            "websocketd --port=8443 --ssl --sslcert=c --sslkey=k cat",
+            "wsbridge wss-l:8443,self-signed -- cat",
+        ),
+    ],
+};
+
+/// socat, netcat and wscat.
+pub const SOCAT: Tool = Tool {
+    name: "socat",
+    about: "Addresses are socat's in shape: a type, a colon, a place and options behind commas. WebSocket is the type that \
+            socat has not. A listener serves many callers without fork. Between two streams bytes pass as they are, and \
+            an end is passed on as a half-close, an abort as a reset.",
+    rows: &[
+        ("socat - TCP:localhost:80", "wsbridge - tcp:localhost:80"),
+        (
+            "socat TCP-LISTEN:8080,fork,bind=127.0.0.1 TCP:localhost:80",
+            "wsbridge tcp-l:8080 tcp:localhost:80",
+        ),
+        (
+            "socat TCP-LISTEN:8080,fork TCP:localhost:80",
+            "wsbridge tcp-l:*:8080 tcp:localhost:80",
+        ),
+        (
+            "socat TCP-LISTEN:8080 EXEC:cat",
+            "wsbridge --once tcp-l:8080 exec:cat",
+        ),
+        (
+            "socat UNIX-LISTEN:/tmp/a.sock,fork TCP:localhost:80",
+            "wsbridge unix-l:/tmp/a.sock tcp:localhost:80",
+        ),
+        (
+            "socat - UNIX-CONNECT:/tmp/a.sock",
+            "wsbridge - unix:/tmp/a.sock",
+        ),
+        (
+            "socat - OPENSSL:example.com:443",
+            "wsbridge - tls:example.com:443",
+        ),
+        ("socat - UDP:localhost:53", "wsbridge - udp:localhost:53"),
+        (
+            "socat -u FILE:/etc/hostname STDOUT",
+            "wsbridge -u file:/etc/hostname -",
+        ),
+        (
+            "socat -v TCP-L:8080,fork TCP:localhost:80",
+            "wsbridge --dump tcp-l:8080 tcp:localhost:80",
+        ),
+        (
+            "socat - PROXY:proxy:example.com:80",
+            "wsbridge - tcp:example.com:80 --proxy http://proxy:3128",
+        ),
+        ("nc localhost 80", "wsbridge - tcp:localhost:80"),
+        ("nc -lk 8080", "wsbridge tcp-l:8080 -"),
+        (
+            "wscat -c ws://localhost:8080",
+            "wsbridge ws://localhost:8080",
+        ),
+        ("wscat -l 8080", "wsbridge -s 8080"),
+        (
+            "wscat -c ws://localhost:8080 -x hello",
+            "wsbridge ws://localhost:8080 --send hello",
+        ),
+        (
+            "wscat -c ws://localhost:8080 -s chat --auth me:word",
+            "wsbridge ws://localhost:8080 --protocol chat --user me:word",
+        ),
+        (
+            "wscat -n -c wss://localhost:8443",
+            "wsbridge -k wss://localhost:8443",
+        ),
+    ],
+};
+
+impl Tool {
+    /// The page of help about the way from it.
+    pub(super) fn page(&self) -> String {
+        let mut text = format!("FROM {}\n\n", self.name.to_uppercase());
+        text += &indented(self.about, 0);
+        for (theirs, ours) in self.rows {
+            // Writing to a string can not fail.
+            let _ = match *ours {
+                "" => writeln!(text, "\n  {theirs}\n      the same words"),
+                ours => writeln!(text, "\n  {theirs}\n      {ours}"),
+            };
+        }
+        text
+    }
+}
