@@ -71,6 +71,8 @@
 //!   `child/spawn.rs`; all three say why.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.
+//! * **No message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all queues, and
+//!   the first server's WebSocket that sends it makes its frames for all.
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //!
 //! # A byte's journey

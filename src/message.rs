@@ -1,5 +1,7 @@
 //! What travels over a bridge: fragments of text or binary messages, and batches of short ones.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::BytesMut;
 
 /// Bytes of a payload up to which it is copied behind others rather than sent on from where it lies.
@@ -52,14 +54,40 @@ impl Fragment {
 /// Many short whole messages of one kind, next to each other in the buffer that they were read into.
 ///
 /// It is worth as much as that many fragments, but costs a fraction of them: no message of it has a buffer of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One that is [shared](Batch::shared) is cloned without a copy, and is encoded once for all who send it alike.
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// The kind of every message.
     pub kind: Kind,
-    bytes: BytesMut,
-    spans: Vec<Span>,
+    body: Body,
     payload: usize,
 }
+
+#[derive(Clone, Debug)]
+enum Body {
+    Own(Messages),
+    Shared(Arc<Shared>),
+}
+
+#[derive(Clone, Debug)]
+struct Messages {
+    bytes: BytesMut,
+    spans: Vec<Span>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    messages: Messages,
+    encoded: OnceLock<Box<[u8]>>,
+}
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Batch) -> bool {
+        self.kind == other.kind && self.messages().eq(other.messages())
+    }
+}
+
+impl Eq for Batch {}
 
 /// Where a message begins and ends in the bytes of its batch.
 pub type Span = (u32, u32);
@@ -103,15 +131,62 @@ impl Batch {
             .sum();
         Batch {
             kind,
-            bytes,
-            spans,
+            body: Body::Own(Messages { bytes, spans }),
             payload,
+        }
+    }
+
+    /// Makes it one that many may have: a clone of it is no copy.
+    #[must_use]
+    pub fn shared(self) -> Batch {
+        let body = match self.body {
+            Body::Own(messages) => Body::Shared(Arc::new(Shared {
+                messages,
+                encoded: OnceLock::new(),
+            })),
+            shared @ Body::Shared(_) => shared,
+        };
+        Batch { body, ..self }
+    }
+
+    /// Makes one of the messages from `begin` to before `end` alone.
+    #[must_use]
+    pub fn part(&self, begin: usize, end: usize) -> Batch {
+        let (mut bytes, mut spans) = (BytesMut::new(), Vec::new());
+        // A batch is much shorter than 4 GiB.
+        #[allow(clippy::cast_possible_truncation)]
+        for message in self.messages().take(end).skip(begin) {
+            let at = bytes.len() as u32;
+            bytes.extend_from_slice(message);
+            spans.push((at, bytes.len() as u32));
+        }
+        Batch::new(self.kind, bytes, spans)
+    }
+
+    /// What `write` made of it where it is shared, the first time that it was asked: only those ask who all write it alike,
+    /// which are servers of WebSockets.
+    pub fn encoded(&self, write: impl FnOnce(&mut [u8]) -> usize) -> Option<&[u8]> {
+        let Body::Shared(shared) = &self.body else {
+            return None;
+        };
+        Some(shared.encoded.get_or_init(|| {
+            let mut room = vec![0; self.payload + self.count() * (Batch::HEAD + 1) + WORD];
+            let len = write(&mut room);
+            room.truncate(len);
+            room.into_boxed_slice()
+        }))
+    }
+
+    fn body(&self) -> &Messages {
+        match &self.body {
+            Body::Own(messages) => messages,
+            Body::Shared(shared) => &shared.messages,
         }
     }
 
     /// How many messages there are.
     pub fn count(&self) -> usize {
-        self.spans.len()
+        self.body().spans.len()
     }
 
     /// Bytes of all messages together.
@@ -121,13 +196,15 @@ impl Batch {
 
     /// Bytes of memory that it holds on to.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.spans.len() * size_of::<Span>()
+        let Messages { bytes, spans } = self.body();
+        bytes.len() + spans.len() * size_of::<Span>()
     }
 
     /// The messages.
     pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
-        let span = |&(begin, end): &Span| &self.bytes[begin as usize..end as usize];
-        self.spans.iter().map(span)
+        let Messages { bytes, spans } = self.body();
+        let span = |&(begin, end): &Span| &bytes[begin as usize..end as usize];
+        spans.iter().map(span)
     }
 
     /// The messages one by one, each copied to a place of its own.
@@ -138,9 +215,15 @@ impl Batch {
 
     /// Drops all messages behind the first `count`.
     pub fn truncate(&mut self, count: usize) {
-        if count < self.spans.len() {
-            self.spans.truncate(count);
-            self.payload = self.messages().map(<[u8]>::len).sum();
+        if count >= self.count() {
+            return;
+        }
+        match &mut self.body {
+            Body::Own(messages) => {
+                messages.spans.truncate(count);
+                self.payload = self.messages().map(<[u8]>::len).sum();
+            }
+            Body::Shared(_) => *self = self.part(0, count),
         }
     }
 
@@ -153,12 +236,13 @@ impl Batch {
         tail: &[u8],
     ) -> usize {
         let mut at = 0;
-        for &(begin, end) in &self.spans {
+        let Messages { bytes, spans } = self.body();
+        for &(begin, end) in spans {
             let (begin, len) = (begin as usize, (end - begin) as usize);
             let head = head(len);
             room[at..at + Batch::HEAD].copy_from_slice(&head.bytes);
             at += head.len;
-            copy(&self.bytes, begin, len, &mut room[at..], head.mask);
+            copy(bytes, begin, len, &mut room[at..], head.mask);
             at += len;
             room[at..at + tail.len()].copy_from_slice(tail);
             at += tail.len();
@@ -242,6 +326,27 @@ mod tests {
         };
         let len = batch.write(&mut vec![0; Batch::ROOM], |_| head, b"\n");
         assert_eq!(len, Batch::MOST * (8 + 15 + 1));
+    }
+
+    #[test]
+    fn a_shared_batch_is_encoded_once_and_its_parts_are_others() {
+        let batch = batch(&[b"a".to_vec(), Vec::new(), vec![b'c'; 70]], 1).shared();
+        let plain = |batch: &Batch, room: &mut [u8]| batch.write(room, |_| Head::NONE, b"\n");
+        let len = plain(&batch, &mut vec![0; Batch::ROOM]);
+        let first = batch.encoded(|room| plain(&batch, room)).unwrap();
+        assert_eq!((first.len(), &first[..3]), (len, &b"a\n\n"[..]));
+        let clone = batch.clone();
+        assert_eq!(
+            clone.encoded(|_| unreachable!("it is encoded")),
+            Some(first)
+        );
+        let part = batch.part(1, 3);
+        assert_eq!((part.count(), part.payload()), (2, 70));
+        assert_eq!(part.encoded(|_| 0), None);
+        let mut cut = clone;
+        cut.truncate(1);
+        assert_eq!(cut.messages().collect::<Vec<_>>(), [b"a"]);
+        assert_eq!(cut.encoded(|_| 0), None);
     }
 
     #[test]

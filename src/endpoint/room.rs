@@ -1,8 +1,11 @@
 //! A room and its members: no transport, only queues. Members hear each other, or what one source says to all.
 
 mod message;
+mod queue;
+mod speech;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -13,11 +16,13 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use message::Message;
+use queue::{Entry, Queue, Seat};
+use speech::{Part, Wire, gather};
 
 use crate::address::parse_size;
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::Whole;
-use crate::message::{Batch, Fragment, Kind, SHORT};
+use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 
 /// Options of a room, whoever speaks in it.
@@ -147,6 +152,8 @@ pub(super) struct Room {
     manner: Manner,
     desk: Option<Arc<dyn Desk>>,
     state: Mutex<State>,
+    /// How many members could take what waits for them and have been left no time to.
+    waited_for: AtomicUsize,
     /// How many are in it.
     count: watch::Sender<usize>,
 }
@@ -159,135 +166,22 @@ struct State {
     /// How many messages have been said.
     said: u64,
     /// What newcomers hear first.
-    replay: VecDeque<Arc<Message>>,
-    /// Its bytes.
-    replayed: usize,
-    /// Whether a member that could take what waits for it has been left no time to.
+    replay: VecDeque<Part>,
+    /// Its messages and bytes.
+    replayed: (usize, usize),
+    /// Whether no member had room for what its one source said last.
     is_crowded: bool,
     /// Who would say something meanwhile.
     waiting: Vec<Waker>,
+    /// Who is to be woken once nobody has to wait for this.
+    woken: Vec<Waker>,
 }
 
-/// A member as the room knows it.
-#[derive(Default)]
-struct Seat(Mutex<Queue>);
-
-/// What waits for a member.
-#[derive(Default)]
-struct Queue {
-    entries: VecDeque<Entry>,
-    bytes: usize,
-    /// Whether its transport took no more when it was last asked. Only then does it not keep up: others may say much in one
-    /// turn of a thread, and it has not had its own.
-    is_blocked: bool,
-    /// Why it hears nothing more once the entries are gone.
-    end: Option<Ending>,
-    /// Why it hears nothing more at once.
-    cut: Option<Ending>,
-    reader: Option<Waker>,
-    /// Messages and bytes that it has lost.
-    lost: (u64, u64),
-    /// Whether it says nothing more.
-    is_finished: bool,
-}
-
-enum Entry {
-    Message(Arc<Message>),
-    /// Messages and bytes that were lost here.
-    Gap(u64, u64),
-}
-
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it is held; a poisoned state is a whole one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn is_full(&self, options: &Options) -> bool {
-        self.entries.len() >= options.queue as usize || self.bytes >= options.queue_bytes
-    }
-
-    /// Whether it hears nothing now: it is full, or it has been ended.
-    fn has_no_room(&self, options: &Options) -> bool {
-        self.is_full(options) || self.end.is_some() || self.cut.is_some()
-    }
-
-    /// Adds a message, or does what is to be done with one who has no room for it; to be woken by the caller.
-    fn add(&mut self, message: &Arc<Message>, options: &Options) {
-        if self.end.is_some() || self.cut.is_some() {
-            return;
-        }
-        let is_slow = self.is_blocked && self.is_full(options);
-        match options.slow {
-            Slow::Disconnect if is_slow => {
-                let waiting = self.entries.len() as u64;
-                self.lost = (self.lost.0 + waiting, self.lost.1 + self.bytes as u64);
-                (self.entries, self.bytes) = (VecDeque::new(), 0);
-                self.cut = Some(Ending::Close(Close::new(1013, "slow")));
-                return;
-            }
-            Slow::DropNewest if is_slow => {
-                self.lose(1, message.bytes.len() as u64);
-                return;
-            }
-            Slow::DropOldest if is_slow => while self.is_full(options) && self.drop_oldest() {},
-            Slow::Latest if self.is_blocked => while self.drop_oldest() {},
-            _ => {}
-        }
-        self.bytes += message.bytes.len();
-        self.entries.push_back(Entry::Message(message.clone()));
-    }
-
-    /// Notes that what comes is lost, behind what waits.
-    fn lose(&mut self, messages: u64, bytes: u64) {
-        self.lost = (self.lost.0 + messages, self.lost.1 + bytes);
-        match self.entries.back_mut() {
-            Some(Entry::Gap(before, bytes_before)) => {
-                (*before, *bytes_before) = (*before + messages, *bytes_before + bytes);
-            }
-            _ => self.entries.push_back(Entry::Gap(messages, bytes)),
-        }
-    }
-
-    /// Drops the oldest message, before which there may be a gap already; false where there is none.
-    fn drop_oldest(&mut self) -> bool {
-        let mut gap = match self.entries.front() {
-            Some(Entry::Gap(messages, bytes)) => (*messages, *bytes),
-            _ => (0, 0),
-        };
-        if gap.0 > 0 {
-            self.entries.pop_front();
-        }
-        let dropped = match self.entries.pop_front() {
-            Some(Entry::Message(message)) => {
-                let bytes = message.bytes.len();
-                self.bytes -= bytes;
-                self.lost = (self.lost.0 + 1, self.lost.1 + bytes as u64);
-                gap = (gap.0 + 1, gap.1 + bytes as u64);
-                true
-            }
-            // Two gaps never stand next to each other.
-            _ => false,
-        };
-        if gap.0 > 0 {
-            self.entries.push_front(Entry::Gap(gap.0, gap.1));
-        }
-        dropped
-    }
-
-    /// Ends it behind what waits.
-    fn end_with(&mut self, ending: Ending) {
-        self.end.get_or_insert(ending);
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
+/// Wakes whom there is something to hear for, when others can look at the room again.
+fn release(mut state: MutexGuard<'_, State>) {
+    let woken = std::mem::take(&mut state.woken);
+    drop(state);
+    woken.into_iter().for_each(Waker::wake);
 }
 
 impl Room {
@@ -298,6 +192,7 @@ impl Room {
             manner,
             desk,
             state: Mutex::default(),
+            waited_for: AtomicUsize::new(0),
             count: watch::Sender::new(0),
         }
     }
@@ -329,19 +224,19 @@ impl Room {
         let (id, seat) = (state.came, Arc::new(Seat::default()));
         {
             let mut queue = seat.lock();
-            for message in &state.replay {
-                queue.bytes += message.bytes.len();
-                queue.entries.push_back(Entry::Message(message.clone()));
+            for said in &state.replay {
+                queue.push(said.clone());
             }
+            self.count_waited_for(&mut queue);
         }
         state.members.insert(id, seat.clone());
         self.count.send_replace(state.members.len());
         if self.manner.join {
             let count = state.members.len();
             let event = Message::event("joined", id, count, self.manner.id);
-            self.tell(&mut state, &[Arc::new(event)]);
+            self.tell_line(&mut state, event);
         }
-        drop(state);
+        release(state);
         Ok(Member {
             whole: Whole::new(self.options.max_message),
             id,
@@ -354,80 +249,111 @@ impl Room {
 
     fn leave(&self, id: u64) {
         let mut state = self.lock();
-        if state.members.remove(&id).is_none() {
+        let Some(seat) = state.members.remove(&id) else {
             return;
+        };
+        {
+            let mut queue = seat.lock();
+            queue.end.get_or_insert(Ending::Eof);
+            self.count_waited_for(&mut queue);
         }
         self.count.send_replace(state.members.len());
         if self.manner.join {
             let count = state.members.len();
             let event = Message::event("left", id, count, self.manner.id);
-            self.tell(&mut state, &[Arc::new(event)]);
+            self.tell_line(&mut state, event);
         }
         // They may have waited for it.
-        state.waiting.drain(..).for_each(Waker::wake);
+        let waiting = std::mem::take(&mut state.waiting);
+        state.woken.extend(waiting);
+        release(state);
     }
 
-    /// Has all members hear messages, all of one member's.
-    fn tell(&self, state: &mut State, messages: &[Arc<Message>]) {
-        let from = messages.first().map_or(0, |message| message.from);
+    /// Has all members hear what was said.
+    fn tell(&self, state: &mut State, said: &Part) {
         // One source goes at the pace of the fastest member, as if that were alone.
         let mut is_too_fast = self.desk.is_some() && !state.members.is_empty();
+        let mut was_last = false;
         for (id, seat) in &state.members {
-            if self.manner.echo || *id != from {
+            if self.manner.echo || *id != said.from() {
                 let mut queue = seat.lock();
-                for message in messages {
-                    queue.add(message, &self.options);
-                }
-                queue.wake();
-                state.is_crowded |= self.is_waited_for(&queue);
+                state.woken.extend(queue.add(said, &self.options));
+                was_last |= self.count_waited_for(&mut queue);
                 is_too_fast &= queue.has_no_room(&self.options);
             }
         }
         state.is_crowded |= is_too_fast;
+        if was_last {
+            state.woken.append(&mut state.waiting);
+        }
     }
 
-    /// Whether nothing more should be said before this member has taken some of what waits for it.
-    fn is_waited_for(&self, queue: &Queue) -> bool {
+    /// Has all members hear a line of the room itself.
+    fn tell_line(&self, state: &mut State, line: Message) {
+        for said in gather(0, [line]) {
+            self.tell(state, &said);
+        }
+    }
+
+    /// Counts a member among those who are waited for, or no longer, after its queue has changed. Returns whether it was the
+    /// last of them.
+    fn count_waited_for(&self, queue: &mut Queue) -> bool {
         let is_able = !queue.is_blocked || self.options.slow == Slow::Block;
-        is_able && queue.end.is_none() && queue.is_full(&self.options)
+        let is_waited_for = is_able && queue.end.is_none() && queue.is_full(&self.options);
+        match (queue.is_waited_for, is_waited_for) {
+            (false, true) => {
+                queue.is_waited_for = true;
+                self.waited_for.fetch_add(1, Ordering::SeqCst);
+                false
+            }
+            (true, false) => {
+                queue.is_waited_for = false;
+                self.waited_for.fetch_sub(1, Ordering::SeqCst) == 1
+            }
+            _ => false,
+        }
     }
 
-    /// Has all members hear what one says, and keeps it for those who come later.
-    fn say<'a>(
-        &self,
-        state: &mut State,
-        from: u64,
-        kind: Kind,
-        payloads: impl Iterator<Item = &'a [u8]>,
-    ) {
-        let id = self.manner.id;
-        let messages = payloads.map(|payload| {
-            state.said += 1;
-            Arc::new(Message::said(from, state.said, kind, payload, id))
-        });
-        let messages: Vec<_> = messages.collect();
-        self.tell(state, &messages);
+    fn say<'a>(&self, from: u64, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
+        let mut state = self.lock();
+        let before = state.said;
+        let messages = (before + 1..)
+            .zip(payloads)
+            .map(|(seq, payload)| Message::said(from, seq, kind, payload, self.manner.id));
+        for said in gather(from, messages) {
+            state.said += said.count() as u64;
+            self.tell(&mut state, &said);
+            self.keep(&mut state, said);
+        }
+        release(state);
+    }
+
+    /// Keeps for newcomers what was said, and no more than they are to hear.
+    fn keep(&self, state: &mut State, said: Part) {
         let (most, most_bytes) = match self.options.replay {
             Replay::Messages(0) => return,
             Replay::Messages(most) => (most, self.options.queue_bytes),
             Replay::Bytes(most) => (usize::MAX, most.min(self.options.queue_bytes)),
         };
         let most = most.min(self.options.queue as usize);
-        for message in messages {
-            state.replayed += message.bytes.len();
-            state.replay.push_back(message);
-        }
-        while state.replay.len() > most || state.replayed > most_bytes {
-            let Some(oldest) = state.replay.pop_front() else {
+        let (mut messages, mut bytes) = state.replayed;
+        (messages, bytes) = (messages + said.count(), bytes + said.bytes());
+        state.replay.push_back(said);
+        while messages > most || bytes > most_bytes {
+            let Some(oldest) = state.replay.front_mut() else {
                 break;
             };
-            state.replayed -= oldest.bytes.len();
+            (messages, bytes) = (messages - 1, bytes - oldest.take_first().bytes());
+            if oldest.count() == 0 {
+                state.replay.pop_front();
+            }
         }
+        state.replayed = (messages, bytes);
     }
 
     /// Has all members hear a message of none of them.
     pub(super) fn tell_all(&self, kind: Kind, payload: &[u8]) {
-        self.say(&mut self.lock(), 0, kind, std::iter::once(payload));
+        self.say(0, kind, [payload]);
     }
 
     /// Has one member hear a message, if it is still here.
@@ -437,10 +363,15 @@ impl Room {
             return;
         };
         let message = Message::said(0, 0, kind, payload, None);
-        let mut queue = seat.lock();
-        queue.add(&Arc::new(message), &self.options);
-        queue.wake();
-        state.is_crowded |= self.is_waited_for(&queue);
+        for said in gather(0, [message]) {
+            let mut queue = seat.lock();
+            state.woken.extend(queue.add(&said, &self.options));
+            if self.count_waited_for(&mut queue) {
+                let waiting = std::mem::take(&mut state.waiting);
+                state.woken.extend(waiting);
+            }
+        }
+        release(state);
     }
 
     /// Tells all members of something that befell them: in a line, or they are closed with the ending.
@@ -448,11 +379,11 @@ impl Room {
         let mut state = self.lock();
         match self.options.gap {
             Gap::Notice => {
-                let line = Message::of_room(format!("* {text}"));
-                self.tell(&mut state, &[Arc::new(line)]);
+                self.tell_line(&mut state, Message::of_room(format!("* {text}")));
             }
             Gap::Close => close(&state, ending),
         }
+        release(state);
     }
 
     /// Ends one member that says nothing more, behind what waits for it.
@@ -474,7 +405,7 @@ impl Room {
     /// Forgets what newcomers would hear.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
-        (state.replay, state.replayed) = (VecDeque::new(), 0);
+        (state.replay, state.replayed) = (VecDeque::new(), (0, 0));
     }
 
     /// How many are in it, now and later.
@@ -495,13 +426,11 @@ impl Room {
         let mut state = self.lock();
         if state.is_crowded {
             let mut seats = state.members.values();
-            let mut all = state.members.values();
-            state.is_crowded = seats.any(|seat| self.is_waited_for(&seat.lock()))
-                || self.desk.is_some()
-                    && !state.members.is_empty()
-                    && all.all(|seat| seat.lock().has_no_room(&self.options));
+            state.is_crowded = !state.members.is_empty()
+                && seats.all(|seat| seat.lock().has_no_room(&self.options));
         }
-        if !state.is_crowded {
+        // Whoever is the last to be waited for wakes those who wait, and has this lock for it.
+        if !state.is_crowded && self.waited_for.load(Ordering::SeqCst) == 0 {
             return Poll::Ready(());
         }
         state.waiting.push(cx.waker().clone());
@@ -510,8 +439,8 @@ impl Room {
 
     /// Lets those go on who wait for a member.
     fn wake_waiting(&self) {
-        let mut state = self.lock();
-        state.waiting.drain(..).for_each(Waker::wake);
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -549,63 +478,39 @@ impl Member {
         Some(Event::Fragment(fragment))
     }
 
-    /// Takes short messages of one kind from the front, as many as a batch holds.
-    fn batch(queue: &mut Queue) -> Option<Batch> {
-        let (mut bytes, mut spans, mut kind) = (0, Vec::new(), None);
-        for entry in queue.entries.iter().take(Batch::MOST) {
-            match entry {
-                Entry::Message(message)
-                    if message.bytes.len() <= SHORT
-                        && bytes + message.bytes.len() <= Batch::LENGTH
-                        && *kind.get_or_insert(message.kind) == message.kind =>
-                {
-                    // A batch is much shorter than 4 GiB.
-                    #[allow(clippy::cast_possible_truncation)]
-                    spans.push((bytes as u32, (bytes + message.bytes.len()) as u32));
-                    bytes += message.bytes.len();
-                }
-                _ => break,
-            }
-        }
-        let kind = kind.filter(|_| spans.len() > 1)?;
-        let mut joined = BytesMut::with_capacity(bytes);
-        for entry in queue.entries.drain(..spans.len()) {
-            if let Entry::Message(message) = entry {
-                joined.extend_from_slice(&message.bytes);
-            }
-        }
-        queue.bytes -= bytes;
-        Some(Batch::new(kind, joined, spans))
-    }
-
     fn next(&mut self) -> Option<Event> {
         let options = &self.room.options;
         let mut queue = self.seat.lock();
+        let was_full = queue.is_full(options);
         queue.is_blocked = false;
         if let Some(cut) = &queue.cut {
             return Some(Event::End(cut.clone()));
         }
-        if let Some(batch) = Member::batch(&mut queue) {
-            return Some(Event::Batch(batch));
-        }
-        let message = match queue.entries.pop_front() {
-            None => return queue.end.clone().map(Event::End),
-            Some(Entry::Message(message)) => {
-                queue.bytes -= message.bytes.len();
-                message
-            }
+        let event = match queue.pop() {
+            None => queue.end.clone().map(Event::End),
+            Some(Entry::Said(said)) => match said.wire() {
+                Wire::Batch(batch) => Some(Event::Batch(batch)),
+                Wire::Long(kind, bytes) => {
+                    self.begun = Some((kind, bytes));
+                    None
+                }
+            },
             Some(Entry::Gap(..)) if options.gap == Gap::Close => {
                 let end = Ending::Close(Close::new(1013, "gap"));
                 queue.end = Some(end.clone());
-                return Some(Event::End(end));
+                Some(Event::End(end))
             }
             Some(Entry::Gap(messages, bytes)) => {
-                Arc::new(Message::gap(messages, bytes, self.room.manner.id))
+                let notice = Message::gap(messages, bytes, self.room.manner.id);
+                Some(Event::Fragment(Fragment::whole(notice.kind, notice.bytes)))
             }
         };
+        let was_last = self.room.count_waited_for(&mut queue);
         drop(queue);
-        self.begun = Some((message.kind, message.bytes.clone()));
-        self.piece()
+        if was_last || was_full && self.room.desk.is_some() {
+            self.room.wake_waiting();
+        }
+        event.or_else(|| self.piece())
     }
 }
 
@@ -616,8 +521,12 @@ impl Member {
         match self.room.options.gap {
             Gap::Notice => {
                 let notice = Message::of_room(format!("* not sent: {why}"));
-                queue.add(&Arc::new(notice), &self.room.options);
-                queue.wake();
+                let woken: Vec<_> = gather(0, [notice])
+                    .iter()
+                    .filter_map(|said| queue.add(said, &self.room.options))
+                    .collect();
+                drop(queue);
+                woken.into_iter().for_each(Waker::wake);
                 Ok(())
             }
             Gap::Close => {
@@ -631,20 +540,12 @@ impl Member {
 
 impl MessageStream for Member {
     fn take(&mut self) -> Option<Event> {
-        if let Some(piece) = self.piece() {
-            return Some(piece);
-        }
-        let was_full = self.seat.lock().is_full(&self.room.options);
-        let event = self.next();
-        if was_full {
-            self.room.wake_waiting();
-        }
-        event
+        self.piece().or_else(|| self.next())
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut queue = self.seat.lock();
-        if !queue.entries.is_empty() || queue.end.is_some() || queue.cut.is_some() {
+        if !queue.is_empty() || queue.end.is_some() || queue.cut.is_some() {
             return Poll::Ready(());
         }
         queue.reader = Some(cx.waker().clone());
@@ -657,8 +558,10 @@ impl MessageStream for Member {
             return Poll::Ready(cut.clone());
         }
         queue.reader = Some(cx.waker().clone());
-        if !std::mem::replace(&mut queue.is_blocked, true) {
-            drop(queue);
+        let was_blocked = std::mem::replace(&mut queue.is_blocked, true);
+        let was_last = self.room.count_waited_for(&mut queue);
+        drop(queue);
+        if was_last || !was_blocked && self.room.desk.is_some() {
             // Whoever waits for it need not any longer.
             self.room.wake_waiting();
         }
@@ -681,9 +584,7 @@ impl MessageStream for Member {
                     taken.or_else(|why| self.refused(&why))
                 }
                 None => {
-                    let mut state = self.room.lock();
-                    let once = std::iter::once(&payload[..]);
-                    self.room.say(&mut state, self.id, kind, once);
+                    self.room.say(self.id, kind, [&payload[..]]);
                     Ok(())
                 }
             },
@@ -703,9 +604,7 @@ impl MessageStream for Member {
                 taken.or_else(|why| self.refused(&why))
             });
         }
-        let mut state = self.room.lock();
-        self.room
-            .say(&mut state, self.id, batch.kind, batch.messages());
+        self.room.say(self.id, batch.kind, batch.messages());
         Ok(())
     }
 

@@ -414,7 +414,12 @@ impl MessageStream for Socket {
         self.put_pong();
         let role = self.role;
         let write = |room: &mut [u8]| codec::encode_batch(&batch, role, room);
-        self.outbox.put(Batch::ROOM, write);
+        // A server's frames are the same for all who are sent the same (RFC 6455 5.1).
+        let shared = (role == Role::Server).then(|| batch.encoded(write));
+        match shared.flatten() {
+            Some(frames) => self.outbox.copy(frames),
+            None => self.outbox.put(Batch::ROOM, write),
+        }
         self.unflushed = true;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What is said in a room: encoded once, heard by all.
+//! A message of a room as all hear it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use data_encoding::BASE64;
@@ -12,8 +12,6 @@ use crate::message::Kind;
 pub(super) struct Message {
     pub(super) kind: Kind,
     pub(super) bytes: Bytes,
-    /// Who says it; 0 is the room itself.
-    pub(super) from: u64,
 }
 
 impl Message {
@@ -49,7 +47,7 @@ impl Message {
             }
             _ => (kind, Bytes::copy_from_slice(payload)),
         };
-        Message { kind, bytes, from }
+        Message { kind, bytes }
     }
 
     /// That a member came or went, and how many are there now.
@@ -80,7 +78,6 @@ impl Message {
         Message {
             kind: Kind::Text,
             bytes: text.into(),
-            from: 0,
         }
     }
 }

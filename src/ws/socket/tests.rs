@@ -6,8 +6,11 @@ use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
+use bytes::BytesMut;
+
 use super::*;
 use crate::ending::{Close, Violation};
+use crate::message::Kind;
 use crate::peer::wire::Wire;
 
 /// A client's socket and the wire to it: what a server sends is not masked and easy to write by hand.
@@ -291,4 +294,25 @@ async fn a_transport_that_ends_without_a_close_is_lost() {
         next(&mut socket).await,
         Event::End(Ending::Lost(Loss::NoClose))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shared_is_masked_by_clients_alone() {
+    let bytes = BytesMut::from(&b"abc"[..]);
+    let batch = Batch::new(Kind::Text, bytes, vec![(0, 1), (1, 3)]).shared();
+    let (mut socket, mut far) = client(1000);
+    socket.start_send_batch(batch.clone()).unwrap();
+    poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
+    assert_eq!(sent(&mut far).await, (0x81, b"a".to_vec()));
+    assert_eq!(sent(&mut far).await, (0x81, b"bc".to_vec()));
+    for _ in 0..2 {
+        let (near, mut far) = duplex(1000);
+        let io = Box::new(Wire(near));
+        let mut socket = Socket::new(io, b"", Role::Server, Options::default());
+        socket.start_send_batch(batch.clone()).unwrap();
+        poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
+        let mut frames = [0; 7];
+        far.read_exact(&mut frames).await.unwrap();
+        assert_eq!(&frames, b"\x81\x01a\x81\x02bc");
+    }
 }
