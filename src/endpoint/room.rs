@@ -695,18 +695,28 @@ impl MessageStream for Member {
         }
     }
 
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
+    fn start_send_batch(&mut self, mut batch: Batch) -> Result<(), Ending> {
+        let limit = self.whole.limit();
+        // What came before one that is too long is heard.
+        let fit = batch.messages().take_while(|it| it.len() <= limit).count();
+        let are_all = fit == batch.count();
+        batch.truncate(fit);
         if let Some(desk) = &self.room.desk {
-            return batch.messages().try_for_each(|message| {
+            batch.messages().try_for_each(|message| {
                 let message = Bytes::copy_from_slice(message);
                 let taken = desk.take(self.id, batch.kind, message);
                 taken.or_else(|why| self.refused(&why))
-            });
+            })?;
+        } else {
+            let mut state = self.room.lock();
+            self.room
+                .say(&mut state, self.id, batch.kind, batch.messages());
         }
-        let mut state = self.room.lock();
-        self.room
-            .say(&mut state, self.id, batch.kind, batch.messages());
-        Ok(())
+        if are_all {
+            return Ok(());
+        }
+        self.seat.lock().end = Some(Ending::TooLong { limit });
+        Err(Ending::TooLong { limit })
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
