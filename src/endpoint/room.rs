@@ -214,12 +214,16 @@ impl Queue {
         self.is_full(options) || self.end.is_some() || self.cut.is_some()
     }
 
-    /// Adds a message, or does what is to be done with one who has no room for it; to be woken by the caller.
-    fn add(&mut self, message: &Arc<Message>, options: &Options) {
+    /// Whether it does not keep up.
+    fn is_slow(&self, options: &Options) -> bool {
+        self.is_blocked && self.is_full(options)
+    }
+
+    /// Adds a message, or does what is to be done with one who does not keep up; to be woken by the caller.
+    fn add(&mut self, message: &Arc<Message>, options: &Options, is_slow: bool) {
         if self.end.is_some() || self.cut.is_some() {
             return;
         }
-        let is_slow = self.is_blocked && self.is_full(options);
         match options.slow {
             Slow::Disconnect if is_slow => {
                 let waiting = self.entries.len() as u64;
@@ -375,8 +379,11 @@ impl Room {
         for (id, seat) in &state.members {
             if self.manner.echo || *id != from {
                 let mut queue = seat.lock();
+                // What one source says at once is judged at once, as it waits for room only before it.
+                let was_slow = self.desk.as_ref().map(|_| queue.is_slow(&self.options));
                 for message in messages {
-                    queue.add(message, &self.options);
+                    let is_slow = was_slow.unwrap_or_else(|| queue.is_slow(&self.options));
+                    queue.add(message, &self.options, is_slow);
                 }
                 queue.wake();
                 state.is_crowded |= self.is_waited_for(&queue);
@@ -425,9 +432,9 @@ impl Room {
         }
     }
 
-    /// Has all members hear a message of none of them.
-    pub(super) fn tell_all(&self, kind: Kind, payload: &[u8]) {
-        self.say(&mut self.lock(), 0, kind, std::iter::once(payload));
+    /// Has all members hear messages of none of them.
+    pub(super) fn tell_all<'a>(&self, kind: Kind, payloads: impl Iterator<Item = &'a [u8]>) {
+        self.say(&mut self.lock(), 0, kind, payloads);
     }
 
     /// Has one member hear a message, if it is still here.
@@ -438,7 +445,8 @@ impl Room {
         };
         let message = Message::said(0, 0, kind, payload, None);
         let mut queue = seat.lock();
-        queue.add(&Arc::new(message), &self.options);
+        let is_slow = queue.is_slow(&self.options);
+        queue.add(&Arc::new(message), &self.options, is_slow);
         queue.wake();
         state.is_crowded |= self.is_waited_for(&queue);
     }
@@ -616,7 +624,8 @@ impl Member {
         match self.room.options.gap {
             Gap::Notice => {
                 let notice = Message::of_room(format!("* not sent: {why}"));
-                queue.add(&Arc::new(notice), &self.room.options);
+                let is_slow = queue.is_slow(&self.room.options);
+                queue.add(&Arc::new(notice), &self.room.options, is_slow);
                 queue.wake();
                 Ok(())
             }
