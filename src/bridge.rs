@@ -93,9 +93,12 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
     };
     let sides = [&plan.left, &plan.right];
     sides.iter().for_each(|side| side.begin());
-    let status = run_watched(plan, taps.clone(), stop).await;
+    let mut workers = None;
+    let status = run_watched(plan, taps.clone(), stop, &mut workers).await;
     sides.iter().for_each(|side| side.finish());
+    // Those who see to the end of programs are on these threads.
     child::all_gone().await;
+    drop(workers);
     taps.drained(plan.session.close_timeout).await;
     Ok(match status? {
         0 if taps.has_failed() => INCOMPLETE,
@@ -107,6 +110,7 @@ async fn run_watched(
     plan: &Plan,
     taps: Arc<Taps>,
     stop: watch::Receiver<Option<Stop>>,
+    workers: &mut Option<Workers>,
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
@@ -121,7 +125,7 @@ async fn run_watched(
             let outcome = session::run(&**left, &shared).await?;
             Ok(plan.session.status_of(&outcome))
         }
-        Endpoint::Listen(left) => listen(&**left, plan, shared).await,
+        Endpoint::Listen(left) => listen(&**left, plan, shared, workers).await,
     }
 }
 
@@ -131,7 +135,12 @@ enum News {
     Ended(Served),
 }
 
-async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u8> {
+async fn listen(
+    left: &dyn Listen,
+    plan: &Plan,
+    shared: Arc<Shared>,
+    workers: &mut Option<Workers>,
+) -> Result<u8> {
     raise_descriptor_limit();
     let mut accept = left.bind().await?;
     if accept.is_exposed() && matches!(&shared.right, Right::Dial(right) if right.runs_programs()) {
@@ -156,7 +165,7 @@ async fn listen(left: &dyn Listen, plan: &Plan, shared: Arc<Shared>) -> Result<u
         shared: shared.clone(),
         news,
     });
-    let workers = Workers::start(threads(&plan.bridge))?;
+    let workers = workers.insert(Workers::start(threads(&plan.bridge))?);
     let tasks = TaskTracker::new();
     let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;

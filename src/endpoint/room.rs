@@ -269,15 +269,17 @@ impl Room {
         release(state);
     }
 
-    /// Has all members hear what was said.
-    fn tell(&self, state: &mut State, said: &Part) {
+    /// Has all members hear what one of them said, or the source.
+    fn tell(&self, state: &mut State, said: &[Part]) {
+        let from = said.first().map_or(0, Part::from);
         // One source goes at the pace of the fastest member, as if that were alone.
         let mut is_too_fast = self.desk.is_some() && !state.members.is_empty();
         let mut was_last = false;
         for (id, seat) in &state.members {
-            if self.manner.echo || *id != said.from() {
+            if self.manner.echo || *id != from {
                 let mut queue = seat.lock();
-                state.woken.extend(queue.add(said, &self.options));
+                let woken = queue.add(said, &self.options, self.desk.is_some());
+                state.woken.extend(woken);
                 was_last |= self.count_waited_for(&mut queue);
                 is_too_fast &= queue.has_no_room(&self.options);
             }
@@ -290,9 +292,7 @@ impl Room {
 
     /// Has all members hear a line of the room itself.
     fn tell_line(&self, state: &mut State, line: Message) {
-        for said in gather(0, [line]) {
-            self.tell(state, &said);
-        }
+        self.tell(state, &gather(0, [line]));
     }
 
     /// Counts a member among those who are waited for, or no longer, after its queue has changed. Returns whether it was the
@@ -320,11 +320,11 @@ impl Room {
         let messages = (before + 1..)
             .zip(payloads)
             .map(|(seq, payload)| Message::said(from, seq, kind, payload, self.manner.id));
-        for said in gather(from, messages) {
-            state.said += said.count() as u64;
-            self.tell(&mut state, &said);
-            self.keep(&mut state, said);
-        }
+        let said = gather(from, messages);
+        state.said += said.iter().map(|part| part.count() as u64).sum::<u64>();
+        self.tell(&mut state, &said);
+        said.into_iter()
+            .for_each(|part| self.keep(&mut state, part));
         release(state);
     }
 
@@ -351,9 +351,9 @@ impl Room {
         state.replayed = (messages, bytes);
     }
 
-    /// Has all members hear a message of none of them.
-    pub(super) fn tell_all(&self, kind: Kind, payload: &[u8]) {
-        self.say(0, kind, [payload]);
+    /// Has all members hear messages of none of them.
+    pub(super) fn tell_all<'a>(&self, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
+        self.say(0, kind, payloads);
     }
 
     /// Has one member hear a message, if it is still here.
@@ -363,9 +363,10 @@ impl Room {
             return;
         };
         let message = Message::said(0, 0, kind, payload, None);
-        for said in gather(0, [message]) {
+        {
             let mut queue = seat.lock();
-            state.woken.extend(queue.add(&said, &self.options));
+            let woken = queue.add(&gather(0, [message]), &self.options, true);
+            state.woken.extend(woken);
             if self.count_waited_for(&mut queue) {
                 let waiting = std::mem::take(&mut state.waiting);
                 state.woken.extend(waiting);
@@ -521,10 +522,7 @@ impl Member {
         match self.room.options.gap {
             Gap::Notice => {
                 let notice = Message::of_room(format!("* not sent: {why}"));
-                let woken: Vec<_> = gather(0, [notice])
-                    .iter()
-                    .filter_map(|said| queue.add(said, &self.room.options))
-                    .collect();
+                let woken = queue.add(&gather(0, [notice]), &self.room.options, true);
                 drop(queue);
                 woken.into_iter().for_each(Waker::wake);
                 Ok(())
@@ -596,16 +594,25 @@ impl MessageStream for Member {
         }
     }
 
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        if let Some(desk) = &self.room.desk {
-            return batch.messages().try_for_each(|message| {
+    fn start_send_batch(&mut self, mut batch: Batch) -> Result<(), Ending> {
+        let limit = self.whole.limit();
+        // What came before one that is too long is heard.
+        let fit = batch.messages().take_while(|it| it.len() <= limit).count();
+        let are_all = fit == batch.count();
+        batch.truncate(fit);
+        match &self.room.desk {
+            Some(desk) => batch.messages().try_for_each(|message| {
                 let message = Bytes::copy_from_slice(message);
                 let taken = desk.take(self.id, batch.kind, message);
                 taken.or_else(|why| self.refused(&why))
-            });
+            })?,
+            None => self.room.say(self.id, batch.kind, batch.messages()),
         }
-        self.room.say(self.id, batch.kind, batch.messages());
-        Ok(())
+        if are_all {
+            return Ok(());
+        }
+        self.seat.lock().end = Some(Ending::TooLong { limit });
+        Err(Ending::TooLong { limit })
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

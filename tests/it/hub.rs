@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
-use crate::support::{Bridge, Frame, Ws, run, spawn};
+use crate::support::{Bridge, Frame, Ws, frame_bytes, run, spawn};
 
 fn normal() -> Frame {
     Frame::Close(1000, String::new())
@@ -302,6 +302,15 @@ fn a_message_over_the_limit_closes_its_sender_alone() {
     assert_eq!(one.next(), Frame::Close(1009, "over 1000 bytes".to_owned()));
     other.text("still here");
     hears(&mut other, "still here");
+    // Short ones that come together are judged as well.
+    let mut both = frame_bytes(0x81, b"one", true);
+    both.extend(frame_bytes(0x81, &[b'x'; 1001], true));
+    other.raw(&both);
+    hears(&mut other, "one");
+    assert_eq!(
+        other.next(),
+        Frame::Close(1009, "over 1000 bytes".to_owned())
+    );
 }
 
 #[test]

@@ -374,6 +374,8 @@ fn one_that_does_not_end_is_made_to_and_nothing_is_left_of_it() {
         "ws-l:0",
         "--kill-after",
         "300ms",
+        "--threads",
+        "2",
         "--env",
         &marker,
         "--",
@@ -391,13 +393,14 @@ fn one_that_does_not_end_is_made_to_and_nothing_is_left_of_it() {
         marked(&marker).iter().all(|it| it.0 == bridge.running.id())
     });
     assert_eq!(children(bridge.running.id()), []);
-    // At its stop too.
+    // At its stop too, on any thread: one that says nothing takes the first.
+    let silent = Tcp::connect(bridge.port);
     let mut caller = bridge.client();
     assert_eq!(caller.next(), Frame::text("up"));
     let mut bridge = bridge;
     bridge.running.signal(Signal::TERM);
     bridge.running.wait();
-    drop(caller);
+    drop((caller, silent));
     let alive = || marked(&marker).into_iter().filter(|it| it.2 != 'Z');
     until("all of them are gone", || alive().count() == 0);
     // And where nobody has the patience.

@@ -63,15 +63,19 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Adds what was said, or does what is to be done with one who has no room for it. Returns whom to wake.
-    pub(super) fn add(&mut self, said: &Part, options: &Options) -> Option<Waker> {
+    /// Adds what was said, or does what is to be done with one who has no room for it. What is said by one source `at_once`
+    /// is judged at once: it waits for room before that only. Returns whom to wake.
+    pub(super) fn add(&mut self, said: &[Part], options: &Options, at_once: bool) -> Option<Waker> {
         if self.end.is_some() || self.cut.is_some() {
             return None;
         }
-        if self.is_blocked {
-            said.each().for_each(|one| self.add_late(one, options));
-        } else {
-            self.push(said.clone());
+        let is_late = self.is_blocked && (!at_once || self.is_full(options));
+        for part in said {
+            if is_late {
+                part.each().for_each(|one| self.add_late(one, options));
+            } else {
+                self.push(part.clone());
+            }
         }
         self.reader.take()
     }

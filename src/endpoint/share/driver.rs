@@ -298,6 +298,9 @@ impl Driver {
             Event::End(ending) => return Poll::Ready(Some(ending)),
             // It is in the log.
             Event::Gap(_) => {}
+            Event::Batch(batch) if !self.shared.options.pair => {
+                self.shared.room.tell_all(batch.kind, batch.messages());
+            }
             Event::Batch(batch) => {
                 for message in batch.messages() {
                     self.hear(batch.kind, message);
@@ -330,7 +333,7 @@ impl Driver {
                     shared.room.let_go(id);
                 }
             }
-            None => shared.room.tell_all(kind, payload),
+            None => shared.room.tell_all(kind, [payload]),
         }
     }
 
