@@ -81,7 +81,7 @@ const MODES: &[Mode] = &[
     },
     Mode {
         name: "5%-stalled",
-        payload: 1024,
+        payload: 4096,
         members: 1000,
         stalled: 50,
         speakers: 1,
