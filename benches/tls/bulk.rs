@@ -59,8 +59,8 @@ impl Bulk {
         };
         let before = line.processes.usage().cpu;
         let elapsed = match self.is_to_tcp {
-            true => self.to_tcp(scene, &mut line)?,
-            false => self.from_tcp(scene, &mut line)?,
+            true => self.toward_target(scene, &mut line)?,
+            false => self.toward_caller(scene, &mut line)?,
         };
         let used = line.processes.usage();
         let mib = (self.messages(scene) * self.len) as f64 / f64::from(1 << 20);
@@ -83,7 +83,7 @@ impl Bulk {
         }
     }
 
-    fn to_tcp(&self, scene: &Scene, line: &mut Line) -> Result<Duration> {
+    fn toward_target(&self, scene: &Scene, line: &mut Line) -> Result<Duration> {
         let total = AtomicU64::new(0);
         let source = Source::new(&scene.noise, line.speech, scene.kind(), self.len, true);
         let limit = self.limit(scene);
@@ -112,7 +112,7 @@ impl Bulk {
         Ok(elapsed)
     }
 
-    fn from_tcp(&self, scene: &Scene, line: &mut Line) -> Result<Duration> {
+    fn toward_caller(&self, scene: &Scene, line: &mut Line) -> Result<Duration> {
         let total = AtomicU64::new(0);
         let limit = self.limit(scene);
         let source = Source::new(&scene.noise, Speech::Plain, scene.kind(), self.len, false);

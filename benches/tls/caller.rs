@@ -17,6 +17,7 @@ use tokio_rustls::rustls::{
     SupportedCipherSuite, version,
 };
 
+use crate::content::Kind;
 use crate::digest::Digest;
 use crate::frame::{self, Parser, Role};
 use crate::handshake;
@@ -153,7 +154,7 @@ impl Caller {
         match self.speech {
             Speech::Plain => wire.extend_from_slice(payload),
             Speech::Frames(role) => {
-                frame::put(&mut wire, crate::content::Kind::Noise, role, payload)
+                frame::put(&mut wire, Kind::Noise, role, payload);
             }
         }
         Ok(self.tls.write_all(&wire)?)
