@@ -16,7 +16,6 @@ use super::pin::Pin;
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
 use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
-use crate::buffer::LARGE;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 
@@ -143,10 +142,7 @@ impl Client {
         let connector = TlsConnector::from(self.config()?);
         let connecting = connector.connect(name, Transport::new(io)).into_fallible();
         match timeout(deadline, connecting).await {
-            Ok(Ok(mut tls)) => {
-                tls.get_mut().1.set_buffer_limit(Some(LARGE));
-                Ok(Stream::over(TlsStream::Client(tls)))
-            }
+            Ok(Ok(tls)) => Ok(Stream::over(TlsStream::Client(tls))),
             Ok(Err((error, io))) => {
                 io.end().await;
                 let (cause, what) = reason::of_client(&error);
