@@ -25,7 +25,10 @@ impl Records {
     /// The same, and where the record is whole the header that follows it, if that has come.
     pub(super) fn first_and_header(&mut self, bytes: &[u8]) -> usize {
         let count = self.first(bytes);
-        let has_header = count > 0 && count == self.missing && bytes.len() >= count + HEADER;
+        // rustls has room for the longest record, and may hold the header of this one already.
+        let has_header = (1..=LONGEST - 2 * HEADER).contains(&count)
+            && count == self.missing
+            && bytes.len() >= count + HEADER;
         count + if has_header { HEADER } else { 0 }
     }
 

@@ -1,7 +1,7 @@
 //! An open TLS connection as a stream of bytes: its clean end is a close_notify, without one it was cut.
 
 use std::future::poll_fn;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -204,7 +204,12 @@ fn read<Side>(
                     break;
                 }
                 Poll::Pending if !is_first => break,
-                result => return result.map_ok(drop),
+                Poll::Pending => {
+                    // It gives its buffer back when it wants to read and that is empty.
+                    let _ = tls.read_tls(&mut Silence);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
             continue;
         }
@@ -217,6 +222,15 @@ fn read<Side>(
         }
     }
     Poll::Ready(Ok(()))
+}
+
+/// A transport on which nothing has come.
+struct Silence;
+
+impl Read for Silence {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 fn process<Side>(tls: &mut ConnectionCommon<Side>) -> io::Result<()> {
