@@ -8,6 +8,7 @@ pub mod client;
 mod pem;
 mod pin;
 mod reason;
+mod record;
 mod resolver;
 pub mod server;
 mod stream;
@@ -95,5 +96,19 @@ impl KeyLog for KeyLogFile {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who watches sees that lines are missing; the session does not depend on it.
         let _ = file.write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cryptography_is_that_which_was_asked_for() {
+        let asked = match cfg!(feature = "aws-lc") {
+            true => "AwsLcRs",
+            false => "Ring",
+        };
+        assert_eq!(format!("{:?}", provider().key_provider), asked);
     }
 }

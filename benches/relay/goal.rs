@@ -18,7 +18,8 @@ pub struct Goal {
     pub most: Option<f64>,
 }
 
-const ANY: Goal = Goal {
+/// No goal at all.
+pub const ANY: Goal = Goal {
     part: "",
     over: RELAY,
     ratio: None,
@@ -27,7 +28,8 @@ const ANY: Goal = Goal {
     most: None,
 };
 
-const fn at_least(over: &'static str, ratio: f64) -> Goal {
+/// A throughput beside another one.
+pub const fn at_least(over: &'static str, ratio: f64) -> Goal {
     Goal {
         over,
         ratio: Some(ratio),
@@ -35,7 +37,8 @@ const fn at_least(over: &'static str, ratio: f64) -> Goal {
     }
 }
 
-const fn at_most(part: &'static str, most: f64) -> Goal {
+/// A limit of a cost.
+pub const fn at_most(part: &'static str, most: f64) -> Goal {
     Goal {
         part,
         most: Some(most),

@@ -8,13 +8,17 @@ use anyhow::{Context, Result, ensure};
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const MAX_HEAD: usize = 8192;
 
-/// Asks for a WebSocket; the server's proof is not checked, for the key is always the same.
-pub fn ask(stream: &mut TcpStream, port: u16) -> Result<()> {
-    let request = format!(
+/// What asks for a WebSocket.
+pub fn request(port: u16) -> String {
+    format!(
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
+    )
+}
+
+/// Asks for a WebSocket; the server's proof is not checked, for the key is always the same.
+pub fn ask(stream: &mut TcpStream, port: u16) -> Result<()> {
+    stream.write_all(request(port).as_bytes())?;
     let head = read_head(stream)?;
     let line = head.lines().next().unwrap_or_default();
     ensure!(line.contains(" 101 "), "the handshake was answered: {line}");

@@ -105,7 +105,7 @@ fn measure(args: &[String]) -> Result<bool> {
     let mut rows: Vec<Row> = Vec::new();
     for mode in &modes {
         let runs = run_mode(&lab, mode, &contestants, options.rounds);
-        let found = report::rows(mode, &runs);
+        let found = report::rows(&mode.name, mode.goals, &runs);
         found.iter().for_each(|row| println!("{}", row.line()));
         rows.extend(found);
     }

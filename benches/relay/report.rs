@@ -6,7 +6,6 @@ use crate::contestant::{RELAY, WSBRIDGE};
 use crate::goal::{self, Goal};
 use crate::lab::Sample;
 use crate::machine;
-use crate::mode::Mode;
 
 /// All rounds of one contestant in one mode.
 pub struct Runs {
@@ -42,30 +41,30 @@ pub struct Figures {
 }
 
 /// Makes the lines of one mode.
-pub fn rows(mode: &Mode, runs: &[Runs]) -> Vec<Row> {
+pub fn rows(mode: &str, goals: &[Goal], runs: &[Runs]) -> Vec<Row> {
     let parts = runs.iter().flat_map(|runs| runs.rounds.iter().flatten());
     let parts = parts.map(|samples| samples.len()).max().unwrap_or(1);
     let lines = (0..parts).flat_map(|part| runs.iter().map(move |runs| (part, runs)));
     lines
-        .filter_map(|(part, one)| row(mode, part, one, runs))
+        .filter_map(|(part, one)| row(mode, goals, part, one, runs))
         .collect()
 }
 
-fn row(mode: &Mode, part: usize, runs: &Runs, all: &[Runs]) -> Option<Row> {
+fn row(mode: &str, goals: &[Goal], part: usize, runs: &Runs, all: &[Runs]) -> Option<Row> {
     let figures = figures(part, runs, find(all, RELAY));
     if figures.is_none() && (runs.failure.is_none() || part > 0) {
         return None;
     }
     let name = figures.as_ref().map_or("", |(name, _)| *name);
     let figures = figures.map(|(_, figures)| figures);
-    let goals = mode.goals.iter().filter(|goal| goal.part == name);
+    let goals = goals.iter().filter(|goal| goal.part == name);
     let goals = goals.filter(|_| runs.contestant == WSBRIDGE);
     let judged = goals.filter_map(|goal| judge(goal, part, runs, all));
     let (verdicts, notes): (Vec<_>, Vec<_>) = judged.unzip();
     Some(Row {
         mode: match name {
-            "" => mode.name.clone(),
-            part => format!("{} {part}", mode.name),
+            "" => mode.to_owned(),
+            part => format!("{mode} {part}"),
         },
         contestant: runs.contestant,
         failure: runs.failure.clone(),

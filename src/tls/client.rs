@@ -19,7 +19,6 @@ use super::pin::Pin;
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
 use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
-use crate::buffer::LARGE;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 use crate::steps::Step;
@@ -148,8 +147,7 @@ impl Client {
         let connector = TlsConnector::from(self.config()?);
         let connecting = connector.connect(name, Transport::new(io)).into_fallible();
         match timeout(deadline, connecting).await {
-            Ok(Ok(mut tls)) => {
-                tls.get_mut().1.set_buffer_limit(Some(LARGE));
+            Ok(Ok(tls)) => {
                 step.done(|| shown(tls.get_ref().1));
                 Ok(Stream::over(TlsStream::Client(tls)))
             }

@@ -19,7 +19,6 @@ use super::pin::Pin;
 use super::resolver::Resolver;
 use super::stream::{Stream, Transport};
 use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
-use crate::buffer::LARGE;
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 
@@ -193,8 +192,7 @@ impl Server {
         )
         .await
         {
-            Ok(Ok(mut tls)) => {
-                tls.get_mut().1.set_buffer_limit(Some(LARGE));
+            Ok(Ok(tls)) => {
                 let shown = tls.get_ref().1.peer_certificates();
                 let subject = shown.and_then(|chain| Some(Described::of(chain.first()?).subject));
                 Ok((Stream::over(TlsStream::Server(tls)), subject))

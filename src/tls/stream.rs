@@ -1,7 +1,7 @@
 //! An open TLS connection as a stream of bytes: its clean end is a close_notify, without one it was cut.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, BufRead, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,22 +10,30 @@ use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
-use tokio_rustls::rustls::Error;
+use tokio_rustls::rustls::{ConnectionCommon, Error};
 
 use super::reason;
-use crate::buffer::ReadBuffer;
+use super::record::Records;
+use crate::buffer::{LARGE, ReadBuffer};
 use crate::ending::{Cause, Ending, Failure, Loss};
+use crate::heap;
 use crate::peer::ByteStream;
 
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// Bytes that are encrypted before they are written: a buffer that is full, and the header of the frame that it is made to.
+const WRITTEN: usize = LARGE + 64;
 /// What TLS runs over. Its end is not that of TLS: who ends the one ends the other too.
 ///
-/// It reads all that has come at once: rustls asks for 4 KiB at a time, which would be a call of the system each.
+/// It reads all that has come at once, and gives it to rustls a record at a time: rustls by itself asks for 4 KiB, which would
+/// be a call of the system each, and looks each time whether that is a record.
 pub(super) struct Transport {
     io: Box<dyn ByteStream>,
     read: ReadBuffer,
+    records: Records,
+    /// What a read has failed with, after what was read before.
+    failed: Option<io::Error>,
 }
 
 impl AsyncRead for Transport {
@@ -34,14 +42,17 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Transport { io, read } = self.get_mut();
-        if read.bytes().is_empty() {
-            ready!(read.poll_fill(io, cx))?;
+        let transport = self.get_mut();
+        let mut count = 0;
+        while count == 0 {
+            count = transport.records.first(transport.read.bytes());
+            if count == 0 && ready!(transport.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        let bytes = read.bytes();
-        let count = bytes.len().min(buf.remaining());
-        buf.put_slice(&bytes[..count]);
-        bytes.advance(count);
+        count = count.min(buf.remaining());
+        buf.put_slice(&transport.read.bytes()[..count]);
+        transport.advance(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -78,9 +89,26 @@ impl AsyncWrite for Transport {
 
 impl Transport {
     pub(super) fn new(io: Box<dyn ByteStream>) -> Transport {
+        heap::keep_records();
         Transport {
             io,
             read: ReadBuffer::default(),
+            records: Records::default(),
+            failed: None,
+        }
+    }
+
+    /// Takes away what rustls was given.
+    fn advance(&mut self, count: usize) {
+        let bytes = self.read.bytes();
+        self.records.advance(&bytes[..count]);
+        bytes.advance(count);
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.failed.take() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => self.read.poll_fill(&mut *self.io, cx),
         }
     }
 
@@ -105,7 +133,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn over(tls: TlsStream<Transport>) -> Box<dyn ByteStream> {
+    pub(super) fn over(mut tls: TlsStream<Transport>) -> Box<dyn ByteStream> {
+        match &mut tls {
+            TlsStream::Client(tls) => tls.get_mut().1.set_buffer_limit(Some(WRITTEN)),
+            TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(Some(WRITTEN)),
+        }
         Box::new(Stream {
             tls,
             has_read: false,
@@ -130,6 +162,81 @@ impl Stream {
             _ => error,
         }
     }
+}
+
+/// Decrypts what has come, as much as there is room for.
+///
+/// What fails or ends does so again at the next call; what was read before comes first.
+fn read<Side>(
+    transport: &mut Transport,
+    tls: &mut ConnectionCommon<Side>,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buf.filled().len();
+    while buf.remaining() > 0 {
+        let mut reader = tls.reader();
+        let is_first = buf.filled().len() == before;
+        match reader.fill_buf() {
+            Ok([]) => break,
+            Ok(bytes) => {
+                let count = bytes.len().min(buf.remaining());
+                buf.put_slice(&bytes[..count]);
+                reader.consume(count);
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) if !is_first => break,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        if is_first {
+            process(tls)?;
+        }
+        // rustls gives its own buffer back whenever that is empty: a header in it keeps it from growing anew each time.
+        let count = transport.records.first_and_header(transport.read.bytes());
+        if count == 0 {
+            // Who reads the plaintext wants a full buffer too, and what is there costs a call and no wait.
+            match transport.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => drop(tls.read_tls(&mut io::empty())?),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) if !is_first => {
+                    transport.failed = Some(error);
+                    break;
+                }
+                Poll::Pending if !is_first => break,
+                Poll::Pending => {
+                    // It gives its buffer back when it wants to read and that is empty.
+                    let _ = tls.read_tls(&mut Silence);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+            continue;
+        }
+        let mut record = &transport.read.bytes()[..count];
+        while !record.is_empty() && tls.read_tls(&mut record)? > 0 {}
+        transport.advance(count);
+        match process(tls) {
+            Err(_) if !is_first => break,
+            result => result?,
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// A transport on which nothing has come.
+struct Silence;
+
+impl Read for Silence {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+fn process<Side>(tls: &mut ConnectionCommon<Side>) -> io::Result<()> {
+    let result = tls.process_new_packets();
+    result.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(())
 }
 
 impl ByteStream for Stream {
@@ -174,20 +281,18 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        loop {
-            let at = buf.filled().len();
-            let result = Pin::new(&mut self.tls).poll_read(cx, buf);
-            let has_more = buf.filled().len() > at && buf.remaining() > 0;
-            // What fails or ends does so again at the next call; what was read before comes first.
-            if has_more && !self.tls.get_mut().0.read.bytes().is_empty() {
-                continue;
+        let result = match &mut self.tls {
+            TlsStream::Client(tls) => {
+                let (transport, tls) = tls.get_mut();
+                read(transport, tls, cx, buf)
             }
-            if buf.filled().len() > before {
-                self.has_read = true;
-                return Poll::Ready(Ok(()));
+            TlsStream::Server(tls) => {
+                let (transport, tls) = tls.get_mut();
+                read(transport, tls, cx, buf)
             }
-            return result.map_err(|error| self.late(error));
-        }
+        };
+        self.has_read |= buf.filled().len() > before;
+        result.map_err(|error| self.late(error))
     }
 }
 

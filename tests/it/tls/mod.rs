@@ -6,6 +6,7 @@
 mod client;
 mod endings;
 mod identity;
+mod records;
 mod reload;
 mod server;
 
