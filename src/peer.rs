@@ -30,10 +30,12 @@ pub enum Peer {
 /// Makes messages of both sides: the one seam between bytes and messages.
 ///
 /// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
-/// were asked for that differ; nor where a side of messages is one of bytes within.
+/// were asked for that differ; nor where a side of messages is one of bytes within, which both sides are cut as.
 pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
-    let as_it_is = |own: &Framing, other: &dyn MessageStream| {
-        (!own.is_asked && other.ignores_boundaries()).then_some(Framing::BYTES)
+    let as_it_is = |own: &Framing, other: &dyn MessageStream| match own.is_asked {
+        true => None,
+        false if other.ignores_boundaries() => Some(Framing::BYTES),
+        false => other.framing(),
     };
     let [of_left, of_right] = match (&left, &right) {
         (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.joined_to(*right).map(Some),
@@ -204,6 +206,11 @@ pub trait MessageStream: Send + Unpin {
     /// Whether it makes no difference to what is sent here where a message begins and ends.
     fn ignores_boundaries(&self) -> bool {
         false
+    }
+
+    /// How its bytes are cut, where it is a side of bytes within.
+    fn framing(&self) -> Option<Framing> {
+        None
     }
 
     /// The pings that a person may ask for here, to be sent by the other side.

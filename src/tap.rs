@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::buffer::LARGE;
 use crate::ending::Ending;
+use crate::framing::Framing;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, MessageStream};
 use crate::pump::Side;
@@ -341,6 +342,10 @@ impl MessageStream for Tap {
 
     fn ignores_boundaries(&self) -> bool {
         self.stream.ignores_boundaries()
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.stream.framing()
     }
 }
 

@@ -12,7 +12,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
-use crate::framing::{Framed, Whole};
+use crate::framing::{Framed, Framing, Whole};
 use crate::message::Fragment;
 use crate::peer::{Event, MessageStream, Peer};
 
@@ -72,6 +72,10 @@ impl Dial for Each {
         })
     }
 
+    fn framing(&self) -> Option<Framing> {
+        self.inner.framing()
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
@@ -112,6 +116,8 @@ enum State {
         /// What it has not been told yet.
         question: Option<Fragment>,
         is_told: bool,
+        /// Whether it has said a whole message.
+        has_answered: bool,
     },
     /// There is no more.
     Over(Ending),
@@ -152,6 +158,7 @@ impl Answers {
             stream,
             question,
             is_told,
+            has_answered,
         } = &mut self.state
         else {
             return Poll::Ready(());
@@ -163,8 +170,12 @@ impl Answers {
                 let _ = stream.start_send(fragment);
             }
         }
-        if !*is_told {
-            let _ = ready!(stream.poll_flush(cx));
+        if *is_told {
+            return Poll::Ready(());
+        }
+        let _ = ready!(stream.poll_flush(cx));
+        // A WebSocket says nothing more after our Close: its answer is waited for.
+        if *has_answered || stream.half_closes() {
             let _ = ready!(stream.poll_close(cx, &Ending::Eof));
             *is_told = true;
         }
@@ -182,10 +193,26 @@ impl MessageStream for Answers {
     fn take(&mut self) -> Option<Event> {
         loop {
             match &mut self.state {
-                State::Open { stream, .. } => match stream.take()? {
-                    Event::End(ending) => self.ended(ending),
-                    event => return Some(event),
-                },
+                State::Open {
+                    stream,
+                    has_answered,
+                    ..
+                } => {
+                    if *has_answered && stream.has_no_end() {
+                        self.ended(Ending::Eof);
+                        continue;
+                    }
+                    match stream.take()? {
+                        Event::End(ending) => self.ended(ending),
+                        event => {
+                            *has_answered |= match &event {
+                                Event::Fragment(fragment) => fragment.fin,
+                                _ => true,
+                            };
+                            return Some(event);
+                        }
+                    }
+                }
                 State::Over(ending) => return Some(Event::End(ending.clone())),
                 State::Idle if self.is_told => {
                     let ending = self.failed.take().unwrap_or(Ending::Eof);
@@ -208,6 +235,7 @@ impl MessageStream for Answers {
                     stream,
                     question: Some(question),
                     is_told: false,
+                    has_answered: false,
                 },
                 Err(error) => {
                     warn!("{}: {}", self.name, Cause::line(&error));
@@ -295,5 +323,9 @@ impl MessageStream for Answers {
 
     fn half_closes(&self) -> bool {
         true
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.inner.framing()
     }
 }

@@ -21,7 +21,7 @@ use speech::{Part, Wire, gather};
 
 use crate::address::parse_size;
 use crate::ending::{Cause, Close, Ending};
-use crate::framing::Whole;
+use crate::framing::{Framing, Whole};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 
@@ -131,6 +131,9 @@ pub(super) trait Desk: Send + Sync {
     /// # Errors
     /// Why it does not, which the member is told.
     fn take(&self, from: u64, kind: Kind, payload: Bytes) -> Result<(), String>;
+
+    /// How bytes are cut that members hear, where they are bytes.
+    fn framing(&self) -> Option<Framing>;
 
     /// Whether a member that says nothing more is ended when it has all that it waits for, which may be long after. Else it
     /// is when nothing has come for a while.
@@ -641,6 +644,10 @@ impl MessageStream for Member {
     fn half_closes(&self) -> bool {
         // Who has left a room where members speak hears nothing more.
         self.room.desk.is_some()
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.room.desk.as_ref()?.framing()
     }
 
     fn has_no_end(&self) -> bool {

@@ -135,7 +135,13 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         return Err(address.place_error(what).into());
     }
     let answer_time = options.pair.then_some(options.pair_time);
-    let tray = Arc::new(Tray::new(options.write, options.lock_time, answer_time));
+    let tray = Tray::new(
+        options.write,
+        options.lock_time,
+        answer_time,
+        inner.framing(),
+    );
+    let tray = Arc::new(tray);
     let manner = Manner {
         echo: true,
         join: false,
@@ -232,6 +238,10 @@ impl Dial for Share {
                 Err(_) => Err(anyhow!(Cause::Refused).context("the bridge ends")),
             }
         })
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.0.inner.framing()
     }
 
     fn begin(&self) {

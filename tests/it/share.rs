@@ -320,3 +320,41 @@ fn many_messages_at_once_are_answered_in_order() {
     }
     assert_eq!(got, 200_000);
 }
+
+#[test]
+fn one_web_socket_or_datagram_answers_each_message() {
+    let inner = Bridge::start(&["ws-l:0", "echo:"]);
+    let place = format!("each:ws://127.0.0.1:{}/", inner.port);
+    let bridge = Bridge::start(&["ws-l:0", &place]);
+    let mut ws = bridge.client();
+    ws.text("a").text("b");
+    hears(&mut ws, "a");
+    hears(&mut ws, "b");
+    // Each was a session of its own, and ended well.
+    for _ in 0..2 {
+        let line = inner.closed();
+        assert!(line.contains("left=close 1000"), "{line}");
+    }
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = format!("each:udp:{}", socket.local_addr().unwrap());
+    let bridge = Bridge::start(&["ws-l:0", &place]);
+    let mut ws = bridge.client();
+    for text in [b"first", b"again"] {
+        ws.binary(text);
+        let mut buf = [0; 16];
+        let (len, from) = socket.recv_from(&mut buf).unwrap();
+        socket.send_to(&buf[..len], from).unwrap();
+        assert_eq!(ws.next(), Frame::Binary(text.to_vec()));
+    }
+}
+
+#[test]
+fn callers_of_bytes_are_cut_as_what_is_shared_is() {
+    for kind in ["share", "each", "reconnect"] {
+        let place = format!("{kind}:sh-c:while read -r line; do echo \"got $line\"; done");
+        let bridge = Bridge::start(&["tcp-l:0", &place]);
+        let mut tcp = Tcp::connect(bridge.port);
+        tcp.send("a\nü\n");
+        assert_eq!(tcp.read(13), "got a\ngot ü\n".as_bytes(), "{kind}");
+    }
+}

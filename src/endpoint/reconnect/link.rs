@@ -16,6 +16,7 @@ use super::{Target, may_pass, may_retry};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
+use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
 use crate::peer::{Event, Gap, MessageStream, Pings};
 
@@ -473,6 +474,10 @@ impl MessageStream for Link {
 
     fn ignores_boundaries(&self) -> bool {
         self.shape.ignores_boundaries
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.target.dial.framing()
     }
 
     fn carry_pings(&mut self, pings: Arc<Pings>) {

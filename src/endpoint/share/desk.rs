@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Write;
 use crate::endpoint::room::{Desk, Room};
+use crate::framing::Framing;
 use crate::message::Kind;
 
 /// Messages that wait for the connection at most, and that wait for an answer.
@@ -24,6 +25,8 @@ pub(super) struct Tray {
     lock_time: Duration,
     /// How long an answer may take, where answers are for who asked.
     answer_time: Option<Duration>,
+    /// How what the connection says is cut.
+    framing: Option<Framing>,
     room: OnceLock<Weak<Room>>,
     state: Mutex<State>,
 }
@@ -42,8 +45,14 @@ struct State {
 }
 
 impl Tray {
-    pub(super) fn new(write: Write, lock_time: Duration, answer_time: Option<Duration>) -> Tray {
+    pub(super) fn new(
+        write: Write,
+        lock_time: Duration,
+        answer_time: Option<Duration>,
+        framing: Option<Framing>,
+    ) -> Tray {
         Tray {
+            framing,
             write,
             lock_time,
             answer_time,
@@ -166,6 +175,10 @@ impl Desk for Tray {
         Ok(())
     }
 
+    fn framing(&self) -> Option<Framing> {
+        self.framing
+    }
+
     fn ends(&self) -> bool {
         self.answer_time.is_some()
     }
@@ -201,7 +214,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_held_until_its_holder_leaves_or_is_silent() {
-        let tray = Tray::new(Write::Lock, Duration::from_secs(60), None);
+        let tray = Tray::new(Write::Lock, Duration::from_secs(60), None, None);
         let say = |id| tray.take(id, Kind::Text, text("x"));
         assert_eq!(say(1), Ok(()));
         assert_eq!(say(2), Err("1 is writing".to_owned()));
@@ -219,7 +232,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_for_who_asked_even_when_another_has_left() {
-        let tray = Tray::new(Write::All, Duration::ZERO, Some(Duration::from_secs(30)));
+        let tray = Tray::new(
+            Write::All,
+            Duration::ZERO,
+            Some(Duration::from_secs(30)),
+            None,
+        );
         for (id, words) in [(1, "a"), (2, "b"), (1, "c")] {
             tray.take(id, Kind::Text, text(words)).unwrap();
         }
@@ -238,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let tray = Tray::new(Write::All, Duration::ZERO, None);
+        let tray = Tray::new(Write::All, Duration::ZERO, None, None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut count = 0;
         while tray.poll_ready(&mut cx).is_ready() {

@@ -333,6 +333,14 @@ impl Driver {
                     shared.room.let_go(id);
                 }
             }
+            // Nobody asked for it, and it may be what is left of somebody's answer.
+            None if shared.options.pair => {
+                warn!(
+                    "{}: a message that nobody asked for, of {} bytes, is dropped",
+                    shared.name,
+                    payload.len()
+                );
+            }
             None => shared.room.tell_all(kind, [payload]),
         }
     }
