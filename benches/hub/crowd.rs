@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing has come when the room is taken to be quiet.
 const QUIET: Duration = Duration::from_millis(200);
 const BUFFER: usize = 256 * 1024;
+/// Bytes that a Close with a short reason has at most.
+const CLOSE: usize = 16;
 
 /// All members.
 pub struct Crowd {
@@ -258,27 +260,33 @@ impl Crowd {
         Ok(next.iter().sum())
     }
 
-    /// What became of those that read nothing: how many the server has sent away.
+    /// What became of those that read nothing: how many are seen to have been sent away, before what waits for them comes too
+    /// slowly to wait for its end.
     pub fn sent_away(&mut self) -> Result<usize> {
         let mut count = 0;
         for member in self.members.iter_mut().filter(|it| it.is_stalled) {
             member.stream.set_read_timeout(Some(QUIET))?;
-            loop {
+            // A Close of 1013 is the last that it hears, whether the connection ends behind it or waits for ours.
+            let mut last = Vec::new();
+            let has_ended = loop {
                 match member.stream.read(&mut self.buf) {
-                    Ok(0) => {
-                        count += 1;
-                        break;
+                    Ok(0) => break true,
+                    Ok(len) => {
+                        last.extend_from_slice(&self.buf[len.saturating_sub(CLOSE)..len]);
+                        last.drain(..last.len().saturating_sub(CLOSE));
                     }
-                    Ok(_) => {}
                     Err(error) => {
-                        let is_quiet =
-                            matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-                        count += usize::from(!is_quiet);
-                        break;
+                        break !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
                     }
                 }
-            }
+            };
+            count += usize::from(has_ended || last.windows(4).any(is_try_again));
         }
         Ok(count)
     }
+}
+
+/// Whether a Close of 1013 begins so.
+fn is_try_again(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x88, _, 0x03, 0xF5])
 }

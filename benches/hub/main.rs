@@ -239,7 +239,10 @@ fn measure_mode(mode: &Mode, contestants: &[Contestant], options: &Options) {
         );
         if mode.stalled > 0 {
             let sent_away = of(&|own, _| own.sent_away as f64);
-            line += &format!("; {sent_away} of {} stalled sent away", mode.stalled);
+            line += &format!(
+                "; {sent_away} of {} stalled seen to be sent away",
+                mode.stalled
+            );
         }
         if let Some(error) = failed {
             let count = rounds.iter().filter(|round| round[at].is_err()).count();
@@ -254,7 +257,8 @@ fn run(mode: &Mode, contestant: &Contestant, time: Duration) -> Result<Figure> {
     processes.watched(PATIENCE, || {
         let mut crowd = Crowd::gather(port, mode)?;
         let before = processes.usage().cpu;
-        let heard = crowd.speak(time)?;
+        // Until a member is stalled the system has taken megabytes for it.
+        let heard = crowd.speak(if mode.stalled > 0 { 3 * time } else { time })?;
         let usage = processes.usage();
         let millions = heard.deliveries as f64 / 1e6;
         Ok(Figure {
