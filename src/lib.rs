@@ -42,6 +42,10 @@
 //! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
 //!
+//! `endpoint/room.rs` is what `hub:` and `share:` have in common: members, their queues, what they missed. In a hub they hear
+//! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection, which
+//! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends.
+//!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of
@@ -71,8 +75,9 @@
 //!   `child/spawn.rs`; all three say why.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.
-//! * **No message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all queues, and
-//!   the first server's WebSocket that sends it makes its frames for all.
+//! * **No short message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all
+//!   queues, and the first server's WebSocket that sends it makes its frames for all.
+//! * **No second way to an endpoint**: `doctor` watches the dialling that a session does, by [`steps`].
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //!
 //! # A byte's journey
