@@ -437,7 +437,14 @@ impl Room {
         if !state.is_crowded && self.waited_for.load(Ordering::SeqCst) == 0 {
             return Poll::Ready(());
         }
-        state.waiting.push(cx.waker().clone());
+        // One that is polled again and again waits once.
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            state.waiting.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 

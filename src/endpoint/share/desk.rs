@@ -155,7 +155,14 @@ impl Desk for Tray {
         if state.waiting.len() < MOST && state.bytes < MOST_BYTES {
             return Poll::Ready(());
         }
-        state.blocked.push(cx.waker().clone());
+        // One that is polled again and again waits once.
+        if !state
+            .blocked
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            state.blocked.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -192,6 +199,8 @@ impl Desk for Tray {
         if state.holder.is_some_and(|(holder, _)| holder == id) {
             state.holder = None;
         }
+        // Who has left waits no longer; the others ask again.
+        state.blocked.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -199,6 +208,13 @@ impl Desk for Tray {
 mod tests {
     use super::*;
     use std::task::Waker;
+
+    /// A task that wakes to nothing.
+    struct Quiet;
+
+    impl std::task::Wake for Quiet {
+        fn wake(self: std::sync::Arc<Quiet>) {}
+    }
 
     fn text(words: &'static str) -> Bytes {
         Bytes::from_static(words.as_bytes())
@@ -257,13 +273,21 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         let tray = Tray::new(Write::All, Duration::ZERO, None, None);
-        let mut cx = Context::from_waker(Waker::noop());
+        let waker = Waker::from(std::sync::Arc::new(Quiet));
+        let mut cx = Context::from_waker(&waker);
         let mut count = 0;
         while tray.poll_ready(&mut cx).is_ready() {
             tray.take(1, Kind::Text, text("x")).unwrap();
             count += 1;
         }
         assert_eq!(count, MOST);
+        // However often it is asked, one who waits is one.
+        for _ in 0..100 {
+            assert!(tray.poll_ready(&mut cx).is_pending());
+        }
+        assert_eq!(tray.lock().blocked.len(), 1);
+        tray.finished(1);
+        assert!(tray.lock().blocked.is_empty());
         assert!(taken(&tray).is_some());
         assert!(tray.poll_ready(&mut cx).is_ready());
     }
