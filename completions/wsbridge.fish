@@ -134,6 +134,7 @@ unidirectional	u	flag	Copy from left to right only
 unidirectional-reverse	U	flag	Copy from right to left only
 one-message	1	flag	Copy one message in each direction, then end
 max-messages	-	any	Copy this many messages in each direction, then end
+progress	-	flag	Show on a terminal how much has passed, and how fast
 threads	-	any	Run sessions on this many threads (one for each processor)
 max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
 handshake-timeout	-	any	Give up on an opening handshake after this time

@@ -23,6 +23,7 @@ use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
+use crate::progress::{Line, Meter};
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
@@ -53,6 +54,12 @@ pub struct Options {
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
+    /// Show on a terminal how much has passed, and how fast
+    ///
+    /// A line on stderr, drawn anew four times a second: the time, and for each direction bytes, bytes a second and messages of
+    /// all sessions together; at the end it shows the whole. Where stderr is no terminal nothing is shown.
+    #[arg(long, help_heading = "Watching")]
+    pub progress: bool,
     /// Run sessions on this many threads (one for each processor)
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZero<usize>>,
@@ -94,12 +101,15 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
     let sides = [&plan.left, &plan.right];
     sides.iter().for_each(|side| side.begin());
     let mut workers = None;
-    let status = run_watched(plan, taps.clone(), stop, &mut workers).await;
+    let meter = plan.bridge.progress.then(Arc::<Meter>::default);
+    let line = meter.clone().map(Line::start).transpose()?.flatten();
+    let status = run_watched(plan, taps.clone(), meter, stop, &mut workers).await;
     sides.iter().for_each(|side| side.finish());
     // Those who see to the end of programs are on these threads.
     child::all_gone().await;
     drop(workers);
     taps.drained(plan.session.close_timeout).await;
+    drop(line);
     Ok(match status? {
         0 if taps.has_failed() => INCOMPLETE,
         status => status,
@@ -109,6 +119,7 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
 async fn run_watched(
     plan: &Plan,
     taps: Arc<Taps>,
+    meter: Option<Arc<Meter>>,
     stop: watch::Receiver<Option<Stop>>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
@@ -117,6 +128,7 @@ async fn run_watched(
         right: Right::prepare(&plan.right).await?,
         options: plan.session.clone(),
         taps,
+        meter,
         stop,
         cut: 0.into(),
     });

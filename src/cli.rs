@@ -265,8 +265,9 @@ impl Args {
         right_settings.words = self.words().to_vec();
         left_settings.opposite = Address::shown(&right);
         right_settings.opposite = Address::shown(&left);
-        if self.session.unidirectional || self.session.unidirectional_reverse {
-            // A prompt is for a conversation.
+        let is_one_way = self.session.unidirectional || self.session.unidirectional_reverse;
+        if is_one_way || self.bridge.progress {
+            // A prompt is for a conversation, and has the line of the terminal.
             for settings in [&mut left_settings, &mut right_settings] {
                 settings.pairs.push(("no-interactive".to_owned(), None));
             }

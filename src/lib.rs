@@ -28,6 +28,7 @@
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
 //!             > message ending caller address variables secret utf8 sendqueue workers heap steps columns
+//!                                            progress
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -119,6 +120,7 @@ pub mod heap;
 pub mod http;
 pub mod message;
 pub mod peer;
+pub mod progress;
 pub mod pump;
 pub mod scheme;
 pub mod secret;

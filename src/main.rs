@@ -16,6 +16,7 @@ use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Stop;
+use wsbridge::progress;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
 
@@ -172,7 +173,7 @@ impl Write for Log {
         {
             return Ok(bytes.len());
         }
-        std::io::stderr().write_all(bytes)?;
+        progress::aside(|| std::io::stderr().write_all(bytes))?;
         Ok(bytes.len())
     }
 

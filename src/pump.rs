@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::ending::{Deadline, Ending, Stop};
 use crate::peer::{Event, Gap, MessageStream};
+use crate::progress::{Meter, Passed};
 
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. Less than what a full buffer
 /// of 256 KiB has without its frames' headers: a piece of a second one would leave by itself.
@@ -39,6 +41,8 @@ pub struct Options {
     pub left_to_right: Copied,
     /// What is copied from right to left.
     pub right_to_left: Copied,
+    /// Told of what passes, where somebody looks on.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// How much of a direction is copied.
@@ -63,6 +67,7 @@ impl Default for Options {
             keeps_open: false,
             left_to_right: Copied::All,
             right_to_left: Copied::All,
+            meter: None,
         }
     }
 }
@@ -139,15 +144,21 @@ pub async fn pump(
         begun: Instant::now(),
         moved_at: Instant::now(),
         timer: None,
+        measured: [Counts::default(); 2],
     };
     let mut stop = pin!(stop);
+    let _open = options.meter.as_deref().map(Meter::open);
     poll_fn(|cx| {
         if pump.stopped.is_none()
             && let Poll::Ready(stop) = stop.as_mut().poll(cx)
         {
             pump.stop(stop);
         }
-        pump.poll(cx)
+        let polled = pump.poll(cx);
+        if let Some(meter) = &options.meter {
+            pump.measure(meter);
+        }
+        polled
     })
     .await;
     pump.outcome()
@@ -163,6 +174,8 @@ struct Pump<'a> {
     /// When something last moved; kept only while somebody waits for quiet.
     moved_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What the meter has been told of.
+    measured: [Counts; 2],
 }
 
 /// One side of the session.
@@ -482,6 +495,16 @@ impl Pump<'_> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Tells what has passed since it was told last.
+    fn measure(&mut self, meter: &Meter) {
+        let passed = [self.left.counts(), self.right.counts()];
+        let told = std::mem::replace(&mut self.measured, passed);
+        meter.add([0, 1].map(|way| Passed {
+            bytes: passed[way].bytes.saturating_sub(told[way].bytes),
+            messages: passed[way].messages.saturating_sub(told[way].messages),
+        }));
     }
 
     fn phases(&self) -> [(bool, bool, bool); 2] {

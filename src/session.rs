@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
+use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
 use crate::tap::{Taps, Watch};
 
@@ -114,7 +115,7 @@ impl Options {
         self.max_time.filter(|time| !time.is_zero())
     }
 
-    fn of_pump(&self, is_local: bool, begun: Instant) -> pump::Options {
+    fn of_pump(&self, is_local: bool, begun: Instant, meter: Option<&Arc<Meter>>) -> pump::Options {
         let own = pump::Options::default();
         pump::Options {
             linger: self
@@ -129,6 +130,7 @@ impl Options {
             keeps_open: self.no_close,
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
+            meter: meter.cloned(),
         }
     }
 }
@@ -188,6 +190,8 @@ pub struct Shared {
     pub options: Options,
     /// How both sides are watched.
     pub taps: Arc<Taps>,
+    /// Told of what passes, where somebody looks on.
+    pub meter: Option<Arc<Meter>>,
     /// Told when the bridge is to stop.
     pub stop: watch::Receiver<Option<Stop>>,
     /// Sessions that a stop had to cut.
@@ -363,9 +367,10 @@ async fn join(
         None => stream,
     };
     let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
+    let is_local = left.is_local() || right.is_local();
     let options = shared
         .options
-        .of_pump(left.is_local() || right.is_local(), begun);
+        .of_pump(is_local, begun, shared.meter.as_ref());
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
         if let Some(watch) = watch {

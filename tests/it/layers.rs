@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "heap",
         "steps",
         "columns",
+        "progress",
     ],
 ];
 

@@ -18,6 +18,7 @@ mod limits;
 mod lines;
 mod process;
 mod programs;
+mod progress;
 mod promises;
 #[cfg(feature = "interactive")]
 mod prompt;

@@ -1,6 +1,6 @@
 //! The prompt, in a terminal of its own, against a raw WebSocket server.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,9 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, Termios, tcgetattr};
 
-use crate::support::{Frame, PATIENCE, Ws};
+use crate::support::{Frame, PATIENCE, Ws, terminal};
 
 /// The program with a terminal on stdin, stdout and stderr, connected to a server of ours.
 struct Terminal {
@@ -40,25 +39,8 @@ fn open(words: &[&str], variables: &[(&str, &str)]) -> (Terminal, Ws) {
 fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) -> (Terminal, Ws) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&ours, size).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&name)
-            .unwrap()
-    };
-    let line = open();
+    let (keys, line) = terminal();
+    let open = || line.try_clone().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
         .args(words)
         .arg(&url)
@@ -70,7 +52,6 @@ fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) 
         .stderr(open())
         .spawn()
         .unwrap();
-    let keys = File::from(ours);
     let mut screen = keys.try_clone().unwrap();
     let (sender, chunks) = channel();
     thread::spawn(move || {
