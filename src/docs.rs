@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 use clap::Command;
 
-pub use cookbook::{COOKBOOK, Recipe, cookbook};
+pub use cookbook::{COOKBOOK, Recipe, cookbook, cookbook_markdown};
 pub use help::{USAGE, short, version};
 pub use topics::{TOPICS, Topic, overview};
 
@@ -99,10 +99,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
         "wsbridge ws-l:8080 tcp:localhost:6379",
         "a browser talks to Redis",
     ),
-    (
-        "wsbridge ws-l:8080 -- tr a-z A-Z",
-        "a program for each caller",
-    ),
+    ("wsbridge ws-l:8080 -- bc", "a calculator for each caller"),
     ("wsbridge ws-l:8080 hub:", "a chat for all who call"),
     ("wsbridge ws-l:8080 echo:", "a WebSocket echo server"),
     (

@@ -196,6 +196,23 @@ pub const COOKBOOK: &[Recipe] = &[
     },
 ];
 
+/// How many of the first recipes the README has.
+const IN_README: usize = 12;
+
+/// The first recipes for the README, without remarks.
+pub fn cookbook_markdown() -> String {
+    let recipe = |recipe: &Recipe| {
+        let lines = recipe.lines.iter().map(|line| match *line {
+            "" => "\n".to_owned(),
+            line => format!("    {line}\n"),
+        });
+        let lines: String = lines.collect();
+        format!("**{}.** {}\n\n{lines}", recipe.title, recipe.good_for)
+    };
+    let recipes: Vec<_> = COOKBOOK.iter().take(IN_README).map(recipe).collect();
+    recipes.join("\n")
+}
+
 /// The page.
 pub fn cookbook() -> String {
     let mut page = Page::new(

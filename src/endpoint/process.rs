@@ -37,7 +37,7 @@ pub const EXEC: Scheme = Scheme {
     names: &["exec"],
     syntax: "exec:PROGRAM | LEFT -- PROGRAM ARGS...",
     summary: "Run a program for each caller, without a shell",
-    example: "wsbridge ws-l:8080 -- tr a-z A-Z",
+    example: "wsbridge ws-l:8080 -- bc",
     is_raw: true,
     options: &[Options::augment_args, framing::Options::augment_args],
     build: |address, settings| {

@@ -50,6 +50,7 @@ fn the_blocks_of_the_readme() {
     let mut readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     for (name, block) in [
+        ("cookbook", docs::cookbook_markdown()),
         ("endpoints", docs::endpoints_markdown()),
         ("endings", docs::endings_markdown()),
         ("exit-statuses", docs::exit_statuses_markdown()),
@@ -63,6 +64,24 @@ fn the_blocks_of_the_readme() {
         readme.replace_range(from..to, &block);
     }
     check("README.md", &readme);
+}
+
+#[test]
+fn the_promises_of_the_readme_are_tests_of_their_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let tests = fs::read_to_string(root.join("tests/it/promises.rs")).unwrap();
+    let (_, promises) = readme.split_once("## Eight promises\n").unwrap();
+    let (promises, _) = promises.split_once("\n## ").unwrap();
+    let mut count = 0;
+    for (number, bold) in promises.split("**").skip(1).step_by(2).enumerate() {
+        let words = bold.to_lowercase().replace([',', '.'], "");
+        let name = words.split_whitespace().collect::<Vec<_>>().join("_");
+        let test = format!("#[test]\nfn {name}() {{");
+        assert!(tests.contains(&test), "{}: {name}", number + 1);
+        count += 1;
+    }
+    assert_eq!(count, 8);
 }
 
 /// Every command line that the documentation shows is one that the program understands.
@@ -82,7 +101,9 @@ fn every_example_is_understood() {
         let word = word.replace("/etc/wsbridge/token", token.to_str().unwrap());
         match word.as_str() {
             // Programs that are not on every machine.
-            "./count.sh" | "typescript-language-server" | "python3" => "cat".to_owned(),
+            "./count.sh" | "./program" | "bc" | "typescript-language-server" | "python3" => {
+                "cat".to_owned()
+            }
             _ => word.replace("@subscribe.json", "@Cargo.toml"),
         }
     };
@@ -103,6 +124,10 @@ fn every_example_is_understood() {
             let words = words.iter().map(|word| place(word).into());
             let (args, matches) = cli::parse(words).unwrap_or_else(|why| panic!("{line}: {why}"));
             if let Ok(Some(_)) = args.page() {
+                count += 1;
+                continue;
+            }
+            if let Ok(Some(_)) = args.patients(&matches) {
                 count += 1;
                 continue;
             }
