@@ -164,8 +164,11 @@ pub const WEBSOCAT: Tool = Tool {
 /// websockify.
 pub const WEBSOCKIFY: Tool = Tool {
     name: "websockify",
-    about: "The port that listens comes first here too, as an address. Pages are served by a web server beside it. noVNC \
-            and others that ask for the subprotocol 'binary' are answered with it.",
+    about: "The port that listens comes first here too, as an address. noVNC and others that ask for the subprotocol \
+            'binary' are answered with it. --web has no counterpart: a web server beside it has the pages. A program \
+            behind -- is one for each caller here; one that listens itself is started apart. In the place of --timeout and \
+            --idle-timeout, which end a server that nobody calls, a socket of systemd or inetd starts wsbridge ws-u:- for \
+            each caller, and in that of tokens each target has a port of its own.",
     rows: &[
         (
             "websockify 8080 localhost:5901",
@@ -181,20 +184,19 @@ pub const WEBSOCKIFY: Tool = Tool {
         ),
         (
             "websockify --cert=c.pem --key=k.pem --ssl-only 8443 localhost:5901",
-            "wsbridge wss-l:8443,self-signed tcp:localhost:5901",
+            "wsbridge wss-l:8443,cert=c.pem,key=k.pem tcp:localhost:5901",
         ),
         (
             "websockify --ssl-target 8080 db.example.com:5432",
             "wsbridge ws-l:8080 tls:db.example.com:5432",
         ),
-        ("websockify 8080 -- cat", "wsbridge ws-l:8080 -b -- cat"),
         (
-            "websockify --idle-timeout=60 8080 localhost:5901",
-            "wsbridge --idle 60 ws-l:8080 tcp:localhost:5901",
+            "websockify --heartbeat=20 8080 localhost:5901",
+            "wsbridge --ping 20 ws-l:8080 tcp:localhost:5901",
         ),
         (
-            "websockify --timeout=60 8080 localhost:5901",
-            "wsbridge --max-time 60 ws-l:8080 tcp:localhost:5901",
+            "websockify --log-file=log 8080 localhost:5901",
+            "wsbridge ws-l:8080 tcp:localhost:5901 2>>log",
         ),
         (
             "websockify --run-once 8080 localhost:5901",
@@ -244,8 +246,8 @@ pub const WEBSOCKETD: Tool = Tool {
             "wsbridge ws-l:8080 --kill-after 2s -- cat",
         ),
         (
-            "websocketd --port=8443 --ssl --sslcert=c --sslkey=k cat",
-            "wsbridge wss-l:8443,self-signed -- cat",
+            "websocketd --port=8443 --ssl --sslcert=c.pem --sslkey=k.pem cat",
+            "wsbridge wss-l:8443,cert=c.pem,key=k.pem -- cat",
         ),
     ],
 };
@@ -293,7 +295,7 @@ pub const SOCAT: Tool = Tool {
         ),
         (
             "socat - PROXY:proxy:example.com:80",
-            "wsbridge - tcp:example.com:80 --proxy http://proxy:3128",
+            "wsbridge - tcp:example.com:80 --proxy http://proxy:8080",
         ),
         ("nc localhost 80", "wsbridge - tcp:localhost:80"),
         ("nc -lk 8080", "wsbridge tcp-l:8080 -"),

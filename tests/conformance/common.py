@@ -180,7 +180,7 @@ def helper(label, command, expected, *arguments):
             while (line := process.next_line(deadline)) is not None:
                 if match := re.match(r"ok (.+)$", line):
                     report(f"{label}: {match[1]}")
-                elif match := re.match(r"FAIL ([^:]+): (.*)$", line):
+                elif match := re.match(r"FAIL (`.*`|[^:]+): (.*)$", line):
                     report(f"{label}: {match[1]}", match[2])
                 else:
                     continue
