@@ -34,6 +34,10 @@ pub struct Patient {
     pub is_left_alone: Option<&'static str>,
 }
 
+/// How a terminal begins a colour (ECMA-48, SGR).
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[1;31m";
+
 /// What helps: the step that it is for, where it is for one, the cause, and the words.
 type Advice = (Option<&'static str>, Cause, &'static str);
 
@@ -102,11 +106,16 @@ const ADVICE: &[Advice] = &[
     (None, Cause::Busy, "it serves as many as it may already"),
 ];
 
-/// Looks at an endpoint and writes a line for each step; returns the exit status.
+/// Looks at an endpoint and writes a line for each step, its verdict in green or red where colours are seen; returns the exit
+/// status.
 ///
 /// # Errors
 /// Where the lines can not be written.
-pub async fn look(patient: &Patient, out: impl Write + Send + 'static) -> io::Result<u8> {
+pub async fn look(
+    patient: &Patient,
+    out: impl Write + Send + 'static,
+    is_coloured: bool,
+) -> io::Result<u8> {
     let out = Arc::new(Mutex::new(Lines {
         out: Box::new(out),
         failed: None,
@@ -122,7 +131,10 @@ pub async fn look(patient: &Patient, out: impl Write + Send + 'static) -> io::Re
     write(&patient.name);
     let watch = Watch::new({
         let write = write.clone();
-        move |name, what, took| write(&line("ok", name, what, took))
+        move |name, what, took| {
+            let verdict = painted("ok", GREEN, is_coloured);
+            write(&line(&verdict, name, what, took));
+        }
     });
     let begun = Instant::now();
     let found = watch.over(examine(patient)).await;
@@ -137,7 +149,13 @@ pub async fn look(patient: &Patient, out: impl Write + Send + 'static) -> io::Re
                 .map(|doing| format!("{doing} {}: ", patient.name));
             let bare = doing.find_map(|doing| what.strip_prefix(&doing));
             let mut lines = bare.unwrap_or(&what).lines();
-            write(&line("FAIL", step, lines.next().unwrap_or_default(), took));
+            let verdict = painted("FAIL", RED, is_coloured);
+            write(&line(
+                &verdict,
+                step,
+                lines.next().unwrap_or_default(),
+                took,
+            ));
             lines.for_each(&write);
             let cause = Cause::of(&error);
             let mut rows = ADVICE.iter();
@@ -171,10 +189,18 @@ impl Lines {
     }
 }
 
+/// A verdict in four columns.
+fn painted(verdict: &str, colour: &str, is_coloured: bool) -> String {
+    match is_coloured {
+        true => format!("{colour}{verdict:4}\x1b[0m"),
+        false => format!("{verdict:4}"),
+    }
+}
+
 /// One step in lines: `  ok       1.2 ms  connect   127.0.0.1:80`.
 fn line(verdict: &str, name: &str, what: &str, took: Duration) -> String {
     let took = took.as_secs_f64() * 1000.0;
-    let head = format!("  {verdict:4} {took:7.1} ms  {name:8} ");
+    let head = format!("  {verdict} {took:7.1} ms  {name:8} ");
     let words = indented(what, INDENT);
     head + words.trim()
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     start_logging(&args);
     match args.patients(&matches) {
         Ok(None) => {}
-        Ok(Some(patients)) => return examine(&patients),
+        Ok(Some(patients)) => return examine(&patients, &args.variables),
         Err(error) => {
             report(&error);
             return ExitCode::from(cli::exit_status(&error));
@@ -70,12 +70,14 @@ fn main() -> ExitCode {
 }
 
 /// Looks at endpoints; the exit status is that of the first that fails.
-fn examine(patients: &[Patient]) -> ExitCode {
+fn examine(patients: &[Patient], variables: &Variables) -> ExitCode {
+    let is_set = |name| variables.get(name).is_some_and(|value| !value.is_empty());
+    let is_coloured = std::io::stdout().is_terminal() && !is_set("NO_COLOR");
     let looked = workers::runtime().and_then(|runtime| {
         runtime.block_on(async {
             let mut status = 0;
             for patient in patients {
-                let found = doctor::look(patient, std::io::stdout()).await?;
+                let found = doctor::look(patient, std::io::stdout(), is_coloured).await?;
                 status = if status == 0 { found } else { status };
             }
             Ok(status)

@@ -1,9 +1,10 @@
 //! `wsbridge doctor`: each step on the way, and the one where it stops.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::support::Bridge;
+use crate::support::{Bridge, terminal};
 
 /// Runs doctor; returns its exit status and its lines without times.
 fn doctor(words: &[&str]) -> (i32, Vec<String>) {
@@ -20,6 +21,25 @@ fn doctor(words: &[&str]) -> (i32, Vec<String>) {
         None => line.trim().to_owned(),
     });
     (output.status.code().unwrap(), lines.collect())
+}
+
+#[test]
+fn colours_are_for_terminals_alone() {
+    let shown = |no_color: &str| {
+        let (mut screen, stdout) = terminal();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wsbridge"));
+        command.args(["doctor", "-"]).env("NO_COLOR", no_color);
+        let mut child = command.stdout(stdout).spawn().unwrap();
+        drop(command);
+        child.wait().unwrap();
+        let mut bytes = Vec::new();
+        // It fails when nobody has the terminal any more.
+        let _ = screen.read_to_end(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    };
+    assert!(shown("").contains("  \x1b[32mok  \x1b[0m "));
+    assert!(shown("1").contains("  ok   "));
+    assert!(!shown("1").contains('\x1b'));
 }
 
 #[test]
