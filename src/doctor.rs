@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is waited for whether a server speaks first.
 const GREETING: Duration = Duration::from_millis(300);
 /// Columns before the words of a line.
-const INDENT: usize = 27;
+const INDENT: usize = 28;
 
 /// What is looked at.
 pub struct Patient {
