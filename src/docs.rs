@@ -7,6 +7,7 @@ mod help;
 mod man;
 mod roff;
 mod topics;
+pub mod websocat;
 
 use std::fmt::Write;
 

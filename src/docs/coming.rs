@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::websocat;
 use crate::columns::indented;
 
 /// Another tool.
@@ -318,6 +319,21 @@ pub const SOCAT: Tool = Tool {
         ),
     ],
 };
+
+/// The page of help about the way from websocat: its lines, and what became of its flags.
+pub(super) fn from_websocat() -> String {
+    let mut text = WEBSOCAT.page();
+    for words in websocat::paragraphs() {
+        text += "\n";
+        text += &indented(&words, 0);
+    }
+    text += "\nNot had, and what serves instead:\n";
+    for (name, _, instead) in websocat::MISSING {
+        text += &format!("\n  --{name}\n");
+        text += &indented(instead, 6);
+    }
+    text
+}
 
 impl Tool {
     /// The page of help about the way from it.

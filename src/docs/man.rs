@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 
 use super::roff::Page;
-use super::{ENDING_ROWS, EXAMPLES};
+use super::{ENDING_ROWS, EXAMPLES, websocat};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::{ELSEWHERE, SCHEMES};
 use crate::variables::VARIABLES;
@@ -75,9 +75,8 @@ const SIGNALS: &[(&str, &str)] = &[
 
 const COMPATIBILITY: &[&str] = &[
     "The words of websocat 1.x for endpoints are understood, each where ADDRESSES has \"Also written\". Of its flags these \
-     mean here what they mean there: -t, -b, -n, -u, -U, -1, -E (which is so in any case), -0, -v, -q, -k, -H, -s, \
-     --exec-args (which is --), -e (a program finds WEBSOCAT_CLIENT and WEBSOCAT_URI too), --protocol, --header-to-env.",
-    "Words of others that name no endpoint here, and what serves instead:",
+     mean here what they mean there: -t, -b, -n, -u, -U, -1, -0, -v, -q, -k, -H, -s, --exec-args (which is --), -e (a \
+     program finds WEBSOCAT_CLIENT and WEBSOCAT_URI too), --protocol.",
 ];
 
 /// The page.
@@ -140,6 +139,14 @@ pub(super) fn man(command: &Command) -> String {
     for words in COMPATIBILITY {
         page.paragraph(words);
     }
+    for words in websocat::paragraphs() {
+        page.paragraph(&words);
+    }
+    page.paragraph("Flags that are not had, and what serves instead:");
+    for (name, _, instead) in websocat::MISSING {
+        page.tagged(&format!("--{name}"), &format!("{}.", capital(instead)));
+    }
+    page.paragraph("Words of others that name no endpoint here, and what serves instead:");
     for (word, instead) in ELSEWHERE {
         page.tagged(&format!("{word}:"), &format!("{}.", capital(instead)));
     }

@@ -58,7 +58,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         name: "from-websocat",
         summary: "its command lines, and what is different",
-        text: || coming::WEBSOCAT.page(),
+        text: coming::from_websocat,
     },
     Topic {
         name: "from-websockify",
