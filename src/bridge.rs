@@ -24,6 +24,7 @@ use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::progress::{Line, Meter};
+use crate::pump;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
@@ -228,7 +229,8 @@ async fn listen(
     tasks.close();
     info!(sessions = tasks.len(), "stopping");
     // Each session ends itself by then.
-    let drained = timeout(plan.session.drain + Duration::from_secs(1), tasks.wait()).await;
+    let drain = plan.session.drain.unwrap_or(pump::Options::default().drain);
+    let drained = timeout(drain + Duration::from_secs(1), tasks.wait()).await;
     let is_whole = drained.is_ok() && shared.cut.load(Ordering::Relaxed) == 0;
     Ok(if is_whole { 0 } else { stop.exit_status() })
 }

@@ -707,7 +707,11 @@ fn consequence(
         }
     }
     let is_enough = said == Ending::Enough;
+    let is_unread = said == Ending::ReaderGone && end.stream.is_local();
     other.tell(said);
+    if let Some((_, at)) = end.refused.as_ref().filter(|_| is_unread) {
+        return leave(other, *at + options.linger);
+    }
     let unsent = other.stream.unsent();
     match &mut other.told {
         Told::Done(told) if other.said.is_none() && !other.is_over => {
@@ -720,6 +724,19 @@ fn consequence(
         }
         _ => None,
     }
+}
+
+/// Leaves a peer whose answer to our Close nobody waits for any longer: what it says is not read.
+fn leave(other: &mut End<'_>, until: Instant) -> Option<Instant> {
+    if other.is_over || matches!(other.told, Told::Over) {
+        return None;
+    }
+    if Instant::now() < until {
+        return Some(until);
+    }
+    other.say(Ending::Abandoned);
+    (other.is_over, other.told) = (true, Told::Over);
+    Some(Instant::now())
 }
 
 /// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`

@@ -23,6 +23,9 @@ use crate::tap::{Taps, Watch};
 /// How long an answer is waited for when one side is standard input.
 const LOCAL_LINGER: Duration = Duration::from_secs(1);
 
+/// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
+const LOCAL_DRAIN: Duration = Duration::from_secs(1);
+
 /// Options of every session.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
@@ -48,9 +51,9 @@ pub struct Options {
     /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
-    /// Give sessions this long to end after a signal
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
-    pub drain: Duration,
+    /// Give sessions this long to end after a signal (1s with stdin, else 10s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub drain: Option<Duration>,
     /// Whose end the exit status tells
     ///
     /// session: the table of exit statuses. command: that of the program, 128 and the signal where one killed it. peer: a
@@ -122,7 +125,9 @@ impl Options {
                 .linger
                 .unwrap_or(if is_local { LOCAL_LINGER } else { own.linger }),
             close_timeout: self.close_timeout,
-            drain: self.drain,
+            drain: self
+                .drain
+                .unwrap_or(if is_local { LOCAL_DRAIN } else { own.drain }),
             idle: self.idle.filter(|idle| !idle.is_zero()),
             max_time: self
                 .max_time()

@@ -17,7 +17,14 @@ use crate::scheme;
 use crate::session;
 
 /// Options without a default of their own that do something nevertheless, which their help says in parentheses.
-const COMPUTED: &[&str] = &["linger", "max-connections", "threads", "retries", "stderr"];
+const COMPUTED: &[&str] = &[
+    "linger",
+    "drain",
+    "max-connections",
+    "threads",
+    "retries",
+    "stderr",
+];
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];

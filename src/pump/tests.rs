@@ -428,6 +428,28 @@ async fn a_reader_of_stdout_that_goes_ends_the_session_quietly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_never_stops_is_left_when_nobody_reads_it() {
+    let says = "D100|R more|".repeat(100);
+    let played = scripts(
+        (Local, "W one|!"),
+        (Socket, &format!("R one|{says}")),
+        &Options::default(),
+    )
+    .await;
+    assert_eq!(
+        (played.outcome.left.clone(), played.outcome.exit_status()),
+        (Ending::ReaderGone, 0)
+    );
+    assert_eq!(played.right_told, Some(Ending::ReaderGone));
+    let linger = Options::default().linger;
+    assert!(
+        played.took <= linger + Duration::from_millis(100),
+        "{:?}",
+        played.took
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_message_each_way_and_no_more() {
     let options = Options {
         linger: Duration::from_secs(1),

@@ -175,6 +175,21 @@ fn head_ends_a_session_under_load_too() {
 }
 
 #[test]
+fn head_does_not_wait_for_a_server_that_never_stops() {
+    // Another end than that of --linger would come in an hour only.
+    let flags = ["-n", "--close-timeout", "1h"];
+    let (mut running, mut server) = stdio_to_ws(&flags);
+    let stdout = running.stdout();
+    server.text("one");
+    drop(stdout);
+    server.text("two");
+    assert_eq!(close_code(&mut server), 1000);
+    // It answers nothing.
+    let finished = running.finish();
+    assert_eq!((finished.status, &*finished.stderr), (0, ""));
+}
+
+#[test]
 fn head_behind_a_listener_is_a_close_1000_too() {
     let mut bridge = once("ws-l:0", "-", &[]);
     drop(bridge.running.stdout());

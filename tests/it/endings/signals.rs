@@ -277,6 +277,23 @@ fn a_client_that_does_not_end_is_cut_by_the_drain() {
 }
 
 #[test]
+fn whoever_interrupts_a_client_does_not_wait_for_a_server_that_never_stops() {
+    for (signal, status) in STOPS {
+        // Another end than the drain's would come in an hour only; one has the drain of a server, and is asked first.
+        let (mut patient, mut its_server) =
+            stdio_to_ws(&["-n", "--close-timeout", "1h", "--drain", "10s"]);
+        patient.signal(signal);
+        assert_eq!(close_code(&mut its_server), 1001);
+        let (mut running, mut server) = stdio_to_ws(&["-n", "--close-timeout", "1h"]);
+        running.signal(signal);
+        assert_eq!(close_code(&mut server), 1001);
+        server.text("more");
+        assert_eq!(running.wait(), status);
+        assert!(!patient.has_ended());
+    }
+}
+
+#[test]
 fn a_client_that_does_not_end_is_cut_by_the_close_timeout_and_counts_as_cut() {
     let (mut bridge, mut client, mut backend) = ws_to_tcp(&["--close-timeout", "300ms"]);
     bridge.running.signal(Signal::TERM);
