@@ -245,7 +245,8 @@ from-websocat	its command lines, and what is different
 from-websockify	the same
 from-websocketd	the same
 from-socat	the same, and from netcat and wscat
-examples	command lines to begin with'
+examples	command lines to begin with
+cookbook	whole uses, each with its command lines'
 
 # The words of a line as the shell will see them: done ones in `words`, the last one in `word` and as it was typed in `typed`,
 # with the quote that is still open in `open`.

@@ -245,7 +245,8 @@ from-websocat	its command lines, and what is different
 from-websockify	the same
 from-websocketd	the same
 from-socat	the same, and from netcat and wscat
-examples	command lines to begin with')
+examples	command lines to begin with
+cookbook	whole uses, each with its command lines')
 
 # Prints a candidate and what it means, if it goes on from what was typed: fish would look for that in the meaning too.
 function __wsbridge_add --argument-names text meaning

@@ -118,11 +118,9 @@ pub fn endpoints_markdown() -> String {
     let mut text = String::from("| endpoint | what it does | example |\n|---|---|---|\n");
     for scheme in SCHEMES {
         let syntax = scheme.syntax.replace(" | ", "`, `");
-        let _ = writeln!(
-            text,
-            "| `{syntax}` | {} | `{}` |",
-            scheme.summary, scheme.example
-        );
+        let [syntax, summary, example] =
+            [&syntax, scheme.summary, scheme.example].map(|cell| cell.replace('|', "\\|"));
+        let _ = writeln!(text, "| `{syntax}` | {summary} | `{example}` |");
     }
     text
 }

@@ -1,6 +1,7 @@
 //! Recipes: real uses, each with its command lines; the manual page wsbridge-cookbook(7).
 
 use super::roff::Page;
+use crate::columns::{WIDTH, indented};
 
 /// A use of the program.
 pub struct Recipe {
@@ -213,6 +214,48 @@ pub fn cookbook_markdown() -> String {
     recipes.join("\n")
 }
 
+/// The recipes as a page of help.
+pub(super) fn cookbook_text() -> String {
+    let mut text = String::from("COOKBOOK\n");
+    for recipe in COOKBOOK {
+        text += &format!("\n{}\n", recipe.title.to_uppercase());
+        text += &indented(recipe.good_for, 0);
+        text.push('\n');
+        for line in recipe.lines {
+            text += &continued(line, 4);
+        }
+        text.push('\n');
+        text += &indented(recipe.remarks, 0);
+    }
+    text
+}
+
+/// A line of shell behind so many blanks, on further lines where it is too long for one; no quoted word is cut.
+fn continued(line: &str, blanks: usize) -> String {
+    let mut text = String::new();
+    let (mut rest, mut blanks) = (line, blanks);
+    while rest.chars().count() + blanks > WIDTH {
+        let mut quote = None;
+        let mut cut = None;
+        for (at, character) in rest.char_indices() {
+            match character {
+                '\'' | '"' if quote == Some(character) => quote = None,
+                '\'' | '"' if quote.is_none() => quote = Some(character),
+                ' ' if quote.is_none() && at + blanks + 2 <= WIDTH => cut = Some(at),
+                _ => {}
+            }
+        }
+        let Some((begin, end)) = cut.map(|at| rest.split_at(at)) else {
+            break;
+        };
+        text += &format!("{:blanks$}{begin} \\\n", "");
+        rest = end.trim_start();
+        blanks = 6;
+    }
+    let line = format!("{:blanks$}{rest}", "");
+    text + line.trim_end() + "\n"
+}
+
 /// The page.
 pub fn cookbook() -> String {
     let mut page = Page::new(
@@ -235,4 +278,22 @@ pub fn cookbook() -> String {
     page.section("SEE ALSO");
     page.paragraph("wsbridge(1)");
     page.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_go_on_behind_a_backslash() {
+        assert_eq!(continued("a b", 4), "    a b\n");
+        assert_eq!(continued("", 4), "\n");
+        let words = "word ".repeat(20);
+        let shown = continued(words.trim(), 4);
+        let joined = shown.replace("\\\n", "");
+        assert!(shown.lines().all(|line| line.len() <= WIDTH), "{shown}");
+        assert_eq!(joined.split_whitespace().count(), 20);
+        let quoted = format!("a 'b {}' c", "x ".repeat(50));
+        assert!(continued(&quoted, 4).starts_with("    a \\\n      'b x x"));
+    }
 }

@@ -25,7 +25,7 @@ Endpoints:
 const MORE: &str = "
 wsbridge --help                    every option
 wsbridge help [TOPIC]              addresses, framing, endings, security ...
-wsbridge LEFT RIGHT --explain      what that would do, in words
+wsbridge --explain LEFT RIGHT      what that would do, in words
 wsbridge doctor ADDRESS            how far one gets there, and why no further
 ";
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::cookbook::cookbook_text;
 use super::{coming, endings_text, endpoints_text, examples_text};
 use crate::ending::EXIT_STATUSES;
 
@@ -79,6 +80,11 @@ pub const TOPICS: &[Topic] = &[
         name: "examples",
         summary: "command lines to begin with",
         text: examples_text,
+    },
+    Topic {
+        name: "cookbook",
+        summary: "whole uses, each with its command lines",
+        text: cookbook_text,
     },
 ];
 
