@@ -7,7 +7,7 @@ from scenes import CLEAR, ENTER, INTERRUPT
 from terminal import Terminal
 
 ROWS = 24
-KEY, THOUGHT = 0.04, 0.35  # seconds for a key, and before and after a line
+KEY, THOUGHT = 0.028, 0.15  # seconds for a key, and before and after a line
 SETTINGS = [
     "set -g status off",
     "set -g pane-border-status top",
@@ -22,18 +22,18 @@ SETTINGS = [
 
 
 class Recorder:
-    """Two shells, one above the other."""
+    """Two shells, one above the other. With `pace` 0 nobody needs time to read."""
 
-    def __init__(self, shell, variables, folder):
-        self.socket, self.variables = folder / "tmux", variables
+    def __init__(self, shell, variables, folder, pace=1):
+        self.socket, self.variables, self.pace = folder / "tmux", variables, pace
         settings = folder / "tmux.conf"
         settings.write_text("\n".join([*SETTINGS, f"set -g default-command '{' '.join(shell)}'\n"]))
         words = ["tmux", "-S", str(self.socket), "-f", str(settings), "new-session", "-s", "demo", "-n", "demo"]
         self.terminal = Terminal(words, variables, folder / "home", ROWS)
         self.terminal.until("a prompt", lambda: self.pane(0).startswith("\n$"))
         self.tmux("split-window", "-v", "-t", "demo")
-        for pane in (1, 0):
-            self.tmux("select-pane", "-t", f"demo.{pane}", "-T", "")
+        self.tmux("select-pane", "-t", "demo.1", "-T", "another terminal")
+        self.tmux("select-pane", "-t", "demo.0", "-T", "wsbridge")
 
     def __enter__(self):
         return self
@@ -98,4 +98,4 @@ class Recorder:
         self.terminal.until(f"{text!r} in pane {pane}", lambda: found(self.pane(pane), text))
 
     def rest(self, seconds):
-        self.terminal.rest(seconds)
+        self.terminal.rest(self.pace * seconds)
