@@ -15,7 +15,7 @@ use wsbridge::bridge::{self, Plan};
 use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
-use wsbridge::ending::Stop;
+use wsbridge::ending::{Cause, Stop};
 use wsbridge::progress;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
@@ -199,12 +199,8 @@ fn report(error: &anyhow::Error) {
         refuse(error);
         return;
     }
-    // What was attached only for the exit status says nothing new.
-    let chain = error
-        .chain()
-        .filter(|part| !part.is::<wsbridge::ending::Cause>());
-    let parts: Vec<_> = chain.map(ToString::to_string).collect();
-    let _ = writeln!(std::io::stderr(), "wsbridge: {}", parts.join(": "));
+    let parts = Cause::parts(error).join(": ");
+    let _ = writeln!(std::io::stderr(), "wsbridge: {parts}");
 }
 
 fn start_logging(args: &Args) {
@@ -241,7 +237,6 @@ where
     ) -> std::fmt::Result {
         let level = match *event.metadata().level() {
             tracing::Level::WARN => "warning: ",
-            tracing::Level::ERROR => "error: ",
             _ => "",
         };
         write!(writer, "wsbridge: {level}")?;

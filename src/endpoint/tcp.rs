@@ -258,11 +258,22 @@ pub(super) async fn bind_each<S>(
         match bind_all(&addrs, bind, addr_of) {
             Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
-                return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
+                return Err(anyhow::Error::new(Cause::Refused).context(not_bound(&error)));
             }
             Ok(sockets) => return Ok(sockets),
         }
     }
+}
+
+/// The system's reason, and what helps.
+fn not_bound(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; port 0 is one that is free",
+        io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        io::ErrorKind::PermissionDenied => "; ports from 1024 on are for everybody",
+        _ => "",
+    };
+    errno_text(error) + hint
 }
 
 /// Binds all addresses to one port; of several some may be missing on this machine, such as those of IPv6.
