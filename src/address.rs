@@ -300,7 +300,7 @@ impl Address {
                 )
             })?),
         };
-        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|}".contains(c);
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|},".contains(c);
         if let Some(host) = host
             && (host.is_empty()
                 || host.contains(is_wrong)
@@ -310,6 +310,9 @@ impl Address {
             let form = format!("{}:{slashes}HOST:PORT", self.word);
             let what = match host {
                 "" => format!("a host is missing: {form}"),
+                host if self.is_url && host.contains(',') => {
+                    format!("options of a URL stand behind a '#': {form}#KEY=VALUE")
+                }
                 host => format!("bad host '{}' in {form}", host.escape_debug()),
             };
             return Err(self.error(at..at + authority.len(), what));

@@ -194,6 +194,7 @@ fn find(program: &OsString) -> Result<PathBuf> {
             // Most likely a whole command line.
             let hint = match shown.split_once(' ') {
                 Some((first, rest)) => format!("; write '-- {first} {rest}', or sh-c: for a shell"),
+                None if shown.contains(',') => "; its options are flags".to_owned(),
                 None if shown.contains('/') => String::new(),
                 None => " in PATH".to_owned(),
             };

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2", value_parser = parse_connect_to)]
     pub connect_to: Vec<ConnectTo>,
     /// Connect from this address of our own
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_ip)]
     pub bind: Option<IpAddr>,
     /// Connect to this Unix socket instead, without a proxy; @NAME is abstract
     ///
@@ -120,6 +120,10 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
         Some(inner) => inner.split_once("]:"),
         None => text.split_once(':'),
     }
+}
+
+fn parse_ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "is no IP address".to_owned())
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {

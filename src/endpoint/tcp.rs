@@ -578,6 +578,25 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_can_not_be_bound_is_told_with_what_helps() {
+        for (kind, expected) in [
+            (
+                io::ErrorKind::PermissionDenied,
+                "; ports from 1024 on are for everybody",
+            ),
+            (io::ErrorKind::AddrInUse, "; port 0 is one that is free"),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "; it is no address of this machine",
+            ),
+            (io::ErrorKind::OutOfMemory, "out of memory"),
+        ] {
+            let said = not_bound(&kind.into());
+            assert!(said.ends_with(expected), "{said}");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_accepted_does_not_delay() {
         let listeners = Listeners::bind(Some("127.0.0.1"), 0).await.unwrap();

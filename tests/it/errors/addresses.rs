@@ -97,6 +97,13 @@ pub(super) const ROWS: &[Row] = &[
     ("ws-c:tcp:localhost:x", 3, "bad port 'x': a number from 0 to 65535 is wanted
   ws-c:tcp:localhost:x
                      ^"),
+    (
+        "ws://localhost,ping=3s",
+        3,
+        "options of a URL stand behind a '#': ws://HOST:PORT#KEY=VALUE
+  ws://localhost,ping=3s
+       ^^^^^^^^^^^^^^^^^",
+    ),
     // Users and passwords.
     ("ws://me:a/b@localhost/", 3, "in a password '/' is written %2F and '?' %3F
   ws://***

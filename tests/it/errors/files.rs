@@ -116,6 +116,11 @@ pub(super) const ROWS: &[Row] = &[
         "ls -l: no such program; write '-- ls -l', or sh-c: for a shell",
     ),
     (
+        "ws-l:0 exec:cat,stderr=null",
+        127,
+        "cat,stderr=null: no such program; its options are flags",
+    ),
+    (
         "ws-l:0 -- {text}",
         126,
         "{text}: not executable; chmod +x makes it so",

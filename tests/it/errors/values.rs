@@ -145,6 +145,11 @@ pub(super) const ROWS: &[Row] = &[
         "--resolve: 'h:80:there' has 'there', which is no IP address",
     ),
     (
+        "--bind 300.1.1.1 ws://h",
+        2,
+        "--bind: '300.1.1.1' is no IP address",
+    ),
+    (
         "--connect-to h ws://h",
         2,
         "--connect-to: 'h' is not written HOST1:PORT1:HOST2:PORT2, IPv6 addresses in brackets",
