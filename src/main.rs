@@ -63,7 +63,10 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            report(&error);
+            match args.log_format {
+                LogFormat::Json => tracing::error!("{}", words(&error)),
+                LogFormat::Text => report(&error),
+            }
             ExitCode::from(cli::exit_status(&error))
         }
     }
@@ -199,8 +202,12 @@ fn report(error: &anyhow::Error) {
         refuse(error);
         return;
     }
-    let parts = Cause::parts(error).join(": ");
-    let _ = writeln!(std::io::stderr(), "wsbridge: {parts}");
+    let _ = writeln!(std::io::stderr(), "wsbridge: {}", words(error));
+}
+
+fn words(error: &anyhow::Error) -> String {
+    let usage = error.downcast_ref::<clap::Error>().and_then(cli::line);
+    usage.unwrap_or_else(|| Cause::parts(error).join(": "))
 }
 
 fn start_logging(args: &Args) {

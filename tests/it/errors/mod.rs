@@ -134,3 +134,25 @@ fn errors_read_alike() {
         }
     }
 }
+
+#[test]
+fn a_log_of_objects_has_them_too() {
+    for (line, status, expected) in [
+        (
+            "--log-format json fd:9",
+            7,
+            "opening fd:9: it is not open; a shell opens it by 9<FILE or 9>FILE",
+        ),
+        (
+            "--log-format json --pty echo:",
+            2,
+            "--pty means nothing to - and echo:; it is for exec: sh-c:",
+        ),
+    ] {
+        let done = run_line(line, &[], "");
+        let object: serde_json::Value = serde_json::from_str(&done.stderr).unwrap();
+        let said = (&object["level"], &object["message"]);
+        assert_eq!(said, (&"ERROR".into(), &expected.into()));
+        assert_eq!(done.status, status);
+    }
+}
