@@ -3,8 +3,10 @@
 mod hidden;
 
 use std::error::Error;
-use std::fmt;
-use std::ops::Range;
+use std::fmt::{self, Display};
+use std::net::Ipv6Addr;
+use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
 use std::time::Duration;
 
 use self::hidden::{HIDDEN, hidden};
@@ -71,6 +73,9 @@ impl fmt::Display for AddressError {
             before += if at < self.at.start { count } else { 0 };
             under += if self.at.contains(&at) { count } else { 0 };
         }
+        if self.text.is_empty() {
+            return f.write_str(&self.what);
+        }
         let carets = "^".repeat(under.max(1));
         write!(f, "{}\n  {shown}\n  {:before$}{carets}", self.what, "")
     }
@@ -88,6 +93,16 @@ impl AddressError {
         text.clone_into(&mut self.text);
         self.at = self.at.start + from..self.at.end + from;
         self
+    }
+
+    /// An error about a word that stands outside of every address.
+    pub fn elsewhere(what: String) -> AddressError {
+        AddressError {
+            what,
+            text: String::new(),
+            at: 0..0,
+            is_usage: true,
+        }
     }
 
     /// The exit status: 2 for an unknown word, 3 for a malformed place.
@@ -262,7 +277,7 @@ impl Address {
         };
         let authority = &authority[host_at..];
         let at = self.place_at + host_at;
-        let (host, port) = self.split_authority(authority)?;
+        let (host, port) = self.split_authority(authority, at)?;
         let port = match port {
             None => None,
             // What was taken for a port may be a piece of a password.
@@ -285,13 +300,21 @@ impl Address {
                 )
             })?),
         };
-        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|}".contains(c);
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || "<>\"\\^`{|},".contains(c);
         if let Some(host) = host
             && (host.is_empty()
                 || host.contains(is_wrong)
                 || host.bytes().all(|byte| byte.is_ascii_digit()))
         {
-            let what = format!("bad host '{}'", host.escape_debug());
+            let slashes = if self.is_url { "//" } else { "" };
+            let form = format!("{}:{slashes}HOST:PORT", self.word);
+            let what = match host {
+                "" => format!("a host is missing: {form}"),
+                host if self.is_url && host.contains(',') => {
+                    format!("options of a URL stand behind a '#': {form}#KEY=VALUE")
+                }
+                host => format!("bad host '{}' in {form}", host.escape_debug()),
+            };
             return Err(self.error(at..at + authority.len(), what));
         }
         let place = Place {
@@ -323,34 +346,43 @@ impl Address {
         })
     }
 
-    /// Cuts an authority into host and port, the port with its offset.
+    /// Cuts an authority, which begins at a byte of the text, into host and port, the port with its offset.
     #[allow(clippy::type_complexity)]
     fn split_authority<'a>(
         &self,
         authority: &'a str,
+        at: usize,
     ) -> Result<(Option<&'a str>, Option<(&'a str, usize)>), AddressError> {
+        let wrong = |what: String| self.error(at..at + authority.len(), what);
         if let Some(inner) = authority.strip_prefix('[') {
             let Some((host, rest)) = inner.split_once(']') else {
-                return Err(self.place_error("an IPv6 address ends with ']'"));
+                return Err(wrong("an IPv6 address ends with ']'".to_owned()));
             };
-            if host.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(self.place_error(format!("bad IPv6 address '{host}'")));
+            if host.parse::<Ipv6Addr>().is_err() {
+                return Err(wrong(format!("bad IPv6 address '{host}'")));
             }
             return match rest.strip_prefix(':') {
                 Some(port) => Ok((Some(host), Some((port, authority.len() - port.len())))),
                 None if rest.is_empty() => Ok((Some(host), None)),
-                None => {
-                    Err(self.place_error(format!("unexpected '{rest}' behind the IPv6 address")))
-                }
+                None => Err(wrong(format!(
+                    "unexpected '{rest}' behind the IPv6 address"
+                ))),
             };
         }
         match authority.rsplit_once(':') {
+            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+                let what = format!("an IPv6 address stands in brackets: [{host}]:{port}");
+                Err(wrong(what))
+            }
             Some((host, _)) if host.contains(':') => {
-                Err(self.place_error("an IPv6 address stands in brackets: [::1]:8080"))
+                let what = "there is one ':' at most: HOST:PORT, or an IPv6 address in brackets";
+                Err(wrong(what.to_owned()))
             }
             Some((host, port)) => Ok((Some(host), Some((port, authority.len() - port.len())))),
             None if self.is_url => Ok((Some(authority), None)),
-            None if authority.is_empty() => Err(self.place_error("a port is missing")),
+            None if authority.is_empty() => {
+                Err(wrong(format!("a port is missing: {}:PORT", self.word)))
+            }
             None => Ok((None, Some((authority, 0)))),
         }
     }
@@ -459,6 +491,8 @@ fn distance(one: &str, other: &str) -> usize {
     rows[one.len()][other.len()]
 }
 
+const NO_DURATION: &str = "is no duration; 500ms, 3s, 2m and 1h are";
+
 /// Reads a duration: `500ms`, `3s`, `2m`, `1h`, or a number of seconds, fractions allowed; at most a year.
 ///
 /// # Errors
@@ -473,13 +507,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        _ => return Err("a duration is a number with ms, s, m or h: 500ms, 3s, 2m".to_owned()),
+        _ => return Err(NO_DURATION.to_owned()),
     };
     match number.parse::<f64>() {
         Ok(number) if (0.0..=31_536_000.0).contains(&(number * factor)) => {
             Ok(Duration::from_secs_f64(number * factor))
         }
-        _ => Err("a duration is a number with ms, s, m or h: 500ms, 3s, 2m".to_owned()),
+        _ => Err(NO_DURATION.to_owned()),
     }
 }
 
@@ -499,7 +533,27 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
         .ok()
         .and_then(|size: usize| size.checked_mul(factor));
     size.filter(|size| (1..=1 << 31).contains(size))
-        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G: 64K, 16M".to_owned())
+        .ok_or_else(|| "is no size; 4096 bytes, 64K, 16M and 1G are".to_owned())
+}
+
+/// Makes a reader of whole numbers of a range.
+pub fn number<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (start, end) = (range.start(), range.end().to_string());
+            // What only the computer's own limit ends has none for people.
+            match end.len() {
+                ..=9 => format!("is no number from {start} to {end}"),
+                _ => format!("is no number from {start} on"),
+            }
+        })
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::address::number;
 use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
@@ -53,7 +54,7 @@ pub struct Options {
     /// Serve this many callers at a time (4096, or what the limit of open files allows)
     ///
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_connections: Option<u32>,
     /// Show on a terminal how much has passed, and how fast
     ///
@@ -62,10 +63,10 @@ pub struct Options {
     #[arg(long, help_heading = "Watching")]
     pub progress: bool,
     /// Run sessions on this many threads (one for each processor)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(NonZero::<usize>::MIN..=NonZero::<usize>::MAX))]
     pub threads: Option<NonZero<usize>>,
     /// Keep this many unfinished handshakes; the oldest gives way
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = number(1..=u32::MAX))]
     pub max_handshakes: u32,
 }
 

@@ -17,6 +17,7 @@ use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
+use crate::mistake;
 use crate::scheme::{self, SCHEMES};
 use crate::session;
 use crate::variables::Variables;
@@ -49,7 +50,7 @@ pub struct Args {
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
     /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
-    #[arg(long, short, value_name = "PORT", conflicts_with_all = ["left", "right"])]
+    #[arg(long, short, value_name = "PORT")]
     server: Option<String>,
     /// Set an option of one side: left.path=/chat
     #[arg(long = "option", short, value_name = "SIDE.KEY=VALUE")]
@@ -107,6 +108,9 @@ const LEFT_ALONE: &[(&str, &str)] = &[
     ("file", "a file; not opened"),
 ];
 
+/// So many of the schemes that take an option are named.
+const SHOWN_SCHEMES: usize = 6;
+
 /// How messages are written.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -144,9 +148,30 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
     });
     let command = command();
     let short = docs::short(&command);
-    let matches = command.override_help(short).try_get_matches_from(words)?;
+    let matches = command.override_help(short).try_get_matches_from(words);
+    let matches = matches.map_err(|error| match error.kind() {
+        ErrorKind::MissingRequiredArgument => no_left(is_program),
+        _ => error,
+    })?;
     spellings::check(&matches)?;
-    Ok((Args::from_arg_matches(&matches)?, matches))
+    let args = Args::from_arg_matches(&matches)?;
+    if is_program && args.program.is_empty() {
+        let what = "a program is missing behind --\n";
+        return Err(Args::command().error(ErrorKind::MissingRequiredArgument, what));
+    }
+    Ok((args, matches))
+}
+
+fn no_left(is_program: bool) -> clap::Error {
+    let what = match is_program {
+        true => {
+            "the left side is missing: wsbridge ws-l:8080 -- PROGRAM ARGS; stdin and stdout are -\n"
+        }
+        false => {
+            "an address is missing: wsbridge ws://localhost:8080; wsbridge help addresses shows all\n"
+        }
+    };
+    Args::command().error(ErrorKind::MissingRequiredArgument, what)
 }
 
 impl Args {
@@ -279,8 +304,20 @@ impl Args {
     fn addresses(&self) -> Result<(String, String), clap::Error> {
         if let [third, ..] = &self.more[..] {
             let third = third.escape_debug();
-            let what = format!("'{third}': there are two sides, and this is a third\n");
+            let what = format!(
+                "'{third}' is one address too many, wsbridge joins two; a program and its words stand behind --\n"
+            );
             return Err(command().error(ErrorKind::TooManyValues, what));
+        }
+        if let (Some(port), Some(left)) = (&self.server, &self.left) {
+            let left = match left.as_str() {
+                "-" => "-".to_owned(),
+                left => Address::shown(left),
+            };
+            let what = format!(
+                "-s {port} serves stdin and stdout; to join it with another write ws-l:{port} {left}\n"
+            );
+            return Err(command().error(ErrorKind::ArgumentConflict, what));
         }
         let stdio = || "-".to_owned();
         if let Some(program) = self.program()? {
@@ -318,7 +355,12 @@ impl Args {
             (_, Some(right)) if scheme::find(right).is_some_and(|it| it.names[0] == "exec") => {
                 Ok(Some(right.clone()))
             }
-            (_, Some(_)) => refuse("RIGHT and a program behind -- are two right sides\n"),
+            (_, Some(right)) => {
+                let right = Address::shown(right);
+                refuse(&format!(
+                    "{right} and the program behind -- are two right sides, and there is one\n"
+                ))
+            }
             ([program, ..], None) => match program.to_str() {
                 Some(program) => Ok(Some(format!("exec:{program}"))),
                 None => refuse("the name of the program is not UTF-8\n"),
@@ -392,9 +434,10 @@ impl Args {
             let is_known = sides.iter().all(|side| !side.is_empty());
             if is_known && !takes(0, &key) && !takes(1, &key) && key != "text" && key != "binary" {
                 let what = format!(
-                    "--{key} means nothing to {} and {}\n",
+                    "--{key} means nothing to {} and {}; it is for {}\n",
                     names(&sides[0]),
-                    names(&sides[1])
+                    names(&sides[1]),
+                    who_takes(&key)
                 );
                 return Err(command().error(ErrorKind::ArgumentConflict, what));
             }
@@ -403,15 +446,18 @@ impl Args {
             let (side, key, value) = side_option(option).ok_or_else(|| {
                 let typed = option.split('=').next().unwrap_or_default();
                 let what = format!(
-                    "'{typed}': an option of a side is written left.KEY=VALUE or right.KEY=VALUE\n"
+                    "-o: '{typed}' is no option of a side, which is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
                 command().error(ErrorKind::ValueValidation, what)
             })?;
-            if !sides[side].is_empty() && !takes(side, &key) {
-                // Without the value, which may be a secret.
-                let side = ["left", "right"][side];
-                let what = format!("'{side}.{key}': that side has no option '{key}'\n");
-                return Err(command().error(ErrorKind::UnknownArgument, what));
+            // Of a side that is unknown the address is wrong.
+            if !sides[side].is_empty() {
+                let wrong = wrong_option(&commands[side], &key, value.as_deref());
+                if let Some(what) = wrong {
+                    let side = ["left", "right"][side];
+                    let what = format!("-o {side}.{what}\n");
+                    return Err(command().error(ErrorKind::ValueValidation, what));
+                }
             }
             settings[side].pairs.push((key, value));
         }
@@ -447,6 +493,51 @@ fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
     given
 }
 
+/// The schemes that an option is for.
+fn who_takes(key: &str) -> String {
+    let mut names = Vec::new();
+    for scheme in SCHEMES {
+        let command = scheme.command();
+        let mut arguments = command.get_arguments();
+        if arguments.any(|arg| arg.get_long() == Some(key)) {
+            names.push(format!("{}:", scheme.names[0]).replace("-:", "-"));
+        }
+    }
+    let more = if names.len() > SHOWN_SCHEMES {
+        " ..."
+    } else {
+        ""
+    };
+    names.truncate(SHOWN_SCHEMES);
+    names.join(" ") + more
+}
+
+/// What is wrong with an option of a side that speaks by these commands, its key first. A value may be a secret, and is shown
+/// only where a reader of values has refused it.
+fn wrong_option(commands: &[Command], key: &str, value: Option<&str>) -> Option<String> {
+    let arguments = commands.iter().flat_map(Command::get_arguments);
+    let keys: Vec<_> = arguments.filter_map(clap::Arg::get_long).collect();
+    if !keys.contains(&key) {
+        let near = nearest(key, keys).map_or("wsbridge --help shows all".to_owned(), |near| {
+            format!("did you mean '{near}'?")
+        });
+        let names: Vec<_> = commands.iter().map(Command::get_name).collect();
+        let name = format!("{}:", names.join(":")).replace("-:", "-");
+        return Some(format!("{key} is no option of {name}; {near}"));
+    }
+    let word = match value {
+        Some(value) => format!("--{key}={value}"),
+        None => format!("--{key}"),
+    };
+    let its_own = |command: &&Command| {
+        let mut arguments = command.get_arguments();
+        arguments.any(|arg| arg.get_long() == Some(key))
+    };
+    let command = commands.iter().find(its_own)?;
+    let error = command.clone().try_get_matches_from([word]).err()?;
+    mistake::line(&error, "")
+}
+
 fn side_option(option: &str) -> Option<(usize, String, Option<String>)> {
     let (side, rest) = option.split_once('.')?;
     let side = match side {
@@ -474,7 +565,8 @@ pub fn line(error: &clap::Error) -> Option<String> {
         && error.kind() == ErrorKind::UnknownArgument
     {
         let command = command();
-        let known = command.get_arguments().filter_map(clap::Arg::get_long);
+        let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        let known = shown.filter_map(clap::Arg::get_long);
         let near = nearest(typed.trim_start_matches('-'), known);
         let near = near.map_or("wsbridge --help shows all".to_owned(), |near| {
             format!("did you mean '--{near}'?")
@@ -483,6 +575,9 @@ pub fn line(error: &clap::Error) -> Option<String> {
             "there is no flag '{}'; {near}",
             typed.escape_debug()
         ));
+    }
+    if let Some(line) = mistake::line(error, "--") {
+        return Some(line);
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -589,14 +684,18 @@ mod tests {
         fails(
             &["-o", "left.pth=/a", "ws-l:1", "echo:"],
             2,
-            "no option 'pth'",
+            "left.pth is no option of ws-l:; did you mean 'path'?",
         );
         fails(
             &["-o", "middle.path=/a", "ws-l:1", "echo:"],
             2,
             "left.KEY=VALUE",
         );
-        fails(&["ws-l:1,path=a", "echo:"], 2, "a path begins with /");
+        fails(
+            &["ws-l:1,path=a", "echo:"],
+            2,
+            "path: 'a' is no path, which begins with /",
+        );
         fails(&["tpc:localhost:1"], 2, "did you mean 'tcp:'?");
         fails(&["tcp:h:99999"], 3, "bad port '99999'");
         fails(&["--nonsense"], 2, "--nonsense");

@@ -1,5 +1,7 @@
 //! How a direction ended, and what that is called on each kind of transport.
 
+mod told;
+
 use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -454,10 +456,18 @@ impl Cause {
         error.downcast_ref::<Cause>().copied()
     }
 
+    /// What an error says from the outside in, without the cause, and each thing once: an endpoint that wraps another may
+    /// have the same to say of it.
+    pub fn parts(error: &anyhow::Error) -> Vec<String> {
+        let parts = error.chain().filter(|part| !part.is::<Cause>());
+        let mut parts: Vec<_> = parts.map(|part| part.to_string()).collect();
+        parts.dedup();
+        parts
+    }
+
     /// An error in one line, for the log and for a caller: without the cause, which is there for us alone.
     pub fn line(error: &anyhow::Error) -> String {
-        let parts = error.chain().filter(|part| !part.is::<Cause>());
-        let parts: Vec<_> = parts.map(|part| part.to_string()).collect();
+        let parts = Cause::parts(error);
         let lines: Vec<_> = parts
             .iter()
             .flat_map(|part| part.lines())

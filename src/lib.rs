@@ -28,7 +28,7 @@
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
 //!             > message ending caller address variables secret utf8 sendqueue workers heap steps columns
-//!                                            progress
+//!                                            progress mistake
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -119,6 +119,7 @@ pub mod framing;
 pub mod heap;
 pub mod http;
 pub mod message;
+pub mod mistake;
 pub mod peer;
 pub mod progress;
 pub mod pump;

@@ -15,7 +15,7 @@ use wsbridge::bridge::{self, Plan};
 use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
-use wsbridge::ending::Stop;
+use wsbridge::ending::{Cause, Stop};
 use wsbridge::progress;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
@@ -63,7 +63,10 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            report(&error);
+            match args.log_format {
+                LogFormat::Json => tracing::error!("{}", words(&error)),
+                LogFormat::Text => report(&error),
+            }
             ExitCode::from(cli::exit_status(&error))
         }
     }
@@ -199,12 +202,12 @@ fn report(error: &anyhow::Error) {
         refuse(error);
         return;
     }
-    // What was attached only for the exit status says nothing new.
-    let chain = error
-        .chain()
-        .filter(|part| !part.is::<wsbridge::ending::Cause>());
-    let parts: Vec<_> = chain.map(ToString::to_string).collect();
-    let _ = writeln!(std::io::stderr(), "wsbridge: {}", parts.join(": "));
+    let _ = writeln!(std::io::stderr(), "wsbridge: {}", words(error));
+}
+
+fn words(error: &anyhow::Error) -> String {
+    let usage = error.downcast_ref::<clap::Error>().and_then(cli::line);
+    usage.unwrap_or_else(|| Cause::parts(error).join(": "))
 }
 
 fn start_logging(args: &Args) {
@@ -241,7 +244,6 @@ where
     ) -> std::fmt::Result {
         let level = match *event.metadata().level() {
             tracing::Level::WARN => "warning: ",
-            tracing::Level::ERROR => "error: ",
             _ => "",
         };
         write!(writer, "wsbridge: {level}")?;

@@ -386,8 +386,10 @@ impl<'a> End<'a> {
         match sent {
             Ok(()) => {}
             // Its stream says so itself, behind what it has yet to say; if there is nothing, that was not its end after all.
+            // Nobody hears what it says where nothing of it is copied.
             Err(unfit) if unfit.is_unfit() => {
-                if self.is_over && !self.said.as_ref().is_some_and(Ending::is_abort) {
+                let is_mute = self.is_over || self.copied == Copied::Nothing;
+                if is_mute && !self.said.as_ref().is_some_and(Ending::is_abort) {
                     self.said = Some(unfit);
                 }
             }

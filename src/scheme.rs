@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use crate::address::{Address, AddressError, AddressOption, nearest};
 use crate::endpoint::{
-    Endpoint, Scheme, Settings, device, each, echo, fd, file, hub, literal, null, packet, process,
-    read_options, reconnect, serial, share, stdio, tcp, tls, udp, unix, ws, ws::over, ws::secure,
+    self, Endpoint, Scheme, Settings, device, each, echo, fd, file, hub, literal, null, packet,
+    process, read_options, reconnect, serial, share, stdio, tcp, tls, udp, unix, ws, ws::over,
+    ws::secure,
 };
 use crate::tap;
 
@@ -88,9 +89,35 @@ impl Wrapper {
 
 /// Words of other tools and the way that serves the same here.
 pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("http", "a WebSocket is written ws://"),
-    ("https", "a WebSocket is written ws://"),
+    ("wss-c", "a client over TLS is wss://HOST"),
+    ("ssl-l", "a server of TLS is tls-l:PORT"),
+    ("ssl-accept", "a server of TLS is tls-l:PORT"),
+    ("proxy", "a way through a proxy is --proxy http://HOST:PORT"),
+    ("socks", NO_SOCKS),
+    ("socks4", NO_SOCKS),
+    ("socks4a", NO_SOCKS),
+    ("socks5", NO_SOCKS),
+    ("socks5-connect", NO_SOCKS),
+    ("pty", "a program has a terminal by --pty -- PROGRAM"),
+    ("open", NO_OPEN),
+    ("create", NO_OPEN),
+    ("gopen", NO_OPEN),
+    ("stdin", NO_STDIN),
+    ("stdout", NO_STDIN),
+    ("asyncstdio", NO_STDIN),
+    ("threadedstdio", NO_STDIN),
+    ("log", "what passes is shown by --dump"),
+    ("timestamp", "times are written by --timestamp"),
+    ("lengthprefixed", "lengths are written by --framing length"),
+    ("crypto", "what is secret is sent over TLS"),
 ];
+
+const NO_SOCKS: &str = "a way through a SOCKS proxy is --proxy socks5h://HOST:PORT";
+const NO_OPEN: &str = "a file is file:PATH, and is written with ,write or ,append behind it";
+const NO_STDIN: &str = "stdin and stdout are written -";
+
+/// The schemes of a page and those of the WebSockets beside it.
+const WEB: &[(&str, &str)] = &[("http", "ws"), ("https", "wss")];
 
 /// Finds the scheme of an address by its first word, without regard to case.
 pub fn find(text: &str) -> Option<&'static Scheme> {
@@ -206,13 +233,10 @@ fn unknown_option(
         .iter()
         .flat_map(|command| command.get_arguments())
         .filter_map(|arg| arg.get_long());
+    let keys: Vec<_> = keys.collect();
     let names: Vec<_> = layers.iter().map(|layer| layer.0.names[0]).collect();
-    let mut what = format!("unknown option '{}' for {}:", option.key, names.join(":"));
-    if let Some(near) = nearest(&option.key, keys) {
-        what += &format!("; did you mean '{near}'?");
-    }
     AddressError {
-        what,
+        what: endpoint::unknown_option(&option.key, &names.join(":"), &keys),
         text: text.to_owned(),
         at: option.at.clone(),
         is_usage: true,
@@ -267,7 +291,9 @@ fn unknown(text: &str) -> AddressError {
         .iter()
         .flat_map(|scheme| scheme.names.iter().copied());
     let shown: String = word.chars().take(60).flat_map(char::escape_debug).collect();
-    let what = if word.len() == text.len() {
+    let what = if text.is_empty() {
+        "an address is empty; stdin and stdout are written -".to_owned()
+    } else if word.len() == text.len() {
         match SCHEMES
             .iter()
             .find(|scheme| scheme.names.contains(&lower.as_str()))
@@ -280,6 +306,9 @@ fn unknown(text: &str) -> AddressError {
             }
             None => format!("'{shown}' is no endpoint; a WebSocket server is written ws://{shown}"),
         }
+    } else if let Some((_, ours)) = WEB.iter().find(|row| row.0 == lower) {
+        let behind = Address::shown(text).split_off(word.len());
+        format!("there is no endpoint '{shown}:'; a WebSocket server is written {ours}{behind}")
     } else if let Some((_, instead)) = ELSEWHERE.iter().find(|row| row.0 == lower) {
         format!("there is no endpoint '{shown}:'; {instead}")
     } else if let Some(near) = nearest(word, known) {
@@ -293,8 +322,7 @@ fn unknown(text: &str) -> AddressError {
             "unknown endpoint '{shown}:'; a host and port are written tcp:{text} or ws://{text}"
         )
     } else {
-        let names: Vec<_> = SCHEMES.iter().map(|scheme| scheme.names[0]).collect();
-        format!("unknown endpoint '{shown}:'; there is: {}", names.join(" "))
+        format!("unknown endpoint '{shown}:'; wsbridge help addresses shows all")
     };
     AddressError {
         what,

@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 use tracing::{Level, debug, error, info, warn};
 
-use crate::address::parse_duration;
+use crate::address::{number, parse_duration};
 use crate::caller::Caller;
-use crate::ending::{Cause, Close, Ending, Stop};
+use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Dial, Endpoint, Offer};
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
@@ -70,7 +70,7 @@ pub struct Options {
     #[arg(long, short = '1')]
     pub one_message: bool,
     /// Copy this many messages in each direction, then end
-    #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = number(1..=u64::MAX))]
     pub max_messages: Option<u64>,
 }
 
@@ -339,11 +339,13 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
     let outcome = join(left, right, &caller.from, shared, begun, Level::DEBUG).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
-        let name = match side {
-            Side::Left => left,
-            Side::Right => right,
+        let name = match (ending, side) {
+            // Both have waited.
+            (Ending::Deadline(Deadline::Idle | Deadline::Time), _) => format!("{left} and {right}"),
+            (_, Side::Left) => left.clone(),
+            (_, Side::Right) => right.clone(),
         };
-        error!("{name}: {ending}");
+        error!("{name}: {}", ending.told());
     }
     Ok(outcome)
 }

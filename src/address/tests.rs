@@ -56,7 +56,7 @@ fn wrong_places_say_what_and_where() {
         "bad port 'http': a number from 0 to 65535 is wanted",
         "http",
     );
-    wrong("tcp:", "a port is missing", "");
+    wrong("tcp:", "a port is missing: tcp:PORT", "");
     wrong(
         "tcp:localhost",
         "a port is missing: tcp:localhost:PORT",
@@ -64,14 +64,19 @@ fn wrong_places_say_what_and_where() {
     );
     wrong(
         "tcp:::1:80",
-        "an IPv6 address stands in brackets: [::1]:8080",
+        "an IPv6 address stands in brackets: [::1]:80",
         "::1:80",
     );
-    wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1/");
-    wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1/");
-    wrong("ws-l:80:8080", "bad host '80'", "80:8080");
-    wrong("ws:///path", "bad host ''", "");
-    wrong("ws://a b/", "bad host 'a b'", "a b");
+    wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1");
+    wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1");
+    wrong(
+        "tcp:host:80:81",
+        "there is one ':' at most: HOST:PORT, or an IPv6 address in brackets",
+        "host:80:81",
+    );
+    wrong("ws-l:80:8080", "bad host '80' in ws-l:HOST:PORT", "80:8080");
+    wrong("ws:///path", "a host is missing: ws://HOST:PORT", "");
+    wrong("ws://a b/", "bad host 'a b' in ws://HOST:PORT", "a b");
 }
 
 #[test]

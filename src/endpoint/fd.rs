@@ -51,6 +51,19 @@ struct FdDial {
     state: Arc<State>,
 }
 
+impl FdDial {
+    fn refused(&self, error: &io::Error) -> anyhow::Error {
+        let number = self.number;
+        let what = match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::BADF.raw_os_error() => {
+                format!("it is not open; a shell opens it by {number}<FILE or {number}>FILE")
+            }
+            _ => errno_text(error),
+        };
+        anyhow::Error::new(Cause::Refused).context(what)
+    }
+}
+
 /// There is one such descriptor: one session has it at a time, and its end is for ever.
 #[derive(Default)]
 struct State {
@@ -68,7 +81,7 @@ impl Dial for FdDial {
             // From here on it is given back when this is dropped.
             let claim = Claim(self.state.clone());
             let stream = open(self.number, claim)
-                .map_err(|error| anyhow::Error::new(Cause::Refused).context(errno_text(&error)))
+                .map_err(|error| self.refused(&error))
                 .with_context(|| format!("opening fd:{}", self.number))?;
             Ok(Peer::Bytes(Box::new(stream), self.framing))
         })

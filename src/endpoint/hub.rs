@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::room::{self, Identity, Manner, Member, Room};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
-use crate::address::Address;
+use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::page::{Manners, Page};
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "HOW")]
     pub id: Option<Identity>,
     /// Rooms at most
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = number(1..=u32::MAX))]
     pub rooms: u32,
 }
 

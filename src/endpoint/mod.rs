@@ -38,11 +38,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{Args, Command};
 
-use crate::address::{Address, nearest};
+use crate::address::{Address, AddressError, nearest};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
+use crate::mistake;
 use crate::peer::Peer;
 use crate::tap;
 use crate::variables::Variables;
@@ -271,12 +272,7 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
         .collect();
     for option in &address.options {
         if !keys.contains(&option.key.as_str()) {
-            let name = scheme.names[0];
-            let mut what = format!("unknown option '{}' for {name}:", option.key);
-            match nearest(&option.key, keys.iter().copied()) {
-                Some(near) => what += &format!("; did you mean '{near}'?"),
-                None => what += &format!("; there is: {}", keys.join(", ")),
-            }
+            let what = unknown_option(&option.key, scheme.names[0], &keys);
             let mut error = address.error(option.at.clone(), what);
             error.is_usage = true;
             return Err(error.into());
@@ -306,14 +302,40 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
         .collect();
     let matches = group.args_override_self(true).try_get_matches_from(words);
     let matches = matches.map_err(|error| {
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        let mut error = address.place_error(line.trim_start_matches("error: ").to_owned());
-        error.is_usage = true;
-        error
+        let key = mistake::key(&error);
+        let typed = address
+            .options
+            .iter()
+            .rfind(|it| Some(&it.key) == key.as_ref());
+        let what = |prefix| mistake::line(&error, prefix).unwrap_or_else(|| error.to_string());
+        match typed {
+            Some(option) => AddressError {
+                is_usage: true,
+                ..address.error(option.at.clone(), what(""))
+            },
+            None => AddressError::elsewhere(what("--")),
+        }
     })?;
     G::from_arg_matches(&matches).context("reading options")
 }
+
+/// The words for an option that a scheme, or a chain of them, does not have.
+pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
+    if key.is_empty() {
+        return format!("an option of {name}: is missing here, KEY or KEY=VALUE");
+    }
+    let what = format!("unknown option '{key}' for {name}:");
+    let all = keys.join(", ");
+    match nearest(key, keys.iter().copied()) {
+        Some(near) => format!("{what}; did you mean '{near}'?"),
+        None if keys.is_empty() => format!("{what}, which has none"),
+        None if all.len() > LISTED => format!("{what}; wsbridge --help shows all"),
+        None => format!("{what}; there is: {all}"),
+    }
+}
+
+/// So long may a list of options be to stand in an error.
+const LISTED: usize = 80;
 
 /// Reads the framing of a scheme whose own is `own`.
 ///
@@ -327,8 +349,13 @@ pub fn read_framing(
 ) -> Result<Framing> {
     let options: framing::Options = read_options(scheme, address, settings)?;
     options.over(own).map_err(|what| {
-        let mut error = address.place_error(what);
-        error.is_usage = true;
+        let error = match address.options.first() {
+            Some(option) => AddressError {
+                is_usage: true,
+                ..address.error(option.at.clone(), what)
+            },
+            None => AddressError::elsewhere(what),
+        };
         error.into()
     })
 }

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
-use crate::address::{Address, parse_duration};
+use crate::address::{Address, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, Ending, Exit, errno_text};
@@ -92,7 +92,7 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     pub kill_after: Duration,
     /// Run this many programs at a time; a further caller gets HTTP 503
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = number(1..=u32::MAX))]
     pub max_children: u32,
     /// Give programs this header of the request, as WSBRIDGE_HTTP_NAME
     #[arg(long, value_name = "NAME", alias = "header-to-env")]
@@ -183,13 +183,20 @@ fn find(program: &OsString) -> Result<PathBuf> {
     }
     let shown = Address::shown(&program.to_string_lossy());
     match candidates.iter().any(|path| path.exists()) {
-        true => Err(anyhow::Error::new(Cause::NotExecutable)
-            .context(format!("{shown}: not an executable file"))),
+        true => {
+            let what = match candidates.iter().any(|path| path.is_dir()) {
+                true => format!("{shown}: a folder, and no program"),
+                false => format!("{shown}: not executable; chmod +x makes it so"),
+            };
+            Err(anyhow::Error::new(Cause::NotExecutable).context(what))
+        }
         false => {
             // Most likely a whole command line.
             let hint = match shown.split_once(' ') {
                 Some((first, rest)) => format!("; write '-- {first} {rest}', or sh-c: for a shell"),
-                None => String::new(),
+                None if shown.contains(',') => "; its options are flags".to_owned(),
+                None if shown.contains('/') => String::new(),
+                None => " in PATH".to_owned(),
             };
             let what = format!("{shown}: no such program{hint}");
             Err(anyhow::Error::new(Cause::NoProgram).context(what))

@@ -35,7 +35,7 @@ pub const SCHEME: Scheme = Scheme {
     build: |address, settings| {
         // The table of schemes builds what is wrapped first.
         let Some(Endpoint::Dial(dial)) = settings.inner.clone() else {
-            let what = "only what is dialled can be connected again, this listens";
+            let what = "reconnect: opens what it wraps, which can not be a listener";
             return Err(address.place_error(what).into());
         };
         let limits = read_options(&SCHEME, address, settings)?;

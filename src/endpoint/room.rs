@@ -19,7 +19,7 @@ use message::Message;
 use queue::{Entry, Queue, Seat};
 use speech::{Part, Wire, gather};
 
-use crate::address::parse_size;
+use crate::address::{number, parse_size};
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::{Framing, Whole};
 use crate::message::{Batch, Fragment, Kind};
@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "WHAT", default_value = "notice")]
     pub gap: Gap,
     /// Messages that wait for one member at most
-    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "256", value_parser = number(1..=u32::MAX))]
     pub queue: u32,
     /// Bytes that wait for one member at most; a single message may be longer
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = parse_size)]
@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "N|BYTES", default_value = "0", value_parser = parse_replay)]
     pub replay: Replay,
     /// Members of one room at most
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = number(1..=u32::MAX))]
     pub room_members: u32,
     /// Take no message over this many bytes, which must be whole to be heard
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
@@ -106,7 +106,9 @@ pub enum Replay {
 fn parse_replay(text: &str) -> Result<Replay, String> {
     match text.parse() {
         Ok(messages) => Ok(Replay::Messages(messages)),
-        Err(_) => parse_size(text).map(Replay::Bytes),
+        Err(_) => parse_size(text)
+            .map(Replay::Bytes)
+            .map_err(|_| "is neither a number of messages nor a size such as 64K".to_owned()),
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2", value_parser = parse_connect_to)]
     pub connect_to: Vec<ConnectTo>,
     /// Connect from this address of our own
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_ip)]
     pub bind: Option<IpAddr>,
     /// Connect to this Unix socket instead, without a proxy; @NAME is abstract
     ///
@@ -80,13 +80,13 @@ pub struct ConnectTo {
 }
 
 fn parse_resolve(text: &str) -> Result<Resolve, String> {
-    let form = || "it is written HOST:PORT:ADDR, an IPv6 address as HOST in brackets".to_owned();
+    let form = || "is not written HOST:PORT:ADDR, an IPv6 address as HOST in brackets".to_owned();
     let (host, rest) = split_host(text).ok_or_else(form)?;
     let (port, addrs) = rest.split_once(':').ok_or_else(form)?;
     let addr = |text: &str| {
         let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         let addr = bare.unwrap_or(text).parse();
-        addr.map_err(|_| format!("'{}' is no IP address", text.escape_debug()))
+        addr.map_err(|_| format!("has '{}', which is no IP address", text.escape_debug()))
     };
     if host.is_empty() {
         return Err(form());
@@ -99,7 +99,7 @@ fn parse_resolve(text: &str) -> Result<Resolve, String> {
 }
 
 fn parse_connect_to(text: &str) -> Result<ConnectTo, String> {
-    let form = || "it is written HOST1:PORT1:HOST2:PORT2, IPv6 addresses in brackets".to_owned();
+    let form = || "is not written HOST1:PORT1:HOST2:PORT2, IPv6 addresses in brackets".to_owned();
     let (from, rest) = split_host(text).ok_or_else(form)?;
     let (from_port, rest) = rest.split_once(':').ok_or_else(form)?;
     let (to, to_port) = split_host(rest).ok_or_else(form)?;
@@ -122,9 +122,13 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
     }
 }
 
+fn parse_ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "is no IP address".to_owned())
+}
+
 fn parse_port(text: &str) -> Result<u16, String> {
     text.parse()
-        .map_err(|_| format!("bad port '{}'", text.escape_debug()))
+        .map_err(|_| format!("has a bad port '{}'", text.escape_debug()))
 }
 
 /// How connections of an endpoint get to their place.

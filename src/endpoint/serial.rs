@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
-use crate::address::Address;
+use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
@@ -39,16 +39,16 @@ pub const SCHEME: Scheme = Scheme {
 #[command(next_help_heading = "Serial ports")]
 pub struct Options {
     /// Bits per second of a serial line
-    #[arg(long, value_name = "N", default_value = "115200", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "115200", value_parser = number(1..=u32::MAX))]
     pub baud: u32,
     /// Bits of a character on a serial line
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u8).range(5..=8))]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = number::<u8>(5..=8))]
     pub data_bits: u8,
     /// The parity bit of a character on a serial line
     #[arg(long, value_enum, value_name = "WHICH", default_value = "none")]
     pub parity: ParityBit,
     /// Stop bits of a character on a serial line
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=2))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number::<u8>(1..=2))]
     pub stop_bits: u8,
     /// How a serial line says that it can take no more
     #[arg(long, value_enum, value_name = "HOW", default_value = "none")]
@@ -106,6 +106,15 @@ impl Options {
     }
 }
 
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::NOTTY.raw_os_error() => {
+            "it is no serial port".to_owned()
+        }
+        _ => errno_text(error),
+    }
+}
+
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     if address.place.is_empty() {
         let what = "the path of a port is missing: serial:/dev/ttyUSB0";
@@ -139,7 +148,7 @@ impl Dial for Serial {
             let seat = Seat(self.is_in_use.clone());
             let stream = self
                 .open(seat)
-                .map_err(|error| anyhow::Error::new(Cause::Refused).context(errno_text(&error)))
+                .map_err(|error| anyhow::Error::new(Cause::Refused).context(reason(&error)))
                 .with_context(opening)?;
             Ok(Peer::Bytes(Box::new(stream), self.framing))
         })

@@ -110,7 +110,7 @@ fn parse_stop(text: &str) -> Result<Stop, String> {
         "last" => Ok(Stop::After(Duration::ZERO)),
         "never" => Ok(Stop::Never),
         time => {
-            let wrong = |_| "it is last, never or a time, such as 5m".to_owned();
+            let wrong = |_| "is none of last, never and times such as 5m".to_owned();
             parse_duration(time).map(Stop::After).map_err(wrong)
         }
     }

@@ -258,11 +258,22 @@ pub(super) async fn bind_each<S>(
         match bind_all(&addrs, bind, addr_of) {
             Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
-                return Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error)));
+                return Err(anyhow::Error::new(Cause::Refused).context(not_bound(&error)));
             }
             Ok(sockets) => return Ok(sockets),
         }
     }
+}
+
+/// The system's reason, and what helps.
+fn not_bound(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "; port 0 is one that is free",
+        io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        io::ErrorKind::PermissionDenied => "; ports from 1024 on are for everybody",
+        _ => "",
+    };
+    errno_text(error) + hint
 }
 
 /// Binds all addresses to one port; of several some may be missing on this machine, such as those of IPv6.
@@ -566,6 +577,25 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_not_be_bound_is_told_with_what_helps() {
+        for (kind, expected) in [
+            (
+                io::ErrorKind::PermissionDenied,
+                "; ports from 1024 on are for everybody",
+            ),
+            (io::ErrorKind::AddrInUse, "; port 0 is one that is free"),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "; it is no address of this machine",
+            ),
+            (io::ErrorKind::OutOfMemory, "out of memory"),
+        ] {
+            let said = not_bound(&kind.into());
+            assert!(said.ends_with(expected), "{said}");
+        }
+    }
 
     #[tokio::test]
     async fn what_is_accepted_does_not_delay() {

@@ -88,7 +88,7 @@ pub(super) const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 fn parse_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("a mode is an octal number up to 777: 600, 660".to_owned()),
+        _ => Err("is no mode; 600 and 660 are, octal numbers up to 777".to_owned()),
     }
 }
 
@@ -101,10 +101,15 @@ pub(super) fn place(address: &Address) -> Result<String, AddressError> {
         return Err(address.place_error("a path has no NUL byte"));
     }
     let is_abstract = address.word.to_ascii_lowercase().contains("abstract");
-    if is_abstract && !address.place.starts_with('@') {
-        return Ok(format!("@{}", address.place));
+    let place = match is_abstract && !address.place.starts_with('@') {
+        true => format!("@{}", address.place),
+        false => address.place.clone(),
+    };
+    if sock_addr(&place).is_err() {
+        let what = "the path of a socket has 107 bytes at most; a shorter one may lead to the same folder by a link";
+        return Err(address.place_error(what));
     }
-    Ok(address.place.clone())
+    Ok(place)
 }
 
 /// The socket address; an abstract one begins with a NUL byte (unix(7)).
@@ -170,7 +175,20 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
             step.done(|| place.escape_debug().to_string());
             Ok(Box::new(Connection { stream }))
         }
-        Err(error) => Err(anyhow::Error::new(Cause::Refused).context(errno_text(&error))),
+        Err(error) => Err(anyhow::Error::new(Cause::Refused).context(refusal(place, &error))),
+    }
+}
+
+/// Why nobody answers: of a socket that is left over the system says no more than of a file.
+fn refusal(place: &str, error: &io::Error) -> String {
+    let reason = errno_text(error);
+    if error.kind() != io::ErrorKind::ConnectionRefused {
+        return reason;
+    }
+    match fs::metadata(place) {
+        Ok(meta) if !meta.file_type().is_socket() => format!("{reason}, it is no socket"),
+        Ok(_) => format!("{reason}, nobody listens on it any more"),
+        Err(_) => reason,
     }
 }
 

@@ -26,7 +26,7 @@ use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
-use crate::address::{Address, parse_duration};
+use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::client::{self, Answer, Call, Opened};
@@ -139,7 +139,7 @@ pub enum PageChoice {
 fn parse_token(text: &str) -> Result<String, String> {
     let is_token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
     if text.is_empty() || !text.chars().all(is_token) {
-        return Err("a subprotocol is a word without blanks and separators".to_owned());
+        return Err("is no subprotocol, which is one word such as mqtt".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -147,7 +147,7 @@ fn parse_token(text: &str) -> Result<String, String> {
 fn parse_path(text: &str) -> Result<String, String> {
     match text.parse::<Uri>() {
         Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(text.to_owned()),
-        _ => Err("a path begins with / and has no query".to_owned()),
+        _ => Err("is no path, which begins with / and has no query".to_owned()),
     }
 }
 
@@ -159,14 +159,32 @@ impl HandshakeOptions {
     }
 }
 
+/// Checks that each origin could be one (RFC 6454 7).
+fn check_origins(origins: &[String]) -> Result<(), AddressError> {
+    let is_origin = |text: &String| match text.split_once("://") {
+        Some((_, host)) => !host.is_empty() && !host.trim_end_matches('/').contains('/'),
+        None => text == "*" || text == "null",
+    };
+    match origins.iter().find(|text| !is_origin(text)) {
+        None => Ok(()),
+        Some(wrong) => Err(AddressError::elsewhere(format!(
+            "--origin: '{}' is no origin; https://app.example.com, null and * are",
+            wrong.escape_debug()
+        ))),
+    }
+}
+
 fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<Endpoint> {
     let place = address.host_port()?;
     let port = place
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
     let mut options: ListenOptions = read_options(scheme, address, settings)?;
+    check_origins(&options.origin)?;
     if !place.path.is_empty() && place.path != "/" {
-        options.path = Some(parse_path(&place.path).map_err(|what| address.place_error(what))?);
+        let path = parse_path(&place.path);
+        let wrong = |what| address.place_error(format!("'{}' {what}", place.path));
+        options.path = Some(path.map_err(wrong)?);
     }
     Ok(Endpoint::Listen(Arc::new(WsListen {
         name: Address::shown(&address.text),

@@ -78,8 +78,14 @@ impl Reader for Decoder {
         let digits = line.trim_ascii();
         let before = line.len() - line.trim_ascii_start().len();
         let (decoded, what) = match self.encoding {
-            Encoding::Base64 => (BASE64.decode(digits), "no base64 (RFC 4648 4)"),
-            _ => (HEXLOWER_PERMISSIVE.decode(digits), "no pairs of hex digits"),
+            Encoding::Base64 => (
+                BASE64.decode(digits),
+                "a line that is no base64 (RFC 4648 4)",
+            ),
+            _ => (
+                HEXLOWER_PERMISSIVE.decode(digits),
+                "a line that is no pairs of hex digits",
+            ),
         };
         match decoded {
             Ok(payload) => Ok(Some(Fragment::whole(Kind::Binary, payload))),

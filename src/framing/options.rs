@@ -160,7 +160,7 @@ impl FromStr for Cut {
         let found = CUTS.iter().find(|row| row.0 == name);
         found.map(|row| row.1).ok_or_else(|| {
             let names: Vec<_> = CUTS.iter().map(|row| row.0).collect();
-            format!("no such framing; there is: {}", names.join(", "))
+            format!("is none of {}", names.join(", "))
         })
     }
 }
@@ -190,7 +190,7 @@ impl FromStr for Prefix {
             .ok()
             .filter(|size| matches!(size, 1 | 2 | 4 | 8));
         size.and_then(prefix)
-            .ok_or_else(|| "a length is written length:1, length:2, length:4 or length:8, with :le where it is little-endian".to_owned())
+            .ok_or_else(|| "is no length; length:1, length:2, length:4 and length:8 are, with :le where it is little-endian".to_owned())
     }
 }
 
@@ -199,7 +199,7 @@ impl FromStr for Separator {
 
     fn from_str(text: &str) -> Result<Separator, String> {
         let wrong = || {
-            "a separator has 1 to 16 bytes; \\n, \\r, \\t, \\0, \\\\ and \\xFF are escapes"
+            "is no separator, which has 1 to 16 bytes; \\n, \\r, \\t, \\0, \\\\ and \\xFF stand for one"
                 .to_owned()
         };
         let mut bytes = Vec::new();
@@ -237,10 +237,7 @@ mod tests {
     fn a_framing_that_there_is_not_is_told_what_there_is() {
         assert_eq!("null".parse(), Ok(Cut::NULL));
         let error = "nul".parse::<Cut>().unwrap_err();
-        assert_eq!(
-            error,
-            "no such framing; there is: chunks, lines, null, length, lsp, json"
-        );
+        assert_eq!(error, "is none of chunks, lines, null, length, lsp, json");
     }
 
     #[test]

@@ -577,19 +577,19 @@ fn lines_of_digits_are_binary_messages() {
         "lines base64",
         b"eA==\n e!==\n",
         &["x"],
-        &malformed("no base64 (RFC 4648 4)", 7),
+        &malformed("a line that is no base64 (RFC 4648 4)", 7),
     );
     check(
         "lines hex",
         b"78\n7g\n",
         &["x"],
-        &malformed("no pairs of hex digits", 4),
+        &malformed("a line that is no pairs of hex digits", 4),
     );
     check(
         "lines hex",
         b"787\n",
         &[],
-        &malformed("no pairs of hex digits", 2),
+        &malformed("a line that is no pairs of hex digits", 2),
     );
 }
 

@@ -59,6 +59,18 @@ pub struct Opened {
 /// Statuses that say to go elsewhere with the same request, or with a GET, which this is (RFC 9110 15.4).
 const REDIRECTS: &[u16] = &[301, 302, 303, 307, 308];
 
+/// What helps against statuses that say what is missing.
+const HINTS: &[(StatusCode, &str)] = &[
+    (
+        StatusCode::OK,
+        "it has a page and no WebSocket here: another path may have one",
+    ),
+    (
+        StatusCode::UNAUTHORIZED,
+        "it asks who we are: --user NAME:PASSWORD or --bearer TOKEN tells it",
+    ),
+];
+
 /// Asks for the upgrade of a stream and checks the answer (RFC 6455 4.1), whose head must come within `deadline`.
 ///
 /// # Errors
@@ -100,6 +112,9 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             location => {
                 let wait = retry_after(exchange.headers(), SystemTime::now());
                 let mut what = exchange.refusal().await;
+                if let Some((_, hint)) = HINTS.iter().find(|row| row.0 == status) {
+                    what += &format!("\n  {hint}");
+                }
                 if let Some(location) = location {
                     let location = location.escape_debug();
                     what += &format!("\n  it says to go to {location}: --follow does so");

@@ -1,7 +1,7 @@
 //! The CONNECT request (RFC 9110 9.3.6): a way through an HTTP proxy.
 
 use anyhow::{Context as _, Result};
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Empty;
 
 use super::basic;
@@ -32,7 +32,11 @@ pub async fn tunnel(
             true => Cause::ProxyAway,
             false => Cause::Proxy,
         };
-        return Err(anyhow::Error::new(cause).context(exchange.refusal().await));
+        let mut what = exchange.refusal().await;
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            what += "\n  it asks who we are: --proxy http://NAME:PASSWORD@HOST:PORT tells it";
+        }
+        return Err(anyhow::Error::new(cause).context(what));
     }
     let (io, early) = exchange
         .into_stream()

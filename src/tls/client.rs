@@ -70,7 +70,7 @@ pub struct Options {
 fn parse_name(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("a name of a host or an IP address is wanted".to_owned()),
+        Err(_) => Err("is no name of a host and no IP address".to_owned()),
     }
 }
 

@@ -36,7 +36,8 @@ impl FromStr for Pin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Pin, String> {
-        let form = || "a pin is the SHA-256 of the key, in base64 or 64 hex digits".to_owned();
+        let form =
+            || "is no pin, which is the SHA-256 of a key in base64 or 64 hex digits".to_owned();
         let bare = text.strip_prefix("sha256//").unwrap_or(text);
         let bytes = match bare.len() {
             64 => HEXLOWER_PERMISSIVE.decode(bare.as_bytes()),

@@ -15,10 +15,12 @@ pub(super) fn inner(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
+const SERVER: &str = "the server";
+
 /// Why a client got no TLS.
 pub(super) fn of_client(error: &io::Error) -> (Cause, String) {
     let Some(tls) = inner(error) else {
-        return (Cause::TlsCut, transport(error, "the server"));
+        return (Cause::TlsCut, transport(error, SERVER));
     };
     match tls {
         Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
@@ -32,9 +34,9 @@ pub(super) fn of_client(error: &io::Error) -> (Cause, String) {
         ),
         Error::AlertReceived(alert) => match of_alert(*alert) {
             Some(what) => (Cause::OwnCertificate, what),
-            None => (Cause::Tls, alerted(*alert, "the server")),
+            None => (Cause::Tls, alerted(*alert, SERVER)),
         },
-        other => (Cause::Tls, protocol(other, "the server")),
+        other => (Cause::Tls, protocol(other, SERVER)),
     }
 }
 
@@ -116,6 +118,9 @@ fn name(alert: AlertDescription) -> String {
 
 fn protocol(error: &Error, who: &str) -> String {
     match error {
+        Error::InvalidMessage(_) if who == SERVER => {
+            format!("{who} does not speak TLS; without it write ws:// or tcp:")
+        }
         Error::InvalidMessage(_) => format!("{who} does not speak TLS"),
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13

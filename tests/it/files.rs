@@ -225,7 +225,9 @@ fn descriptors_are_used_as_far_as_they_are_open() {
     let close = "exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-";
     for number in 3..10 {
         let done = spawn_under(close, &["-", &format!("fd:{number}")]).finish();
-        let reason = format!("opening fd:{number}: bad file descriptor\n");
+        let reason = format!(
+            "opening fd:{number}: it is not open; a shell opens it by {number}<FILE or {number}>FILE\n"
+        );
         assert!(
             done.status == 7 && done.stderr.ends_with(&reason),
             "{number}: {} {}",

@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "steps",
         "columns",
         "progress",
+        "mistake",
     ],
 ];
 

@@ -8,6 +8,7 @@ mod client;
 mod datagrams;
 mod doctor;
 mod endings;
+mod errors;
 mod files;
 mod generated;
 mod help;

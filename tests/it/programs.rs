@@ -250,9 +250,9 @@ fn a_program_that_is_none_is_told_at_the_start() {
         (
             &["ws-l:0", "exec:/etc/passwd"],
             126,
-            "/etc/passwd: not an executable file",
+            "/etc/passwd: not executable; chmod +x makes it so",
         ),
-        (&["ws-l:0", "exec:/"], 126, "/: not an executable file"),
+        (&["ws-l:0", "exec:/"], 126, "/: a folder, and no program"),
         (&["ws-l:0", "exec:"], 3, "a program is missing"),
         (&["ws-l:0", "sh-c:"], 3, "a line of shell is missing"),
         (&["ws-l:0", "echo:", "--", "cat"], 2, "two right sides"),

@@ -233,7 +233,7 @@ fn a_full_disk_ends_the_record_loudly_and_not_the_session() {
     assert_eq!((done.status, done.text()), (23, "a\nb\n"));
     assert_eq!(
         done.stderr,
-        "wsbridge: error: /dev/full: no space left on device; what passes from now on is not recorded there\n"
+        "wsbridge: /dev/full: no space left on device; what passes from now on is not recorded there\n"
     );
 }
 

@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use http::header::{HOST, HeaderName, ORIGIN};
 
 use super::Options;
+use crate::address::AddressError;
 use crate::caller::Caller;
 use crate::child::Command;
 
@@ -42,15 +43,17 @@ const PREFIX: &str = "WSBRIDGE_HTTP_";
 pub(super) fn check(options: &Options) -> Result<()> {
     for name in &options.env_header {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            bail!(
-                "--env-header '{}': no name of a header",
-                name.escape_debug()
-            );
+            let name = name.escape_debug();
+            let what = format!("--env-header: '{name}' is no name of a header");
+            return Err(AddressError::elsewhere(what).into());
         }
     }
     for variable in &options.env {
         if variable.starts_with('=') || variable.is_empty() || variable.contains('\0') {
-            bail!("--env '{}': no name of a variable", variable.escape_debug());
+            let name = variable.split('=').next().unwrap_or_default();
+            let name = name.escape_debug();
+            let what = format!("--env: '{name}' is no name of a variable");
+            return Err(AddressError::elsewhere(what).into());
         }
     }
     Ok(())

@@ -51,7 +51,11 @@ pub(super) async fn connect(
         ([VERSION, USER_AND_PASSWORD], Some((name, password))) => {
             log_in(io, name, password).await?;
         }
-        ([VERSION, NONE_OF_THEM], None) => return Err(refused("it wants a user and a password")),
+        ([VERSION, NONE_OF_THEM], None) => {
+            return Err(refused(
+                "it wants a user and a password, --proxy socks5h://NAME:PASSWORD@HOST",
+            ));
+        }
         ([VERSION, NONE_OF_THEM], Some(_)) => {
             return Err(refused("it takes no user and password"));
         }
@@ -255,7 +259,7 @@ mod tests {
         let error = asked("h", None, None, &[(b"\x05\x01\x00", b"\x05\xff")]).await;
         assert_eq!(
             error.unwrap_err(),
-            "refused: it wants a user and a password"
+            "refused: it wants a user and a password, --proxy socks5h://NAME:PASSWORD@HOST"
         );
         for (answer, words) in [
             (

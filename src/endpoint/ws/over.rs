@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::request::{self, Request};
 use super::target::Target;
-use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, shake};
+use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, check_origins, shake};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::endpoint::{
@@ -61,7 +61,7 @@ fn inner(settings: &Settings) -> Result<Endpoint> {
 
 fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let Endpoint::Dial(inner) = inner(settings)? else {
-        let what = "a client over an endpoint that listens is not built in; ws-u: is a server";
+        let what = "ws-c: is a client and can not wrap what listens; ws-u: is a server";
         return Err(address.place_error(what).into());
     };
     let options: Options = read_options(&CLIENT, address, settings)?;
@@ -86,10 +86,12 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
 }
 
 fn build_server(address: &Address, settings: &Settings) -> Result<Endpoint> {
+    let options: ListenOptions = read_options(&SERVER, address, settings)?;
+    check_origins(&options.origin)?;
     let server = Server {
         name: Address::shown(&address.text),
         handshake: read_options(&SERVER, address, settings)?,
-        options: read_options(&SERVER, address, settings)?,
+        options,
     };
     Ok(match inner(settings)? {
         Endpoint::Dial(inner) => Endpoint::Dial(Arc::new(OneServer { server, inner })),

@@ -85,9 +85,11 @@ const OF_ONE_HOP: &[&str] = &[
 ];
 
 fn parse_forwarded(name: &str) -> Result<HeaderName, String> {
-    let name: HeaderName = name.parse().map_err(|_| "no name of a header".to_owned())?;
+    let name: HeaderName = name
+        .parse()
+        .map_err(|_| "is no name of a header".to_owned())?;
     if OF_ONE_HOP.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
-        return Err("it says something of one connection, and goes no further".to_owned());
+        return Err("says something of one connection, and goes no further".to_owned());
     }
     Ok(name)
 }
@@ -313,10 +315,7 @@ fn check(place: &str, text: &str) -> Result<()> {
 fn read(option: &str, file: &str) -> Result<String> {
     fs::read_to_string(file).map_err(|error| {
         let reason = errno_text(&error);
-        refused(&format!(
-            "{option}: reading {}: {reason}",
-            file.escape_debug()
-        ))
+        refused(&format!("{option} {}: {reason}", file.escape_debug()))
     })
 }
 

@@ -298,11 +298,14 @@ fn what_does_not_go_together_is_said_before_anything_is_opened() {
         ),
         (
             &["--framing", "length:3"],
-            "length:1, length:2, length:4 or length:8",
+            "length:1, length:2, length:4 and length:8",
         ),
-        (&["--separator", ""], "a separator has 1 to 16 bytes"),
-        (&["--max-message", "0"], "a size is a number of bytes"),
-        (&["--base64", "--hex"], "cannot be used with"),
+        (
+            &["--separator", ""],
+            "is no separator, which has 1 to 16 bytes",
+        ),
+        (&["--max-message", "0"], "is no size"),
+        (&["--base64", "--hex"], "exclude each other"),
     ] {
         let words: Vec<_> = words
             .iter()

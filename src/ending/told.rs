@@ -1,0 +1,98 @@
+//! What an ending is called to who runs a single session: what the other side did or what was waited for, in words.
+
+use super::{Close, Deadline, Ending, Exit, Loss, Violation};
+
+/// What close codes mean (RFC 6455 7.4.1 and IANA's registry).
+const CODES: &[(u16, &str)] = &[
+    (1001, "going away"),
+    (1002, "protocol error"),
+    (1003, "unsupported data"),
+    (1007, "malformed data"),
+    (1008, "policy violation"),
+    (1009, "message too big"),
+    (1010, "an extension is missing"),
+    (1011, "internal error"),
+    (1012, "service restart"),
+    (1013, "try again later"),
+    (1014, "bad gateway"),
+];
+
+/// What a peer did that its [`Violation`] names by a token.
+const VIOLATIONS: &[(&str, &str)] = &[
+    ("not-utf8", "it sent text that is not UTF-8"),
+    ("opcode", "it sent a frame of an unknown kind"),
+    (
+        "reserved-bits",
+        "it sent a frame of an extension that was not agreed to",
+    ),
+    ("fragmented-control", "it sent a control frame in pieces"),
+    ("long-control", "it sent a control frame over 125 bytes"),
+    (
+        "mask",
+        "it masks as the other role does: clients mask, servers do not",
+    ),
+    (
+        "continuation",
+        "it went on with a message that had not begun",
+    ),
+    ("interleaved-message", "it began a message within another"),
+    ("length", "it wrote a length in a form that is not allowed"),
+    ("close-length", "it sent a Close of one byte"),
+    ("close-code", "it sent a Close with a code that is not sent"),
+];
+
+fn known<K: PartialEq>(table: &[(K, &'static str)], key: &K) -> Option<&'static str> {
+    let row = table.iter().find(|row| row.0 == *key);
+    row.map(|row| row.1)
+}
+
+impl Ending {
+    /// The ending in words for people, lower case and without a full stop; its [`Display`](std::fmt::Display) is for logs.
+    pub fn told(&self) -> String {
+        match self {
+            Ending::Close(close) => close.told(),
+            Ending::Broken(Violation { code, reason }) => match known(VIOLATIONS, reason) {
+                Some(what) => format!("protocol error: {what} ({code} {reason})"),
+                None => self.to_string(),
+            },
+            Ending::Lost(Loss::Reset) => "connection reset, data may be incomplete".to_owned(),
+            Ending::Lost(Loss::Silent) => {
+                "connection dead, nothing came for the time of --ping and no answer to a ping"
+                    .to_owned()
+            }
+            Ending::Exited(Exit::Status(status)) => format!("ended with exit status {status}"),
+            Ending::Exited(exit @ Exit::Signal(_)) => format!("killed by {exit}"),
+            Ending::Deadline(deadline) => deadline.told().to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl Close {
+    fn told(&self) -> String {
+        let Some(code) = self.code else {
+            return "closed without a code".to_owned();
+        };
+        let mut words = format!("closed with {code}");
+        if let Some(meaning) = known(CODES, &code) {
+            words += &format!(", {meaning}");
+        }
+        if !self.reason.is_empty() {
+            words += &format!(": \"{}\"", self.reason.escape_debug());
+        }
+        words
+    }
+}
+
+impl Deadline {
+    fn told(self) -> &'static str {
+        match self {
+            Deadline::Idle => "nothing has moved for the time of --idle",
+            Deadline::Time => "not at its end within --max-time",
+            Deadline::Close => "no answer to our Close within --close-timeout",
+            Deadline::Stall => "it took nothing of what was left for it within --close-timeout",
+            Deadline::Linger => "still sending after --close-timeout, and cut",
+            Deadline::Drain => "not at its end within --drain",
+        }
+    }
+}

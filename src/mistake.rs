@@ -1,0 +1,158 @@
+//! What is wrong with an option that was given, in our own words: what clap found, and how it is said.
+
+use std::error::Error as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::address::nearest;
+
+/// The name of the option that an error is about, without dashes and the name of its value.
+pub fn key(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(typed) => Some(bare(typed).to_owned()),
+        _ => None,
+    }
+}
+
+/// Says in one line what is wrong with an option, before whose name stands `prefix`; `None` where the error is about no
+/// option.
+pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
+    let key = key(error)?;
+    let name = format!("{prefix}{key}");
+    let value = text(error, ContextKind::InvalidValue);
+    let line = match error.kind() {
+        ErrorKind::InvalidValue => not_one_of(&name, value?, error),
+        ErrorKind::ValueValidation => {
+            let what = error.source()?;
+            format!("{name}: '{}' {what}", printable(value?))
+        }
+        ErrorKind::TooManyValues => format!("{name} takes no value"),
+        ErrorKind::ArgumentConflict => match other(error).filter(|other| *other != key) {
+            Some(other) => format!("{name} and {prefix}{other} exclude each other"),
+            None => format!("{name} is given twice"),
+        },
+        _ => return None,
+    };
+    Some(line)
+}
+
+/// A value that is missing, or none of those that there are.
+fn not_one_of(name: &str, value: &str, error: &clap::Error) -> String {
+    let known = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(known)) => &known[..],
+        _ => &[],
+    };
+    if value.is_empty() {
+        return match known {
+            [] => format!("{name} wants a value: {}", placeholder(error)),
+            known => format!("{name} wants one of {}", known.join(", ")),
+        };
+    }
+    let mut line = format!(
+        "{name}: '{}' is none of {}",
+        printable(value),
+        known.join(", ")
+    );
+    // What is near to a number is another number.
+    let is_word = value.starts_with(|c: char| c.is_ascii_alphabetic());
+    let near = nearest(value, known.iter().map(String::as_str));
+    if let Some(near) = near.filter(|_| is_word) {
+        line += &format!("; did you mean '{near}'?");
+    }
+    line
+}
+
+/// What stands for the value of the option: `DURATION`.
+fn placeholder(error: &clap::Error) -> &str {
+    let typed = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = typed.split(['<', '>']).nth(1);
+    value.unwrap_or("VALUE")
+}
+
+/// The option that does not go with it.
+fn other(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::PriorArg)? {
+        ContextValue::String(other) => Some(bare(other).to_owned()),
+        ContextValue::Strings(others) => others.first().map(|other| bare(other).to_owned()),
+        _ => None,
+    }
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn printable(value: &str) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    value.chars().map(shown).collect()
+}
+
+/// `--verbose...` and `--linger <DURATION>` without what is not the name.
+fn bare(typed: &str) -> &str {
+    let name = typed.split([' ', '=']).next().unwrap_or(typed);
+    name.trim_start_matches('-').trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Arg, ArgAction, Command};
+
+    fn command() -> Command {
+        let even = |text: &str| match text.parse::<u8>() {
+            Ok(number) if number % 2 == 0 => Ok(number),
+            _ => Err("is no even number"),
+        };
+        Command::new("")
+            .no_binary_name(true)
+            .arg(
+                Arg::new("colour")
+                    .long("colour")
+                    .value_parser(["red", "blue"]),
+            )
+            .arg(
+                Arg::new("even")
+                    .long("even")
+                    .value_name("N")
+                    .value_parser(even),
+            )
+            .arg(Arg::new("loud").long("loud").action(ArgAction::SetTrue))
+            .arg(
+                Arg::new("quiet")
+                    .long("quiet")
+                    .action(ArgAction::Count)
+                    .conflicts_with("loud"),
+            )
+    }
+
+    #[test]
+    fn an_option_that_is_wrong_is_named_with_what_is_wrong() {
+        for (words, expected) in [
+            (
+                &["--colour", "green"][..],
+                "x.colour: 'green' is none of red, blue",
+            ),
+            (
+                &["--colour", "bleu"],
+                "x.colour: 'bleu' is none of red, blue; did you mean 'blue'?",
+            ),
+            (&["--colour"], "x.colour wants one of red, blue"),
+            (&["--even", "3"], "x.even: '3' is no even number"),
+            (&["--even"], "x.even wants a value: N"),
+            (&["--even", "2", "--even", "2"], "x.even is given twice"),
+            (&["--loud=1"], "x.loud takes no value"),
+            (
+                &["--quiet", "--loud"],
+                "x.quiet and x.loud exclude each other",
+            ),
+        ] {
+            let error = command().try_get_matches_from(words).unwrap_err();
+            assert_eq!(line(&error, "x.").as_deref(), Some(expected));
+        }
+        let error = command().try_get_matches_from(["--no"]).unwrap_err();
+        assert_eq!(line(&error, "x."), None);
+    }
+}
