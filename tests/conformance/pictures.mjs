@@ -41,7 +41,7 @@ const LINES = {
     ['text', 'hello'],
     ['text', '{"op": "subscribe", "channels": ["trades", "book"], "since": "2026-11-21T10:02:11Z"}'],
     ['binary', '89504e47 0d0a1a0a 0000000d 49484452 00000400 00000300 08060000'],
-    ['text', 'naïve 日本, two\nlines'],
+    ['text', 'naïve Zürich, ½ €,\ntwo lines'],
     ['text', '<b>not bold</b>'],
   ],
   redis: [
