@@ -141,7 +141,7 @@ handshake-timeout	-	any	Give up on an opening handshake after this time
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
 host	-	any	Answer for this host name (repeatable)
 accept-first	-	flag	Accept a caller before the target has been reached
-page	-	words chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
+page	-	file chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
 tee	-	file	Append what passes to FILE too, as it would be printed
 header	H	any	Send this header with the request (repeatable)
@@ -376,6 +376,10 @@ _wsbridge_value() {
     local value
     case $2 in
         *file) _wsbridge_files "$1" "$3" ;;
+        file*)
+            for value in ${2#file}; do _wsbridge_add "$1$value" "$4"; done
+            _wsbridge_files "$1" "$3"
+            ;;
         words*) for value in ${2#words}; do _wsbridge_add "$1$value" "$4"; done ;;
         side) _wsbridge_side "$3" ;;
     esac
@@ -556,7 +560,7 @@ _wsbridge() {
         elif [[ $text == -?* ]]; then
             _wsbridge_kind "$text"
             case $kind in
-                any | file | side | words*) flag=$text ;;
+                any | file* | side | words*) flag=$text ;;
             esac
         else
             places+=("$text")

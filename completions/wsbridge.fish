@@ -141,7 +141,7 @@ handshake-timeout	-	any	Give up on an opening handshake after this time
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
 host	-	any	Answer for this host name (repeatable)
 accept-first	-	flag	Accept a caller before the target has been reached
-page	-	words chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
+page	-	file chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
 tee	-	file	Append what passes to FILE too, as it would be printed
 header	H	any	Send this header with the request (repeatable)
@@ -323,6 +323,11 @@ function __wsbridge_value --argument-names prefix kind text
     switch $kind
         case 'file' 'optional file'
             __wsbridge_files $prefix $text
+        case 'file *'
+            for value in (string split ' ' -- $kind)[2..]
+                __wsbridge_add $prefix$value
+            end
+            __wsbridge_files $prefix $text
         case 'words *'
             for value in (string split ' ' -- $kind)[2..]
                 __wsbridge_add $prefix$value
@@ -481,7 +486,7 @@ function __wsbridge_complete
             continue
         else if string match -q -- '-?*' $token
             switch (__wsbridge_kind $token)
-                case any file side 'words *'
+                case any file 'file *' side 'words *'
                     set flag $token
             end
         else

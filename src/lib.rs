@@ -42,6 +42,7 @@
 //!
 //! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
+//! `--page` names another one, or a file.
 //!
 //! `endpoint/room.rs` is what `hub:` and `share:` have in common: members, their queues, what they missed. In a hub they hear
 //! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection, which

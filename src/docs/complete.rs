@@ -150,8 +150,8 @@ fn options(command: &Command) -> String {
     text
 }
 
-/// What the value of an option is: a `flag` has none, an `optional` one stands only behind a `=`; a `file`, `words`, `side`s of
-/// `--option`, or `any`.
+/// What the value of an option is: a `flag` has none, an `optional` one stands only behind a `=`; a `file`, one of words or a
+/// `file`, `words`, `side`s of `--option`, or `any`.
 fn kind(arg: &Arg) -> String {
     if !arg.get_action().takes_values() {
         return "flag".to_owned();
@@ -175,6 +175,9 @@ fn kind(arg: &Arg) -> String {
         _ if is_optional && FILES.contains(&name) => "optional file".to_owned(),
         _ if is_optional => "optional any".to_owned(),
         "option" => "side".to_owned(),
+        _ if name.ends_with("|FILE") => {
+            format!("file {}", name.replace("|FILE", "").replace('|', " "))
+        }
         _ if FILES.contains(&name) || long == "unix-socket" => "file".to_owned(),
         _ if words.is_empty() => "any".to_owned(),
         _ => format!("words {}", words.join(" ")),

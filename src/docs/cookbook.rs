@@ -25,7 +25,8 @@ pub const COOKBOOK: &[Recipe] = &[
             "printf 'PING\\r\\n' | wsbridge -b ws://localhost:8080/redis",
         ],
         remarks: "The page opens new WebSocket('ws://localhost:8080/redis') with binaryType 'arraybuffer'. Who reaches the \
-                  port can give any command: let Redis have a user with few rights (ACL), and name the pages by --origin.",
+                  port can give any command: let Redis have a user with few rights (ACL), and name the pages by --origin. \
+                  examples/redis.html is such a page, a console: --page examples/redis.html serves it at the same address.",
     },
     Recipe {
         title: "A VNC desktop in the browser",
@@ -42,8 +43,9 @@ pub const COOKBOOK: &[Recipe] = &[
         good_for: "A terminal of its own for each tab, with xterm.js in the page.",
         lines: &["wsbridge ws-l:8080/shell --pty --kill-after 2s -- bash -l"],
         remarks: "The page asks for ?cols=120&rows=40 and gives what is typed as binary messages; with &resize=1 it may send \
-                  {\"cols\":120,\"rows\":40} as text later. It stays on loopback: callers from other machines get a shell only \
-                  with --allow-remote-exec, which wants TLS and --client-ca beside it.",
+                  {\"cols\":120,\"rows\":40} as text later. examples/terminal.html is such a page: --page examples/terminal.html \
+                  serves it at the same address. It stays on loopback: callers from other machines get a shell only with \
+                  --allow-remote-exec, which wants TLS and --client-ca beside it.",
     },
     Recipe {
         title: "SSH through a firewall",
@@ -66,7 +68,7 @@ pub const COOKBOOK: &[Recipe] = &[
             "wsbridge ws-l:8080 hub:{path} --join --id prefix --replay 20",
             "wsbridge ws://localhost:8080/kitchen",
         ],
-        remarks: "{path} makes a room of each path. A member that does not keep up is closed with 1013; --slow has other ways.",
+        remarks: "{path} makes a room of each path; a browser that opens http://localhost:8080/kitchen gets a chat page. A member that does not keep up is closed with 1013; --slow has other ways.",
     },
     Recipe {
         title: "A program as a service",

@@ -2,6 +2,7 @@
 
 mod netrc;
 pub mod over;
+mod page;
 mod request;
 pub mod secure;
 mod target;
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command, ValueEnum};
+use clap::{Args, Command};
 use http::Uri;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use self::page::PageChoice;
 use self::request::Request;
 use self::target::Target;
 use super::proxy::Traffic;
@@ -30,7 +32,7 @@ use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::client::{self, Answer, Call, Opened};
-use crate::http::page::{Manners, Page};
+use crate::http::page::Page;
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
 use crate::peer::{ByteStream, Peer};
@@ -122,18 +124,11 @@ pub struct ListenOptions {
     pub accept_first: bool,
     /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
     ///
-    /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at.
-    #[arg(long, value_enum, value_name = "PAGE")]
+    /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at. A path
+    /// with a dot or a slash in it is an HTML file of your own, of at most 4 MiB, that is read anew for each browser; what it
+    /// may do is not restricted. Example: --page examples/terminal.html
+    #[arg(long, value_name = "chat|none|FILE", value_parser = PageChoice::parse)]
     pub page: Option<PageChoice>,
-}
-
-/// A page to serve.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageChoice {
-    /// A chat.
-    Chat,
-    /// None: a WebSocket and nothing else.
-    None,
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
@@ -235,7 +230,7 @@ struct Shared {
     deadline: Duration,
     socket: ws::Options,
     accept_first: bool,
-    /// Whether the page is the one that suits the other side.
+    /// Whether the page is the one that suits the other side, where there is one.
     has_any_page: bool,
 }
 
@@ -250,19 +245,16 @@ impl Shared {
                 },
                 path: options.path.clone(),
                 protocols: handshake.protocol.clone(),
-                page: match options.page {
-                    Some(PageChoice::Chat) => Some(Page::Chat(Manners::default())),
-                    Some(PageChoice::None) | None => None,
-                },
+                page: options.page.as_ref().and_then(PageChoice::page),
             },
             deadline: handshake.handshake_timeout,
             socket: handshake.socket(),
             accept_first: options.accept_first,
-            has_any_page: options.page != Some(PageChoice::None),
+            has_any_page: matches!(options.page, None | Some(PageChoice::Chat)),
         }
     }
 
-    /// Takes the page that suits the other side, unless none is to be served.
+    /// Takes the page that suits the other side, unless none or another is to be served.
     fn offer_page(&mut self, page: Page) {
         if self.has_any_page {
             self.service.page = Some(page);

@@ -1,21 +1,34 @@
-//! The pages that a listener serves to browsers: each is one file, and nothing of it comes from elsewhere.
+//! The pages that a listener serves to browsers: each is one file; in ours nothing comes from elsewhere.
 
-use std::sync::LazyLock;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
+use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::{HeaderValue, Response, header};
 use http_body_util::Full;
 use ring::digest::{SHA256, digest};
+use tokio::task::spawn_blocking;
+
+use crate::ending::errno_text;
 
 /// A chat: what is said, and a box to say something.
 const CHAT: &str = include_str!("chat.html");
 
+/// Bytes of a file that is served as a page.
+const MAX_FILE: u64 = 4 << 20;
+
 /// A page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
     /// A chat in a room with these manners.
     Chat(Manners),
+    /// A file of the user's, read anew for each browser.
+    File(Arc<Path>),
 }
 
 /// What a chat page must know of its room.
@@ -57,30 +70,75 @@ fn element<'a>(page: &'a str, tag: &str) -> &'a str {
 }
 
 impl Page {
-    fn html(self) -> String {
-        let Page::Chat(manners) = self;
-        let echo = if manners.echoes { "yes" } else { "no" };
-        CHAT.replacen("{echo}", echo, 1)
-            .replacen("{id}", manners.id, 1)
+    /// Makes a page of a file of at most 4 MiB.
+    ///
+    /// # Errors
+    /// Why it can not be served.
+    pub fn file(path: &Path) -> Result<Page, String> {
+        read(path)?;
+        Ok(Page::File(path.into()))
     }
 
     /// The answer that has it.
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.html()));
+    ///
+    /// # Errors
+    /// Where its file can not be read any more.
+    pub(super) async fn response(self) -> Result<Response<Full<Bytes>>> {
+        let (html, policy) = match self {
+            Page::Chat(manners) => (manners.chat().into(), Some(&*POLICY)),
+            Page::File(path) => {
+                let shown = path.display().to_string();
+                // A disk may be slow, and the thread has other callers.
+                let text = spawn_blocking(move || read(&path)).await?;
+                (text.map_err(|why| anyhow!(why)).context(shown)?, None)
+            }
+        };
+        let mut response = Response::new(Full::new(html));
         let headers = response.headers_mut();
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CACHE_CONTROL, "no-store"),
             (header::VARY, "Accept"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
             (header::CONNECTION, "close"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
-        response
+        if let Some(policy) = policy {
+            headers.insert(
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            );
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        }
+        Ok(response)
     }
+}
+
+impl Manners {
+    fn chat(self) -> String {
+        let echo = if self.echoes { "yes" } else { "no" };
+        CHAT.replacen("{echo}", echo, 1)
+            .replacen("{id}", self.id, 1)
+    }
+}
+
+/// What stands in a file.
+fn read(path: &Path) -> Result<Bytes, String> {
+    let failed = |error| errno_text(&error);
+    // A FIFO that nobody writes to would hold up who opens it.
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = file.open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut html = Vec::new();
+    let len = file.take(MAX_FILE + 1).read_to_end(&mut html);
+    if len.map_err(failed)? as u64 > MAX_FILE {
+        return Err("it has more than 4 MiB".to_owned());
+    }
+    Ok(html.into())
 }
 
 #[cfg(test)]
@@ -89,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small_and_takes_nothing_from_elsewhere() {
-        let page = Page::Chat(Manners::default()).html();
+        let page = Manners::default().chat();
         assert!(page.len() < 12 * 1024, "{}", page.len());
         for foreign in [
             "http://",

@@ -185,10 +185,17 @@ impl Upgrade {
                 answer,
                 driver,
             })),
-            Ok(Verdict::Page(page)) => {
-                finally(answer, driver, page.response()).await;
-                Ok(None)
-            }
+            Ok(Verdict::Page(page)) => match page.response().await {
+                Ok(response) => {
+                    finally(answer, driver, response).await;
+                    Ok(None)
+                }
+                Err(why) => {
+                    let refusal = Refusal::new(500, "the page can not be read");
+                    finally(answer, driver, refusal.response()).await;
+                    Err(why.context(refusal))
+                }
+            },
             Err(refusal) => {
                 finally(answer, driver, refusal.response()).await;
                 Err(refusal.into())
@@ -307,10 +314,10 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     }
     let headers = &request.headers;
     let is_upgrade = has_token(headers, &header::UPGRADE, "websocket");
-    let page = service.page.filter(|_| !is_upgrade);
+    let page = service.page.as_ref().filter(|_| !is_upgrade);
     match (&request.method, page) {
         (&Method::GET | &Method::HEAD, Some(page)) if reads_html(headers) => {
-            return Ok(Verdict::Page(page));
+            return Ok(Verdict::Page(page.clone()));
         }
         (&Method::GET, _) | (&Method::HEAD, Some(_)) => {}
         _ => {

@@ -44,13 +44,17 @@ export class Chromium {
     return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
   }
 
-  // Opens an address in a window of its own.
-  async open(url) {
+  // Opens an address in a window of its own. `answer` says what comes, `{ type, body }`, for what it asks of `elsewhere`.
+  async open(url, elsewhere = undefined, answer = undefined) {
     const { targetId } = await this.ask('Target.createTarget', { url: 'about:blank', newWindow: true });
     const { sessionId } = await this.ask('Target.attachToTarget', { targetId, flatten: true });
     const page = new Page((method, params) => this.ask(method, params, sessionId));
     this.#events.set(sessionId, (method, params) => page.note(method, params));
     for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await page.ask(`${domain}.enable`);
+    if (elsewhere) {
+      page.answer = answer;
+      await page.ask('Fetch.enable', { patterns: [{ urlPattern: elsewhere }] });
+    }
     await page.ask('Page.navigate', { url });
     return page;
   }
@@ -69,6 +73,13 @@ class Page {
     if (method === 'Network.requestWillBeSent') this.requests.push(params.request.url);
     if (method === 'Runtime.exceptionThrown') this.complaints.push(params.exceptionDetails.text);
     if (method === 'Log.entryAdded') this.complaints.push(params.entry.text);
+    if (method === 'Fetch.requestPaused') this.#answer(params);
+  }
+
+  #answer({ requestId, request }) {
+    const { type, body } = this.answer(request.url);
+    const responseHeaders = [['Content-Type', type], ['Access-Control-Allow-Origin', '*']].map(([name, value]) => ({ name, value }));
+    return this.ask('Fetch.fulfillRequest', { requestId, responseCode: 200, responseHeaders, body: body.toString('base64') });
   }
 
   // The value of an expression, which may be a promise.
@@ -94,7 +105,7 @@ class Page {
 
   async press(key, modifiers = 0) {
     const text = key === 'Enter' ? '\r' : undefined;
-    const code = { Enter: 13, Tab: 9 }[key];
+    const code = { Enter: 13, Tab: 9, ArrowUp: 38, ArrowDown: 40 }[key];
     for (const type of ['keyDown', 'keyUp']) {
       await this.ask('Input.dispatchKeyEvent', { type, key, code: key, windowsVirtualKeyCode: code, text, modifiers });
     }

@@ -137,6 +137,10 @@ _wsbridge_value() {
     local value
     case $2 in
         *file) _wsbridge_files "$1" "$3" ;;
+        file*)
+            for value in ${2#file}; do _wsbridge_add "$1$value" "$4"; done
+            _wsbridge_files "$1" "$3"
+            ;;
         words*) for value in ${2#words}; do _wsbridge_add "$1$value" "$4"; done ;;
         side) _wsbridge_side "$3" ;;
     esac
@@ -317,7 +321,7 @@ _wsbridge() {
         elif [[ $text == -?* ]]; then
             _wsbridge_kind "$text"
             case $kind in
-                any | file | side | words*) flag=$text ;;
+                any | file* | side | words*) flag=$text ;;
             esac
         else
             places+=("$text")

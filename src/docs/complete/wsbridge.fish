@@ -84,6 +84,11 @@ function __wsbridge_value --argument-names prefix kind text
     switch $kind
         case 'file' 'optional file'
             __wsbridge_files $prefix $text
+        case 'file *'
+            for value in (string split ' ' -- $kind)[2..]
+                __wsbridge_add $prefix$value
+            end
+            __wsbridge_files $prefix $text
         case 'words *'
             for value in (string split ' ' -- $kind)[2..]
                 __wsbridge_add $prefix$value
@@ -242,7 +247,7 @@ function __wsbridge_complete
             continue
         else if string match -q -- '-?*' $token
             switch (__wsbridge_kind $token)
-                case any file side 'words *'
+                case any file 'file *' side 'words *'
                     set flag $token
             end
         else

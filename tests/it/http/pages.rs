@@ -1,7 +1,7 @@
 //! The page that a browser gets at the address of a room: to whom, where, and with which headers.
 
 use super::{Answer, exchange, upgrade};
-use crate::support::{Bridge, Frame};
+use crate::support::{Bridge, Frame, Ws, run};
 
 /// What Chromium says that it takes when an address is opened.
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -82,6 +82,10 @@ fn a_browser_gets_the_chat_page_of_a_room_and_others_a_hint() {
     one.text("hello");
     assert_eq!(other.next(), Frame::text("hello"));
     drop((one, other));
+    // It is told once the caller has gone, who may have its answer long before.
+    for _ in 0..10 {
+        bridge.running.line("refused with");
+    }
     let stderr = bridge.stop().stderr;
     let refused = stderr.lines().filter(|line| line.contains("refused with"));
     assert_eq!(refused.count(), 10, "{stderr}");
@@ -154,4 +158,119 @@ fn a_page_is_not_the_one_session_that_is_served() {
     assert_eq!(ask(&bridge, "GET /", &[]).status, 200);
     bridge.client().close(1000, "");
     assert_eq!(bridge.running.wait(), 0);
+}
+
+#[test]
+fn a_file_is_a_page_and_is_read_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.html");
+    let path = path.to_str().unwrap();
+    std::fs::write(path, "<!doctype html><p>one: \u{fc}").unwrap();
+    let own = format!("ws-l:0,page={path}");
+    for words in [
+        &["ws-l:0/own", "echo:", "--page", path][..],
+        // What is asked for wins over what suits.
+        &[own.as_str(), "hub:"],
+        &["ws-u:tcp-l:0", "echo:", "--page", path],
+    ] {
+        std::fs::write(path, "<!doctype html><p>one: \u{fc}").unwrap();
+        let bridge = Bridge::start(words);
+        let page = ask(&bridge, "GET /own?x", &[]);
+        assert_eq!(
+            (page.status, page.body.as_str()),
+            (200, "<!doctype html><p>one: \u{fc}"),
+            "{words:?}"
+        );
+        for (name, value) in [
+            ("content-type", Some("text/html; charset=utf-8")),
+            ("x-content-type-options", Some("nosniff")),
+            ("cache-control", Some("no-store")),
+            ("vary", Some("Accept")),
+            ("content-length", Some("25")),
+            ("content-security-policy", None),
+            ("referrer-policy", None),
+        ] {
+            assert_eq!(page.header(name), value, "{name}");
+        }
+        std::fs::write(path, "two").unwrap();
+        assert_eq!(ask(&bridge, "GET /own", &[]).body, "two");
+        let head = ask(&bridge, "HEAD /own", &[]);
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+        assert_eq!(head.header("content-length"), Some("3"));
+        let script = ask(&bridge, "GET /own", &[("Accept", "*/*")]);
+        assert_eq!(script.status, 426);
+        let evil = ask(&bridge, "GET /own", &[("Host", "evil.test")]);
+        assert_eq!(evil.status, 421);
+        let mut client = Ws::ask(bridge.port, "/own", &[]);
+        assert_eq!(client.text("hello").next(), Frame::text("hello"));
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_read_any_more_is_told_to_the_log_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.html");
+    std::fs::write(&path, "one").unwrap();
+    let shown = path.to_str().unwrap();
+    let bridge = Bridge::start(&["ws-l:0", "echo:", "--page", shown]);
+    std::fs::remove_file(&path).unwrap();
+    let gone = ask(&bridge, "GET /", &[]);
+    assert_eq!(
+        (gone.status, gone.body.as_str()),
+        (500, "the page can not be read\n")
+    );
+    let big = std::fs::File::create(&path).unwrap();
+    big.set_len((4 << 20) + 1).unwrap();
+    assert_eq!(ask(&bridge, "GET /", &[]).status, 500);
+    big.set_len(4 << 20).unwrap();
+    assert_eq!(ask(&bridge, "GET /", &[]).body.len(), 4 << 20);
+    for why in ["no such file or directory", "it has more than 4 MiB"] {
+        let line = format!("refused with HTTP 500: the page can not be read: {shown}: {why}");
+        bridge.running.line(&line);
+    }
+}
+
+#[test]
+fn a_page_that_can_not_be_served_is_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let missing = format!("{folder}/no.html");
+    let option = format!("ws-l:0,page={missing}");
+    let cases: [(&[&str], &str, i32, &str); 5] = [
+        (
+            &["ws-l:0"],
+            "chats",
+            2,
+            "chat and none are known; or a file: ./chats",
+        ),
+        (
+            &["ws-l:0"],
+            "./chats",
+            2,
+            "'./chats' for '--page <chat|none|FILE>': no such file or directory",
+        ),
+        (
+            &["ws-l:0"],
+            &missing,
+            2,
+            "no.html' for '--page <chat|none|FILE>': no such file or directory",
+        ),
+        (&["ws-l:0"], folder, 2, "it is no file"),
+        (
+            &[&option],
+            "",
+            2,
+            "no.html' for '--page <chat|none|FILE>': no such file or directory",
+        ),
+    ];
+    for (words, page, status, why) in cases {
+        let mut words = words.to_vec();
+        words.push("echo:");
+        if !page.is_empty() {
+            words.extend(["--page", page]);
+        }
+        let done = run(&words, "");
+        assert_eq!(done.status, status, "{words:?}: {}", done.stderr);
+        assert!(done.stderr.contains(why), "{words:?}: {}", done.stderr);
+    }
 }

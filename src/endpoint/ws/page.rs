@@ -1,0 +1,59 @@
+//! What is asked for by `--page`.
+
+use std::path::Path;
+
+use crate::http::page::{Manners, Page};
+
+/// A page to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageChoice {
+    /// A chat.
+    Chat,
+    /// None: a WebSocket and nothing else.
+    None,
+    /// A page of the user's own.
+    File(Page),
+}
+
+impl PageChoice {
+    /// Reads `chat`, `none` or the path of a file, which is looked at.
+    ///
+    /// # Errors
+    /// What else it is, and why the file can not be served.
+    pub(super) fn parse(text: &str) -> Result<PageChoice, String> {
+        match text {
+            "chat" => Ok(PageChoice::Chat),
+            "none" => Ok(PageChoice::None),
+            _ if text.contains(['.', '/']) => Page::file(Path::new(text)).map(PageChoice::File),
+            _ => Err(format!("chat and none are known; or a file: ./{text}")),
+        }
+    }
+
+    /// The page that is served whatever the other side is.
+    pub(super) fn page(&self) -> Option<Page> {
+        match self {
+            PageChoice::Chat => Some(Page::Chat(Manners::default())),
+            PageChoice::None => None,
+            PageChoice::File(page) => Some(page.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_page_of_ours_and_a_path_is_a_file() {
+        assert_eq!(PageChoice::parse("chat"), Ok(PageChoice::Chat));
+        assert_eq!(PageChoice::parse("none"), Ok(PageChoice::None));
+        let bare = "chat and none are known; or a file: ./Chat";
+        assert_eq!(PageChoice::parse("Chat"), Err(bare.to_owned()));
+        for path in ["./chat", "none.html", "/no/such"] {
+            let missing = "no such file or directory".to_owned();
+            assert_eq!(PageChoice::parse(path), Err(missing), "{path}");
+        }
+        let folder = PageChoice::parse("/");
+        assert_eq!(folder, Err("it is no file".to_owned()));
+    }
+}
