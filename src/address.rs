@@ -277,6 +277,10 @@ impl Address {
         };
         let authority = &authority[host_at..];
         let at = self.place_at + host_at;
+        if authority.contains(' ') && !self.is_url {
+            let what = "an address has no blank; were two quoted as one word?";
+            return Err(self.error(at..at + authority.len(), what));
+        }
         let (host, port) = self.split_authority(authority, at)?;
         let port = match port {
             None => None,

@@ -170,6 +170,9 @@ async fn listen(
         accept.offer_page(page);
     }
     info!("listening on {}", accept.places().join(" and "));
+    if let Some(place) = accept.page_place() {
+        info!("a browser finds a page at {place}");
+    }
     let (news, mut told) = mpsc::unbounded_channel();
     let house = Arc::new(House {
         seats: Semaphore::new(seats(&plan.bridge)),

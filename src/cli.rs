@@ -194,15 +194,15 @@ impl Args {
             return Ok(Some(docs::overview()));
         };
         let name = name.to_ascii_lowercase();
-        let mut topics = docs::TOPICS.iter();
-        match topics.find(|topic| topic.name.starts_with(&name)) {
+        match docs::topic(&name) {
             Some(topic) => Ok(Some((topic.text)())),
             None => {
                 let names = docs::TOPICS.iter().map(|topic| topic.name);
-                let near = match nearest(&name, names.clone()) {
+                let near = match nearest(&name, names) {
                     Some(near) => format!("did you mean '{near}'?"),
-                    None => format!("there is: {}", names.collect::<Vec<_>>().join(", ")),
+                    None => "wsbridge help lists all".to_owned(),
                 };
+                let name = name.escape_debug();
                 let what = format!("there is no page '{name}' of help; {near}\n");
                 Err(command().error(ErrorKind::InvalidValue, what))
             }
@@ -567,14 +567,7 @@ pub fn line(error: &clap::Error) -> Option<String> {
         let command = command();
         let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
         let known = shown.filter_map(clap::Arg::get_long);
-        let near = nearest(typed.trim_start_matches('-'), known);
-        let near = near.map_or("wsbridge --help shows all".to_owned(), |near| {
-            format!("did you mean '--{near}'?")
-        });
-        return Some(format!(
-            "there is no flag '{}'; {near}",
-            typed.escape_debug()
-        ));
+        return Some(mistake::no_flag(typed, &known.collect::<Vec<_>>()));
     }
     if let Some(line) = mistake::line(error, "--") {
         return Some(line);

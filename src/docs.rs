@@ -15,7 +15,7 @@ use clap::Command;
 
 pub use cookbook::{COOKBOOK, Recipe, cookbook, cookbook_markdown};
 pub use help::{USAGE, short, version};
-pub use topics::{TOPICS, Topic, overview};
+pub use topics::{TOPICS, Topic, overview, topic};
 
 use crate::columns::{indented, wrapped};
 use crate::ending::EXIT_STATUSES;

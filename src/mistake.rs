@@ -6,6 +6,58 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::address::nearest;
 
+/// Flags that others have and we have not, and what serves.
+const FOREIGN: &[(&str, &str)] = &[
+    ("l", PORT),
+    ("p", PORT),
+    ("port", PORT),
+    ("listen", PORT),
+    (
+        "timeout",
+        "there are --connect-timeout, --idle and --max-time",
+    ),
+    ("tls", TLS),
+    ("ssl", TLS),
+    (
+        "config",
+        "there is no file of options; a shell script or a unit of systemd holds them",
+    ),
+    (
+        "daemon",
+        "systemd, a container or & keeps it in the background",
+    ),
+    (
+        "web",
+        "--page FILE serves one page, a web server beside it more",
+    ),
+    (
+        "staticdir",
+        "--page FILE serves one page, a web server beside it more",
+    ),
+];
+const PORT: &str = "a port stands in an address: ws-l:8080 serves, ws://localhost:8080 connects";
+const TLS: &str = "TLS is in an address: wss-l: and tls-l: serve, wss:// and tls: connect";
+
+/// Says that there is no such flag, and what serves: the one that it begins, the nearest one, or another way.
+pub fn no_flag(typed: &str, known: &[&str]) -> String {
+    let bare = typed.trim_start_matches('-');
+    let foreign = FOREIGN.iter().find(|row| row.0 == bare);
+    let begun = || {
+        let mut begun = known.iter().filter(|flag| flag.starts_with(bare));
+        let first = begun.next().filter(|_| bare.len() > 2)?;
+        begun.next().is_none().then_some(*first)
+    };
+    let helps = match (
+        foreign,
+        begun().or_else(|| nearest(bare, known.iter().copied())),
+    ) {
+        (Some((_, helps)), _) => (*helps).to_owned(),
+        (None, Some(near)) => format!("did you mean '--{near}'?"),
+        (None, None) => "wsbridge --help shows all".to_owned(),
+    };
+    format!("there is no flag '{}'; {helps}", printable(typed))
+}
+
 /// The name of the option that an error is about, without dashes and the name of its value.
 pub fn key(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::InvalidArg)? {

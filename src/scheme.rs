@@ -299,13 +299,11 @@ fn unknown(text: &str) -> AddressError {
             .find(|scheme| scheme.names.contains(&lower.as_str()))
         {
             Some(scheme) => format!("'{shown}' is written with a colon: {}", scheme.syntax),
-            None if text.parse::<u16>().is_ok() => {
-                format!(
-                    "'{shown}' is no endpoint; to serve on a port write ws-l:{shown} or -s {shown}"
-                )
-            }
-            None => format!("'{shown}' is no endpoint; a WebSocket server is written ws://{shown}"),
+            None => format!("'{shown}' is no endpoint; {}", meant_by(&shown)),
         }
+    } else if let Some(url) = without_colon(text) {
+        // What was typed may have a password in it.
+        return AddressError::elsewhere(format!("a URL has a colon; did you mean '{url}'?"));
     } else if let Some((_, ours)) = WEB.iter().find(|row| row.0 == lower) {
         let behind = Address::shown(text).split_off(word.len());
         format!("there is no endpoint '{shown}:'; a WebSocket server is written {ours}{behind}")
@@ -330,6 +328,34 @@ fn unknown(text: &str) -> AddressError {
         at: 0..word.len(),
         is_usage: true,
     }
+}
+
+/// What a word without a colon may have meant: a port, a path, what other tools call it, a host or a program.
+fn meant_by(word: &str) -> String {
+    if word.parse::<u16>().is_ok() {
+        return format!("a port is written ws-l:{word} to serve, tcp:{word} to connect");
+    }
+    match word.to_ascii_lowercase().as_str() {
+        "listen" | "run" | "serve" | "server" | "start" => {
+            "to serve write ws-l:8080 and what stands behind it".to_owned()
+        }
+        "client" | "connect" | "open" => "to connect write ws://HOST:PORT".to_owned(),
+        "version" => "wsbridge --version says it".to_owned(),
+        path if path.starts_with(['.', '/', '~']) => {
+            format!("a program is written -- {word}, a file file:{word}")
+        }
+        host if host.contains('.') || host == "localhost" => {
+            format!("a WebSocket server is written ws://{word}")
+        }
+        _ => format!("a program is written -- {word}, a WebSocket server ws://{word}"),
+    }
+}
+
+/// A URL whose colon was forgotten, with it.
+fn without_colon(text: &str) -> Option<String> {
+    let (word, behind) = text.split_once("//")?;
+    let is_known = find(&format!("{word}:")).is_some();
+    is_known.then(|| Address::shown(&format!("{word}://{behind}")))
 }
 
 #[cfg(test)]

@@ -409,7 +409,7 @@ fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {
                 gaps = shown(outcome.gap.times),
                 gap_messages = shown(outcome.gap.messages),
                 gap_bytes = shown(outcome.gap.bytes),
-                seconds = format!("{:.3}", took.as_secs_f64()),
+                seconds = %format_args!("{:.3}", took.as_secs_f64()),
                 "closed"
             )
         };

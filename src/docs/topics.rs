@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::cookbook::cookbook_text;
 use super::{coming, endings_text, endpoints_text, examples_text};
 use crate::ending::EXIT_STATUSES;
+use crate::scheme::SCHEMES;
 
 /// A page of help.
 pub struct Topic {
@@ -87,6 +88,27 @@ pub const TOPICS: &[Topic] = &[
         text: cookbook_text,
     },
 ];
+
+/// The topic of a word: its name or what it begins with, a word that begins with its first, or the name of an endpoint.
+pub fn topic(word: &str) -> Option<&'static Topic> {
+    let first = |topic: &Topic| topic.name.split('-').next().unwrap_or_default();
+    let is_endpoint = || {
+        let known = SCHEMES.iter().flat_map(|scheme| scheme.names);
+        known
+            .copied()
+            .any(|name| name == word.trim_end_matches(':'))
+    };
+    let mut topics = TOPICS.iter();
+    let named = topics.find(|topic| topic.name.starts_with(word));
+    let near = || {
+        let mut topics = TOPICS.iter();
+        topics.find(|topic| first(topic) != "from" && word.starts_with(first(topic)))
+    };
+    named.or_else(near).or_else(|| {
+        let mut topics = TOPICS.iter().filter(|_| is_endpoint());
+        topics.find(|topic| topic.name == "addresses")
+    })
+}
 
 /// The list of topics.
 pub fn overview() -> String {

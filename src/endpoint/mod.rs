@@ -165,6 +165,11 @@ pub trait Accept: Send {
     /// Those of `accept(2)`; the next call may succeed.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>>;
 
+    /// Where a browser finds a page, if there is one: `http://127.0.0.1:8080`.
+    fn page_place(&self) -> Option<String> {
+        None
+    }
+
     /// Is told which page suits the other side, before the first caller. A listener that serves none ignores it.
     fn offer_page(&mut self, _page: Page) {}
 

@@ -263,11 +263,13 @@ impl Handshake for TlsHandshake {
     }
 }
 
-/// Says who was kept out because of a certificate; who spoke no TLS is not worth a line.
+/// Says who was kept out, or stayed away, because of a certificate; who spoke no TLS is not worth a line.
 pub(super) fn kept_out(error: &anyhow::Error, caller: &Caller) -> anyhow::Error {
     let line = Cause::line(error);
-    if Cause::of(error) == Some(Cause::NotTrusted) {
-        warn!("{caller}: refused: {line}");
+    match Cause::of(error) {
+        Some(Cause::NotTrusted) => warn!("{caller}: refused: {line}"),
+        Some(Cause::OwnCertificate) => info!("{caller}: {line}"),
+        _ => {}
     }
     anyhow!("{caller}: {line}")
 }

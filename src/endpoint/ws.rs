@@ -289,6 +289,16 @@ impl Accept for WsAccept {
         }
     }
 
+    fn page_place(&self) -> Option<String> {
+        self.shared.service.page.as_ref()?;
+        let places = self.places();
+        let place = places
+            .first()?
+            .strip_prefix("ws")?
+            .replacen('*', "localhost", 1);
+        Some(format!("http{place}"))
+    }
+
     fn is_exposed(&self) -> bool {
         !self.sockets.is_loopback()
     }

@@ -62,8 +62,12 @@ impl Policy {
         {
             return Ok(());
         }
+        let which = match text {
+            "null" => " (a page of a file or a sandbox)",
+            _ => "",
+        };
         let why = format!(
-            "origin '{}' may not connect; --origin {} would allow it",
+            "origin '{}'{which} may not connect; --origin {} would allow it",
             shown(text),
             shown(text)
         );

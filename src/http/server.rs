@@ -330,7 +330,7 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     if !is_upgrade {
         return Err(Refusal::new(
             426,
-            "this is a WebSocket endpoint: ask for an upgrade to websocket",
+            "this is a WebSocket and no page: wsbridge ws://HOST:PORT or a page's new WebSocket(URL) opens it",
         ));
     }
     if request.version != Version::HTTP_11 {

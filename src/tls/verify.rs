@@ -93,16 +93,17 @@ impl Verifier {
         };
         let own = webpki::anchor_from_trusted_cert(certificate);
         let is_named = own.is_ok_and(|own| self.roots.contains(&own));
-        match Pin::of(certificate).filter(|_| is_named && is_issuers(&error)) {
-            Some(pin) => untrusted(format!(
+        let described = Described::of(certificate);
+        let is_unknown = matches!(error, CertificateError::UnknownIssuer);
+        untrusted(match Pin::of(certificate) {
+            Some(pin) if is_named && is_issuers(&error) => format!(
                 "--cacert has its very certificate, which is that of an issuer and not of a server; --pin-sha256 {pin} trusts it"
-            )),
-            None => untrusted(words(
-                &error,
-                &Described::of(certificate),
-                Some(&name.to_str()),
-            )),
-        }
+            ),
+            Some(pin) if is_unknown && described.is_self_signed() => format!(
+                "its certificate is self-signed; --cacert FILE trusts it, or, if it is this that the server has printed, --pin-sha256 {pin}"
+            ),
+            _ => words(&error, &described, Some(&name.to_str())),
+        })
     }
 }
 

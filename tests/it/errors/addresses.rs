@@ -16,12 +16,26 @@ pub(super) const ROWS: &[Row] = &[
     ("wss-l", 2, "'wss-l' is written with a colon: wss-l:[HOST:]PORT[/PATH]
   wss-l
   ^^^^^"),
-    ("8080", 2, "'8080' is no endpoint; to serve on a port write ws-l:8080 or -s 8080
+    ("8080", 2, "'8080' is no endpoint; a port is written ws-l:8080 to serve, tcp:8080 to connect
   8080
   ^^^^"),
     ("example.com", 2, "'example.com' is no endpoint; a WebSocket server is written ws://example.com
   example.com
   ^^^^^^^^^^^"),
+    ("ws-l:0 ./bot.sh", 2, "'./bot.sh' is no endpoint; a program is written -- ./bot.sh, a file file:./bot.sh
+  ./bot.sh
+  ^^^^^^^^"),
+    ("ws-l:0 bc", 2, "'bc' is no endpoint; a program is written -- bc, a WebSocket server ws://bc
+  bc
+  ^^"),
+    ("serve", 2, "'serve' is no endpoint; to serve write ws-l:8080 and what stands behind it
+  serve
+  ^^^^^"),
+    ("ws//localhost:8080", 2, "a URL has a colon; did you mean 'ws://localhost:8080'?"),
+    ("wss//me:hush@localhost", 2, "a URL has a colon; did you mean 'wss://localhost'?"),
+    ("'ws-l:8080 echo:'", 3, "an address has no blank; were two quoted as one word?
+  ws-l:8080 echo:
+       ^^^^^^^^^^"),
     ("localhost:8080", 2, "unknown endpoint 'localhost:'; a host and port are written tcp:localhost:8080 or ws://localhost:8080
   localhost:8080
   ^^^^^^^^^"),

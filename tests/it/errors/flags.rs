@@ -23,6 +23,26 @@ pub(super) const ROWS: &[Row] = &[
         2,
         "there is no flag '-Z'; wsbridge --help shows all",
     ),
+    (
+        "--proto x ws://h",
+        2,
+        "there is no flag '--proto'; did you mean '--protocol'?",
+    ),
+    (
+        "--port 8080",
+        2,
+        "there is no flag '--port'; a port stands in an address: ws-l:8080 serves, ws://localhost:8080 connects",
+    ),
+    (
+        "-l 8080",
+        2,
+        "there is no flag '-l'; a port stands in an address: ws-l:8080 serves, ws://localhost:8080 connects",
+    ),
+    (
+        "--timeout 3 ws://h",
+        2,
+        "there is no flag '--timeout'; there are --connect-timeout, --idle and --max-time",
+    ),
     // Of what they have no meaning for.
     (
         "--path /a tcp:1",

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::date_time_ymd;
+use data_encoding::BASE64;
+use rcgen::{PublicKeyData, date_time_ymd};
 
 use super::{Part, filled, judged, peer, run_line};
 use crate::tls::{Authority, BOTH, Files, Pair, TLS12, hello, self_signed, serve, server_config};
@@ -49,13 +50,18 @@ fn a_certificate_that_is_not_to_be_trusted_is_told_with_what_helps() {
     let until = UNIX_EPOCH + Duration::from_secs(32_472_144_000);
     let until = until.duration_since(SystemTime::now()).unwrap();
     let until = (until.as_secs() / 86400).to_string();
+    let own = self_signed(&["localhost"]);
+    let key = rcgen::KeyPair::from_pem(&own.key).unwrap();
+    let sum = ring::digest::digest(&ring::digest::SHA256, &key.subject_public_key_info());
+    let pin = format!("sha256//{}", BASE64.encode(sum.as_ref()));
     let parts = [
         ("{ca}", ca.as_str()),
+        ("{pin}", &pin),
         ("{days}", &days),
         ("{until}", &until),
     ];
     let wrong: Vec<_> = [
-        (self_signed(&["localhost"]), "its certificate is self-signed; --cacert FILE or --pin-sha256 HASH trusts it"),
+        (own, "its certificate is self-signed; --cacert FILE trusts it, or, if it is this that the server has printed, --pin-sha256 {pin}"),
         (other.issue(&["localhost"]), "its certificate was issued by 'CN=other', which is not known here; --cacert FILE trusts it"),
         (ours.issue(&["example.com"]), "its certificate is not for 'localhost' but for example.com; --tls-name NAME asks for another name"),
         (expired, "its certificate expired on 2020-01-01T00:00:00Z, {days} days ago"),

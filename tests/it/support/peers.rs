@@ -1,6 +1,6 @@
 //! Raw peers over plain sockets: a WebSocket of either role that sends any bytes, and TCP that sees how it was ended.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -397,9 +397,12 @@ impl Tcp {
         self
     }
 
-    /// Ends our direction.
+    /// Ends our direction, unless the other side has gone meanwhile.
     pub fn fin(&mut self) -> &mut Tcp {
-        self.0.shutdown(Shutdown::Write).unwrap();
+        match self.0.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            done => done.unwrap(),
+        }
         self
     }
 

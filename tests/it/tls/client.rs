@@ -93,7 +93,7 @@ fn the_matrix_of_certificates() {
         (
             self_signed(&["localhost"]),
             &trusted,
-            "its certificate is self-signed; --cacert FILE or --pin-sha256 HASH trusts it",
+            "its certificate is self-signed; --cacert FILE trusts it, or",
         ),
         (
             other.issue(&["localhost"]),
