@@ -33,10 +33,10 @@ pub const COOKBOOK: &[Recipe] = &[
         good_for: "What websockify does for noVNC: the RFB bytes of a VNC server as binary messages.",
         lines: &[
             "wsbridge ws-l:6080 --protocol binary tcp:localhost:5901",
-            "wsbridge wss-l:*:6080,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem tcp:localhost:5901",
+            "wsbridge wss-l:*:6080,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem --origin https://example.com tcp:localhost:5901",
         ],
-        remarks: "noVNC asks for the subprotocol binary or for none; both are answered. Its pages come from any web server; name \
-                  that one by --origin where it is another host or port.",
+        remarks: "noVNC asks for the subprotocol binary or for none; both are answered. Its pages come from any web server, which \
+                  --origin names; only pages of this machine need no name, and reach a loopback port alone.",
     },
     Recipe {
         title: "A shell in the browser",
@@ -79,7 +79,7 @@ pub const COOKBOOK: &[Recipe] = &[
         ],
         remarks: "Lines are text messages; -b makes bytes of them, --framing length or json keeps messages whole. The program \
                   must not hold its output back (python3 -u, stdbuf -oL). It finds who calls in REMOTE_ADDR, REQUEST_URI and \
-                  QUERY_STRING, and its exit status is the close code: 4000 and the status.",
+                  QUERY_STRING, the cookie in WSBRIDGE_HTTP_COOKIE, and its exit status is the close code: 4000 and the status.",
     },
     Recipe {
         title: "PostgreSQL through a tunnel",
@@ -122,18 +122,21 @@ pub const COOKBOOK: &[Recipe] = &[
         title: "A legacy telnet or MUD port",
         good_for: "A game or a device with a port of lines gets a page.",
         lines: &[
-            "wsbridge ws-l:4001 -t tcp:mud.example.com:4000",
-            "wsbridge ws-l:4001 --separator '\\r\\n' -t tcp:switch.example.com:23",
+            "wsbridge ws-l:4001 tcp:mud.example.com:4000",
+            "wsbridge ws-l:4002 tcp:switch.example.com:23",
+            "wsbridge ws-l:4003 -t --separator '\\r\\n' tcp:scale.example.com:7000",
         ],
-        remarks: "-t makes each line a text message; without it the page gets the bytes in binary messages, prompts without a \
-                  newline too, and answers telnet's options itself. Lines that are no UTF-8 want that.",
+        remarks: "Telnet is bytes, and so are most games: the page gets binary messages, prompts without a newline too. It takes \
+                  telnet's own words, which begin with the byte 255, out of the text, and refuses what they ask for. -t is for a \
+                  port that speaks lines of text and nothing else: each is a text message, and one that is no UTF-8 ends the \
+                  session with Close 1007.",
     },
     Recipe {
         title: "Out through a corporate proxy",
         good_for: "A client that the network lets out by a proxy alone.",
         lines: &[
             "wsbridge --proxy http://proxy.corp.example:3128 wss://example.com/feed",
-            "wsbridge --proxy socks5h://localhost:1080 tcp-l:8883 wss://example.com/mqtt",
+            "wsbridge --proxy socks5h://localhost:1080 tcp-l:8883 wss://example.com/mqtt --protocol mqtt",
             "https_proxy=http://proxy.corp.example:3128 wsbridge wss://example.com/feed",
         ],
         remarks: "A proxy that opens TLS itself wants its authority trusted: --cacert /etc/ssl/corp.pem. wsbridge doctor says which \
@@ -141,7 +144,7 @@ pub const COOKBOOK: &[Recipe] = &[
     },
     Recipe {
         title: "A unit of systemd",
-        good_for: "A bridge that starts with the machine and stops without losing what is under way.",
+        good_for: "A bridge that starts with the machine, and tells its callers when it stops.",
         lines: &[
             "# /etc/systemd/system/wsbridge.service",
             "[Unit]",
@@ -158,7 +161,8 @@ pub const COOKBOOK: &[Recipe] = &[
             "[Install]",
             "WantedBy=multi-user.target",
         ],
-        remarks: "SIGTERM lets the sessions end within --drain, and TimeoutStopSec must be longer. For wss-l: and tls-l: add \
+        remarks: "SIGTERM closes every session with 1001 and waits at most --drain for the callers to answer; TimeoutStopSec must \
+                  be longer. An answer that is still under way then is cut. With --reconnect callers come again. For wss-l: and tls-l: add \
                   ExecReload=/bin/kill -HUP $MAINPID, which has the certificates read again; any other bridge is stopped by it.",
     },
     Recipe {
@@ -194,8 +198,8 @@ pub const COOKBOOK: &[Recipe] = &[
             "wsbridge --reconnect --send @subscribe.json -n --ping 20s wss://feed.example.com/v1 >>feed.jsonl",
             "wsbridge tcp-l:9000 reconnect:ws://feed.example.com/v1 --reconnect-max 10s",
         ],
-        remarks: "What was said while there was no connection is lost, and that is told: the closing line counts gaps=. \
-                  --retries ends the attempts, --tee keeps a record beside a pipe.",
+        remarks: "What was said while there was no connection is lost, and a warning tells each gap; with -v the closing line \
+                  counts them. --retries ends the attempts, --tee keeps a record beside a pipe.",
     },
 ];
 
