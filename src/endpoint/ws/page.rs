@@ -24,8 +24,11 @@ impl PageChoice {
         match text {
             "chat" => Ok(PageChoice::Chat),
             "none" => Ok(PageChoice::None),
-            _ if text.contains(['.', '/']) => Page::file(Path::new(text)).map(PageChoice::File),
-            _ => Err(format!("chat and none are known; or a file: ./{text}")),
+            _ if text.contains(['.', '/']) => {
+                let page = Page::file(Path::new(text)).map(PageChoice::File);
+                page.map_err(|why| format!("can not be read: {why}"))
+            }
+            _ => Err(format!("is none of chat, none and files such as ./{text}")),
         }
     }
 
@@ -47,13 +50,13 @@ mod tests {
     fn a_word_is_a_page_of_ours_and_a_path_is_a_file() {
         assert_eq!(PageChoice::parse("chat"), Ok(PageChoice::Chat));
         assert_eq!(PageChoice::parse("none"), Ok(PageChoice::None));
-        let bare = "chat and none are known; or a file: ./Chat";
+        let bare = "is none of chat, none and files such as ./Chat";
         assert_eq!(PageChoice::parse("Chat"), Err(bare.to_owned()));
         for path in ["./chat", "none.html", "/no/such"] {
-            let missing = "no such file or directory".to_owned();
+            let missing = "can not be read: no such file or directory".to_owned();
             assert_eq!(PageChoice::parse(path), Err(missing), "{path}");
         }
         let folder = PageChoice::parse("/");
-        assert_eq!(folder, Err("it is no file".to_owned()));
+        assert_eq!(folder, Err("can not be read: it is no file".to_owned()));
     }
 }

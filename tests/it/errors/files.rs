@@ -103,6 +103,11 @@ pub(super) const ROWS: &[Row] = &[
         7,
         "opening fd:9: it is not open; a shell opens it by 9<FILE or 9>FILE",
     ),
+    (
+        "--page {dir}/none ws-l:0 echo:",
+        2,
+        "--page: '{dir}/none' can not be read: no such file or directory",
+    ),
     // Programs.
     (
         "ws-l:0 -- no-such-program",

@@ -241,26 +241,26 @@ fn a_page_that_can_not_be_served_is_told_at_the_start() {
             &["ws-l:0"],
             "chats",
             2,
-            "chat and none are known; or a file: ./chats",
+            "--page: 'chats' is none of chat, none and files such as ./chats",
         ),
         (
             &["ws-l:0"],
             "./chats",
             2,
-            "'./chats' for '--page <chat|none|FILE>': no such file or directory",
+            "--page: './chats' can not be read: no such file or directory",
         ),
         (
             &["ws-l:0"],
             &missing,
             2,
-            "no.html' for '--page <chat|none|FILE>': no such file or directory",
+            "/no.html' can not be read: no such file or directory",
         ),
-        (&["ws-l:0"], folder, 2, "it is no file"),
+        (&["ws-l:0"], folder, 2, "' can not be read: it is no file"),
         (
             &[&option],
             "",
             2,
-            "no.html' for '--page <chat|none|FILE>': no such file or directory",
+            "/no.html' can not be read: no such file or directory",
         ),
     ];
     for (words, page, status, why) in cases {
