@@ -9,11 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::Empty;
 use rand::RngExt;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::info;
 
 use super::exchange::{Asked, Exchange};
-use super::{USER_AGENT, VERSION, has_token, tokens};
+use super::{USER_AGENT, VERSION, has_token, proof, tokens};
 use crate::ending::{Cause, RetryAfter};
 use crate::peer::ByteStream;
 use crate::steps::Step;
@@ -196,9 +195,9 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
         return Err("the answer's Connection header does not say 'upgrade'".to_owned());
     }
     let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT);
-    if accept.is_none_or(|accept| {
-        accept.as_bytes().trim_ascii() != derive_accept_key(key.as_bytes()).as_bytes()
-    }) {
+    if accept
+        .is_none_or(|accept| accept.as_bytes().trim_ascii() != proof(key.as_bytes()).as_bytes())
+    {
         return Err("the answer's Sec-WebSocket-Accept is not the one for our key".to_owned());
     }
     if let Some(extension) = tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next() {

@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use data_encoding::BASE64;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
@@ -22,6 +23,12 @@ const MAX_HEADERS: usize = 100;
 /// What we call ourselves.
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("wsbridge/", env!("CARGO_PKG_VERSION")));
+
+/// What proves that a server understood a client's `Sec-WebSocket-Key` (RFC 6455 4.2.2, step 5).
+fn proof(key: &[u8]) -> String {
+    let key = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &key).as_ref())
+}
 
 /// The value of an Authorization header for a user and a password (RFC 7617).
 ///

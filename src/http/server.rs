@@ -19,11 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::page::Page;
 use super::policy::Policy;
-use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, tokens};
+use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, proof, tokens};
 use crate::ending::Ending;
 use crate::peer::ByteStream;
 
@@ -359,7 +358,7 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     }
     let protocols = acceptable(request, &service.protocols);
     Ok(Verdict::Upgrade(Consent {
-        proof: derive_accept_key(key),
+        proof: proof(key),
         protocol: protocols.first().cloned(),
         protocols,
         is_choice: !service.protocols.is_empty(),
@@ -479,7 +478,7 @@ mod tests {
     #[test]
     fn the_accept_key_is_that_of_the_rfc() {
         assert_eq!(
-            derive_accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
+            proof(b"dGhlIHNhbXBsZSBub25jZQ=="),
             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
     }

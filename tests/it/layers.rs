@@ -135,7 +135,7 @@ fn an_arrow_never_turns_back() {
 
 /// The crates that only certain rooms may name.
 const KEPT: &[(&str, &[&str])] = &[
-    ("tungstenite", &["ws", "http"]),
+    ("tungstenite", &["ws"]),
     ("hyper", &["http"]),
     ("rustls", &["tls"]),
 ];
