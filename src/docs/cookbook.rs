@@ -148,6 +148,7 @@ pub const COOKBOOK: &[Recipe] = &[
             "",
             "[Service]",
             "ExecStart=/usr/bin/wsbridge --drain 30s ws-l:8080 tcp:localhost:6379",
+            "KillMode=mixed",
             "TimeoutStopSec=40",
             "Restart=on-failure",
             "DynamicUser=yes",
@@ -156,8 +157,10 @@ pub const COOKBOOK: &[Recipe] = &[
             "[Install]",
             "WantedBy=multi-user.target",
         ],
-        remarks: "SIGTERM lets the sessions end within --drain, and TimeoutStopSec must be longer. For wss-l: and tls-l: add \
-                  ExecReload=/bin/kill -HUP $MAINPID, which has the certificates read again; any other bridge is stopped by it.",
+        remarks: "SIGTERM lets the sessions end within --drain, and TimeoutStopSec must be longer; KillMode leaves programs to \
+                  them. Packages bring wsbridge@.service, more confined, a bridge for each /etc/wsbridge/NAME.conf. For wss-l: \
+                  and tls-l: add ExecReload=/bin/kill -HUP $MAINPID, which has the certificates read again; any other bridge \
+                  is stopped by it.",
     },
     Recipe {
         title: "A container",
