@@ -258,13 +258,22 @@ const WORD: usize = 16;
 #[inline(always)]
 fn copy(from: &[u8], begin: usize, len: usize, to: &mut [u8], mask: u64) {
     let (from, whole) = (&from[begin..], len.next_multiple_of(WORD));
-    let mask: [u8; WORD] = std::array::from_fn(|at| mask.to_le_bytes()[at % 8]);
+    let mask = u128::from(mask) << 64 | u128::from(mask);
     if let (Some(from), Some(to)) = (from.get(..whole), to.get_mut(..whole)) {
         let words = from.as_chunks::<WORD>().0.iter();
-        for (from, to) in words.zip(to.as_chunks_mut::<WORD>().0) {
-            *to = std::array::from_fn(|at| from[at] ^ mask[at]);
+        let words = words.zip(to.as_chunks_mut::<WORD>().0);
+        if mask == 0 {
+            for (from, to) in words {
+                // `*from` would make the loop a call of memcpy, which takes longer than the few words there are.
+                *to = std::array::from_fn(|at| from[at]);
+            }
+        } else {
+            for (from, to) in words {
+                *to = (u128::from_le_bytes(*from) ^ mask).to_le_bytes();
+            }
         }
     } else {
+        let mask = mask.to_le_bytes();
         let masked = from.iter().zip(mask.iter().cycle());
         for (to, (byte, mask)) in to[..len].iter_mut().zip(masked) {
             *to = byte ^ mask;

@@ -302,8 +302,12 @@ fn unknown(text: &str) -> AddressError {
             None => format!("'{shown}' is no endpoint; {}", meant_by(&shown)),
         }
     } else if let Some(url) = without_colon(text) {
-        // What was typed may have a password in it.
-        return AddressError::elsewhere(format!("a URL has a colon; did you mean '{url}'?"));
+        return AddressError {
+            text: text.to_owned(),
+            what: format!("a URL has a colon; did you mean '{url}'?"),
+            at: word.find('/').map_or(0..0, |at| at..at + 2),
+            is_usage: true,
+        };
     } else if let Some((_, ours)) = WEB.iter().find(|row| row.0 == lower) {
         let behind = Address::shown(text).split_off(word.len());
         format!("there is no endpoint '{shown}:'; a WebSocket server is written {ours}{behind}")

@@ -23,7 +23,8 @@ pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
             }
         }
     }
-    for (at, start) in text.match_indices("://") {
+    // A colon may have been forgotten.
+    for (at, start) in text.match_indices("//") {
         let userinfo_at = at + start.len();
         let rest = &text[userinfo_at..];
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];

@@ -153,6 +153,7 @@ pub const COOKBOOK: &[Recipe] = &[
             "",
             "[Service]",
             "ExecStart=/usr/bin/wsbridge --drain 30s ws-l:8080 tcp:localhost:6379",
+            "KillMode=mixed",
             "TimeoutStopSec=40",
             "Restart=on-failure",
             "DynamicUser=yes",
@@ -162,8 +163,10 @@ pub const COOKBOOK: &[Recipe] = &[
             "WantedBy=multi-user.target",
         ],
         remarks: "SIGTERM closes every session with 1001 and waits at most --drain for the callers to answer; TimeoutStopSec must \
-                  be longer. An answer that is still under way then is cut. With --reconnect callers come again. For wss-l: and tls-l: add \
-                  ExecReload=/bin/kill -HUP $MAINPID, which has the certificates read again; any other bridge is stopped by it.",
+                  be longer. An answer that is still under way then is cut. With --reconnect callers come again. KillMode leaves \
+                  programs to the bridge. Packages bring wsbridge@.service, more confined, a bridge for each \
+                  /etc/wsbridge/NAME.conf. For wss-l: and tls-l: add ExecReload=/bin/kill -HUP $MAINPID, which has the \
+                  certificates read again; any other bridge is stopped by it.",
     },
     Recipe {
         title: "A container",

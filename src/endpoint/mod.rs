@@ -36,7 +36,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::{Args, Command};
+use clap::{ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
 use crate::caller::Caller;
@@ -270,6 +270,22 @@ pub struct Settings {
 /// # Errors
 /// A key that the scheme does not have, or a value that the option does not take.
 pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<G> {
+    let group = G::augment_args(
+        Command::new("")
+            .no_binary_name(true)
+            .disable_help_flag(true),
+    );
+    let matches = matches(group, scheme, address, settings)?;
+    G::from_arg_matches(&matches).context("reading options")
+}
+
+/// What the settings and the address say of a group: the part of [`read_options`] that is the same for all groups.
+fn matches(
+    group: Command,
+    scheme: &Scheme,
+    address: &Address,
+    settings: &Settings,
+) -> Result<ArgMatches> {
     let all = scheme.command();
     let keys: Vec<_> = all
         .get_arguments()
@@ -283,11 +299,6 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
             return Err(error.into());
         }
     }
-    let group = G::augment_args(
-        Command::new("")
-            .no_binary_name(true)
-            .disable_help_flag(true),
-    );
     let has = |key: &str| group.get_arguments().any(|arg| arg.get_long() == Some(key));
     let own = address
         .options
@@ -321,7 +332,7 @@ pub fn read_options<G: Args>(scheme: &Scheme, address: &Address, settings: &Sett
             None => AddressError::elsewhere(what("--")),
         }
     })?;
-    G::from_arg_matches(&matches).context("reading options")
+    Ok(matches)
 }
 
 /// The words for an option that a scheme, or a chain of them, does not have.

@@ -31,8 +31,12 @@ pub(super) const ROWS: &[Row] = &[
     ("serve", 2, "'serve' is no endpoint; to serve write ws-l:8080 and what stands behind it
   serve
   ^^^^^"),
-    ("ws//localhost:8080", 2, "a URL has a colon; did you mean 'ws://localhost:8080'?"),
-    ("wss//me:hush@localhost", 2, "a URL has a colon; did you mean 'wss://localhost'?"),
+    ("ws//localhost:8080", 2, "a URL has a colon; did you mean 'ws://localhost:8080'?
+  ws//localhost:8080
+    ^^"),
+    ("wss//me:hush@localhost", 2, "a URL has a colon; did you mean 'wss://localhost'?
+  wss//***@localhost
+     ^^"),
     ("'ws-l:8080 echo:'", 3, "an address has no blank; were two quoted as one word?
   ws-l:8080 echo:
        ^^^^^^^^^^"),
