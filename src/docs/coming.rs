@@ -177,7 +177,7 @@ pub const WEBSOCKIFY: Tool = Tool {
         ),
         (
             "websockify 0.0.0.0:8080 localhost:5901",
-            "wsbridge ws-l:*:8080 tcp:localhost:5901",
+            "wsbridge 'ws-l:*:8080' tcp:localhost:5901",
         ),
         (
             "websockify 8080 --unix-target=/run/vnc.sock",
@@ -267,7 +267,7 @@ pub const SOCAT: Tool = Tool {
         ),
         (
             "socat TCP-LISTEN:8080,fork TCP:localhost:80",
-            "wsbridge tcp-l:*:8080 tcp:localhost:80",
+            "wsbridge 'tcp-l:*:8080' tcp:localhost:80",
         ),
         (
             "socat TCP-LISTEN:8080 EXEC:cat",

@@ -33,7 +33,7 @@ pub const COOKBOOK: &[Recipe] = &[
         good_for: "What websockify does for noVNC: the RFB bytes of a VNC server as binary messages.",
         lines: &[
             "wsbridge ws-l:6080 --protocol binary tcp:localhost:5901",
-            "wsbridge wss-l:*:6080,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem --origin https://example.com tcp:localhost:5901",
+            "wsbridge 'wss-l:*:6080,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem' --origin https://example.com tcp:localhost:5901",
         ],
         remarks: "noVNC asks for the subprotocol binary or for none; both are answered. Its pages come from any web server, which \
                   --origin names; only pages of this machine need no name, and reach a loopback port alone.",
@@ -51,7 +51,7 @@ pub const COOKBOOK: &[Recipe] = &[
         title: "SSH through a firewall",
         good_for: "Only HTTPS gets out. A host outside takes a WebSocket and gives its bytes to sshd.",
         lines: &[
-            "wsbridge wss-l:*:443/ssh,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem tcp:localhost:22",
+            "wsbridge 'wss-l:*:443/ssh,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem' tcp:localhost:22",
             "ssh -o ProxyCommand='wsbridge -q -b wss://%h/ssh' example.com",
             "",
             "# in ~/.ssh/config",
@@ -187,7 +187,7 @@ pub const COOKBOOK: &[Recipe] = &[
         title: "TLS with a certificate of one's own, and a pin",
         good_for: "Two machines that know each other and no authority.",
         lines: &[
-            "wsbridge wss-l:*:8443,self-signed --allow-remote-exec -- uptime",
+            "wsbridge 'wss-l:*:8443,self-signed' --allow-remote-exec -- uptime",
             "wsbridge wss://server:8443 --pin-sha256 sha256//g/9emcPdLcWghm0AM1Mat229W3SoYv+FRpC7sxiE/58=",
         ],
         remarks: "--self-signed prints the pin to give to the other one; it is another after each start. For a key that stays, \

@@ -18,7 +18,7 @@ pub const LISTEN: Scheme = Scheme {
     names: &["wss-l", "wss-listen", "listen-wss", "l-wss"],
     syntax: "wss-l:[HOST:]PORT[/PATH]",
     summary: "Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed",
-    example: "wsbridge wss-l:*:8443,self-signed tcp:localhost:6379",
+    example: "wsbridge 'wss-l:*:8443,self-signed' tcp:localhost:6379",
     is_raw: false,
     options: &[
         HandshakeOptions::augment_args,

@@ -40,7 +40,7 @@ def vnc(recipe):
         with recipe.serving("wsbridge ws-l:6080 "):
             browsed(recipe, "vnc", 3, "VNC in Chromium")
         home = recipe.folder.parent
-        with recipe.serving("wsbridge wss-l:*:6080,", [("/etc/wsbridge", home)]):
+        with recipe.serving("wsbridge 'wss-l:*:6080,", [("/etc/wsbridge", home)]):
             browsed(recipe, "vnc-tls", 3, "VNC in Chromium over TLS")
 
 

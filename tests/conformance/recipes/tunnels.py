@@ -69,7 +69,7 @@ def ssh(recipe):
     os.makedirs("/run/sshd", exist_ok=True)
     certificate = [("/etc/wsbridge", home)]
     with servers.ready("Server listening", "/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"):
-        with recipe.serving("wsbridge wss-l:*:443/ssh", certificate):
+        with recipe.serving("wsbridge 'wss-l:*:443/ssh", certificate):
             # ssh does not look for its files below $HOME.
             line = recipe.line("ssh ")
             with check("ssh: a shell by the line, and its exit status"):
@@ -145,7 +145,7 @@ def proxies(recipe):
 
 
 def pin(recipe):
-    with recipe.serving("wsbridge wss-l:*:8443,self-signed") as bridge:
+    with recipe.serving("wsbridge 'wss-l:*:8443,self-signed'") as bridge:
         printed = re.search(r"--pin-sha256 (\S+)", "\n".join(bridge.lines)) or bridge.wait_for(r"--pin-sha256 (\S+)")
         line = recipe.line("wsbridge wss://server:8443")
         shown = line.split()[-1]
