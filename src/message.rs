@@ -254,7 +254,8 @@ impl Batch {
 /// Bytes that are copied at once.
 const WORD: usize = 16;
 
-/// Copies `len` bytes at `begin` of `from` to the front of `to`, whole words at once where there are some on both sides.
+/// Copies `len` bytes at `begin` of `from` to the front of `to`, whole words at once where there are some on both sides. A word is
+/// a number: of an array of bytes not every level of optimization makes a vector.
 #[inline(always)]
 fn copy(from: &[u8], begin: usize, len: usize, to: &mut [u8], mask: u64) {
     let (from, whole) = (&from[begin..], len.next_multiple_of(WORD));
@@ -262,15 +263,8 @@ fn copy(from: &[u8], begin: usize, len: usize, to: &mut [u8], mask: u64) {
     if let (Some(from), Some(to)) = (from.get(..whole), to.get_mut(..whole)) {
         let words = from.as_chunks::<WORD>().0.iter();
         let words = words.zip(to.as_chunks_mut::<WORD>().0);
-        if mask == 0 {
-            for (from, to) in words {
-                // `*from` would make the loop a call of memcpy, which takes longer than the few words there are.
-                *to = std::array::from_fn(|at| from[at]);
-            }
-        } else {
-            for (from, to) in words {
-                *to = (u128::from_le_bytes(*from) ^ mask).to_le_bytes();
-            }
+        for (from, to) in words {
+            *to = (u128::from_le_bytes(*from) ^ mask).to_le_bytes();
         }
     } else {
         let mask = mask.to_le_bytes();
