@@ -546,7 +546,7 @@ mod tests {
         wrong("echo", "'echo' is written with a colon: echo:");
         wrong(
             "8080",
-            "'8080' is no endpoint; to serve on a port write ws-l:8080 or -s 8080",
+            "'8080' is no endpoint; a port is written ws-l:8080 to serve, tcp:8080 to connect",
         );
         wrong(
             "ws-l:1,pth=/a",

@@ -259,7 +259,7 @@ fn continued(line: &str, blanks: usize) -> String {
         };
         text += &format!("{:blanks$}{begin} \\\n", "");
         rest = end.trim_start();
-        blanks = 6;
+        blanks = 4;
     }
     let line = format!("{:blanks$}{rest}", "");
     text + line.trim_end() + "\n"
@@ -303,6 +303,6 @@ mod tests {
         assert!(shown.lines().all(|line| line.len() <= WIDTH), "{shown}");
         assert_eq!(joined.split_whitespace().count(), 20);
         let quoted = format!("a 'b {}' c", "x ".repeat(50));
-        assert!(continued(&quoted, 4).starts_with("    a \\\n      'b x x"));
+        assert!(continued(&quoted, 4).starts_with("    a \\\n    'b x x"));
     }
 }

@@ -100,7 +100,7 @@ impl Verifier {
                 "--cacert has its very certificate, which is that of an issuer and not of a server; --pin-sha256 {pin} trusts it"
             ),
             Some(pin) if is_unknown && described.is_self_signed() => format!(
-                "its certificate is self-signed; --cacert FILE trusts it, or, if it is this that the server has printed, --pin-sha256 {pin}"
+                "its certificate is self-signed; --cacert FILE trusts it, or --pin-sha256 {pin} where that is what the server printed"
             ),
             _ => words(&error, &described, Some(&name.to_str())),
         })
