@@ -40,6 +40,9 @@
 //! wrapper finds what it wraps in [`endpoint::Settings`]. The options stand behind the core, and each goes to the outermost
 //! layer that has its key. A flag is for every layer that has it.
 //!
+//! What is wrong with a command line is said by [`mistake`] (options) and [`address::AddressError`] (addresses, with a caret),
+//! how a single session ended by `ending/told.rs`; `tests/it/errors` has the exact text of each.
+//!
 //! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
 //! `--page` names another one, or a file.
