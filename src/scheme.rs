@@ -291,6 +291,15 @@ fn unknown(text: &str) -> AddressError {
         .iter()
         .flat_map(|scheme| scheme.names.iter().copied());
     let shown: String = word.chars().take(60).flat_map(char::escape_debug).collect();
+    if let Some(url) = without_colon(text) {
+        let slashes = text.find("//").unwrap_or_default();
+        return AddressError {
+            text: text.to_owned(),
+            what: format!("a URL has a colon; did you mean '{url}'?"),
+            at: slashes..slashes + 2,
+            is_usage: true,
+        };
+    }
     let what = if text.is_empty() {
         "an address is empty; stdin and stdout are written -".to_owned()
     } else if word.len() == text.len() {
@@ -301,13 +310,6 @@ fn unknown(text: &str) -> AddressError {
             Some(scheme) => format!("'{shown}' is written with a colon: {}", scheme.syntax),
             None => format!("'{shown}' is no endpoint; {}", meant_by(&shown)),
         }
-    } else if let Some(url) = without_colon(text) {
-        return AddressError {
-            text: text.to_owned(),
-            what: format!("a URL has a colon; did you mean '{url}'?"),
-            at: word.find('/').map_or(0..0, |at| at..at + 2),
-            is_usage: true,
-        };
     } else if let Some((_, ours)) = WEB.iter().find(|row| row.0 == lower) {
         let behind = Address::shown(text).split_off(word.len());
         format!("there is no endpoint '{shown}:'; a WebSocket server is written {ours}{behind}")

@@ -19,6 +19,9 @@ use crate::ending::errno_text;
 /// A chat: what is said, and a box to say something.
 const CHAT: &str = include_str!("chat.html");
 
+/// What a page of the user's own may not: stand in a page of others, whose reader would click and type into it unseen.
+const OWN_POLICY: &str = "frame-ancestors 'self'";
+
 /// Bytes of a file that is served as a page.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -84,13 +87,14 @@ impl Page {
     /// # Errors
     /// Where its file can not be read any more.
     pub(super) async fn response(self) -> Result<Response<Full<Bytes>>> {
-        let (html, policy) = match self {
-            Page::Chat(manners) => (manners.chat().into(), Some(&*POLICY)),
+        let (html, policy, referrer) = match self {
+            Page::Chat(manners) => (manners.chat().into(), POLICY.clone(), Some("no-referrer")),
             Page::File(path) => {
                 let shown = path.display().to_string();
                 // A disk may be slow, and the thread has other callers.
                 let text = spawn_blocking(move || read(&path)).await?;
-                (text.map_err(|why| anyhow!(why)).context(shown)?, None)
+                let html = text.map_err(|why| anyhow!(why)).context(shown)?;
+                (html, HeaderValue::from_static(OWN_POLICY), None)
             }
         };
         let mut response = Response::new(Full::new(html));
@@ -104,12 +108,9 @@ impl Page {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if let Some(policy) = policy {
-            headers.insert(
-                header::REFERRER_POLICY,
-                HeaderValue::from_static("no-referrer"),
-            );
-            headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        if let Some(referrer) = referrer {
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
         }
         Ok(response)
     }

@@ -34,6 +34,9 @@ pub(super) const ROWS: &[Row] = &[
     ("ws//localhost:8080", 2, "a URL has a colon; did you mean 'ws://localhost:8080'?
   ws//localhost:8080
     ^^"),
+    ("ws//example.com/chat", 2, "a URL has a colon; did you mean 'ws://example.com/chat'?
+  ws//example.com/chat
+    ^^"),
     ("wss//me:hush@localhost", 2, "a URL has a colon; did you mean 'wss://localhost'?
   wss//***@localhost
      ^^"),

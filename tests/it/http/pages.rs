@@ -187,7 +187,7 @@ fn a_file_is_a_page_and_is_read_each_time() {
             ("cache-control", Some("no-store")),
             ("vary", Some("Accept")),
             ("content-length", Some("25")),
-            ("content-security-policy", None),
+            ("content-security-policy", Some("frame-ancestors 'self'")),
             ("referrer-policy", None),
         ] {
             assert_eq!(page.header(name), value, "{name}");
