@@ -77,7 +77,7 @@ class World:
 
     @staticmethod
     @asynccontextmanager
-    async def open(number):
+    async def open(number, line):
         world = World()
         world.places = places = {}
         world.heads, world.proxied = [], []
@@ -88,6 +88,9 @@ class World:
         places.update(pem=FOLDER / "localhost.pem", port=free_port(), abstract=f"wsbridge-{os.getpid()}-{number}")
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(places["pem"])
+        if line.startswith("websockify"):
+            # It waits for bytes in the session tickets of a server of TLS 1.3, and no longer listens to its caller.
+            tls.num_tickets = 0
 
         async def messages(peer):
             world.heads.append(peer.request.headers)
@@ -304,7 +307,7 @@ class Line:
 
 
 async def exchange(number, line):
-    async with World.open(number) as world:
+    async with World.open(number, line) as world:
         words, errors = spelled(line, world)
         trusts = {} if " -k " in line or " -n -c " in line else {"SSL_CERT_FILE": str(CA)}
         ours, theirs = socket.socketpair()
@@ -326,18 +329,19 @@ async def exchange(number, line):
             r"(ws-l|wss-l|tcp-l|unix-l|abstract-l|TCP-L\w*|UNIX-LISTEN):|^\w+ (--\w+ )?-s |^\w+ -l|--port=|^websockify", line
         )
         try:
-            if is_inetd:
-                async with connect("ws://localhost/", sock=ours, **running.options()) as peer:
-                    await running.messages(peer)
-            elif is_called:
-                await running.called()
-            elif re.search(r"-u ws:", line):
-                pass
-            else:
-                if not re.search(r"--send|-u FILE|-u file", line):
-                    await running.says("hello")
-                await running.hears()
-            await running.looks()
+            async with asyncio.timeout(WAIT):
+                if is_inetd:
+                    async with connect("ws://localhost/", sock=ours, **running.options()) as peer:
+                        await running.messages(peer)
+                elif is_called:
+                    await running.called()
+                elif re.search(r"-u ws:", line):
+                    pass
+                else:
+                    if not re.search(r"--send|-u FILE|-u file", line):
+                        await running.says("hello")
+                    await running.hears()
+                await running.looks()
         except Exception as error:
             said = Path(errors or world.places["log"] + ".stderr").read_text(errors="replace")
             raise AssertionError(f"{reason(error)}; stderr: {said[-300:]!r}") from error
@@ -372,7 +376,7 @@ async def main():
     async def one(number, line):
         async with few:
             try:
-                await asyncio.wait_for(exchange(number, line), WAIT)
+                await exchange(number, line)
             except Exception as error:
                 report(f"`{line}`", reason(error))
             else:
