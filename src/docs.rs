@@ -186,6 +186,12 @@ const ENDING_ROWS: &[[&str; 4]] = &[
         "143, 130, 129; server: 0",
     ],
     [
+        "what is still under way at half of --drain",
+        "Close 1011",
+        "reset",
+        "143, 130, 129",
+    ],
+    [
         "a deadline (--idle, --close-timeout)",
         "Close 1001 or 1011, the reason names it",
         "reset",

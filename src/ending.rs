@@ -404,7 +404,7 @@ impl Ending {
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
             Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
             Ending::Deadline(Deadline::Linger) => Close::new(1011, "linger"),
-            Ending::Deadline(Deadline::Drain) => Close::new(1001, "drain"),
+            Ending::Deadline(Deadline::Drain) => Close::new(1011, "drain"),
         }
     }
 

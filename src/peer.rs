@@ -175,6 +175,11 @@ pub trait MessageStream: Send + Unpin {
         false
     }
 
+    /// Whether what it yields is nobody's answer and goes on whether anybody hears it: a stop interrupts it at once.
+    fn is_feed(&self) -> bool {
+        self.has_no_end()
+    }
+
     /// Asks the peer to say when it has taken all that was sent so far; the number of the question, where it can be asked.
     fn probe(&mut self) -> Option<u64> {
         None

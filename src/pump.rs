@@ -1,5 +1,7 @@
 //! The one pump: moves fragments both ways between two message streams and carries their endings across.
 
+mod stop;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,7 +31,7 @@ pub struct Options {
     /// How long a peer may take to answer our Close, to take anything of what is left for it, or to go on sending to a
     /// WebSocket that has sent its Close.
     pub close_timeout: Duration,
-    /// How long a session may go on after a stop.
+    /// How long a session may go on after a stop: half of it to finish what is under way, all of it to end.
     pub drain: Duration,
     /// How long nothing may move either way; `None` is for ever.
     pub idle: Option<Duration>,
@@ -142,7 +144,6 @@ pub async fn pump(
         cause: None,
         stopped: None,
         begun: Instant::now(),
-        moved_at: Instant::now(),
         timer: None,
         measured: [Counts::default(); 2],
     };
@@ -152,7 +153,7 @@ pub async fn pump(
         if pump.stopped.is_none()
             && let Poll::Ready(stop) = stop.as_mut().poll(cx)
         {
-            pump.stop(stop);
+            pump.stopped = Some((stop, Instant::now()));
         }
         let polled = pump.poll(cx);
         if let Some(meter) = &options.meter {
@@ -171,8 +172,6 @@ struct Pump<'a> {
     cause: Option<(Side, Ending)>,
     stopped: Option<(Stop, Instant)>,
     begun: Instant,
-    /// When something last moved; kept only while somebody waits for quiet.
-    moved_at: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     /// What the meter has been told of.
     measured: [Counts; 2],
@@ -189,6 +188,10 @@ struct End<'a> {
     told: Told,
     /// Whether it will never yield anything again.
     is_over: bool,
+    /// When something of it was last taken, at first when it began.
+    moved_at: Instant,
+    /// Whether it may have more than the other side has taken.
+    is_held_up: bool,
     copied: Copied,
     counts: Counts,
 }
@@ -237,6 +240,8 @@ impl<'a> End<'a> {
             refused: None,
             told: Told::No,
             is_over: false,
+            moved_at: Instant::now(),
+            is_held_up: false,
             copied,
             counts: Counts::default(),
         }
@@ -294,8 +299,7 @@ impl<'a> End<'a> {
         while !self.is_over && budget.is_left() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
             if delivers && is_blocked {
-                self.look_for_cut(cx);
-                break;
+                return self.held_up(moved, cx);
             }
             if delivers {
                 match sink.stream.poll_ready(cx) {
@@ -304,18 +308,14 @@ impl<'a> End<'a> {
                         sink.refuse(ending);
                         continue;
                     }
-                    Poll::Pending => {
-                        self.look_for_cut(cx);
-                        break;
-                    }
+                    Poll::Pending => return self.held_up(moved, cx),
                 }
             } else if !self.is_listened_to() {
                 break;
             }
             let Some(event) = self.stream.take() else {
                 if delivers && sink.poll_flush(cx).is_pending() {
-                    self.look_for_cut(cx);
-                    break;
+                    return self.held_up(moved, cx);
                 }
                 if self.stream.poll_more(cx).is_pending() {
                     break;
@@ -353,15 +353,18 @@ impl<'a> End<'a> {
                 }
             }
         }
+        self.is_held_up = !budget.is_left();
         moved
     }
 
-    /// Ends it at once where its end does not wait for a sink that takes nothing.
-    fn look_for_cut(&mut self, cx: &mut Context<'_>) {
+    /// Stops pouring into a sink that takes nothing, and ends at once where the end does not wait for that.
+    fn held_up(&mut self, moved: bool, cx: &mut Context<'_>) -> bool {
+        self.is_held_up = true;
         if let Poll::Ready(ending) = self.stream.poll_cut(cx) {
             self.is_over = true;
             self.say(ending);
         }
+        moved
     }
 
     /// How many more messages of it are to be copied.
@@ -472,14 +475,11 @@ impl Pump<'_> {
         let mut back = Budget { ..forth };
         loop {
             let before = self.phases();
-            let mut moved = self.left.pour(&mut self.right, cx, &mut forth);
-            moved |= self.right.pour(&mut self.left, cx, &mut back);
-            if moved
-                && (self.options.idle.is_some()
-                    || self.left.said.is_some()
-                    || self.right.said.is_some())
-            {
-                self.moved_at = Instant::now();
+            if self.left.pour(&mut self.right, cx, &mut forth) {
+                self.left.moved_at = Instant::now();
+            }
+            if self.right.pour(&mut self.left, cx, &mut back) {
+                self.right.moved_at = Instant::now();
             }
             // What was poured has been poured to the end: only where a side ended is there more to do.
             let mut has_changed = self.phases() != before;
@@ -509,15 +509,20 @@ impl Pump<'_> {
         }));
     }
 
+    /// When something last moved.
+    fn moved_at(&self) -> Instant {
+        self.left.moved_at.max(self.right.moved_at)
+    }
+
     fn phases(&self) -> [(bool, bool, bool); 2] {
         [&self.left, &self.right].map(End::phase)
     }
 
     /// Decides who is told what; returns when time alone may change that.
     fn decide(&mut self) -> Option<Instant> {
-        let mut wake_at = None;
+        let mut wake_at = self.stop_when_quiet();
         let (options, stopping) = (self.options, self.stopped.is_some());
-        let quiet_since = self.moved_at;
+        let quiet_since = self.moved_at();
         let Pump {
             left, right, cause, ..
         } = self;
@@ -562,7 +567,7 @@ impl Pump<'_> {
         if let Some(idle) = self.options.idle
             && (self.left.takes() || self.right.takes())
         {
-            let until = self.moved_at + idle;
+            let until = self.moved_at() + idle;
             if until <= Instant::now() {
                 self.expire(Deadline::Idle);
             }
@@ -603,17 +608,6 @@ impl Pump<'_> {
             timer.as_mut().reset(at);
         }
         false
-    }
-
-    /// Asks both sides to end: a WebSocket by a Close, so that it can still say what it has; bytes when nobody else is there to.
-    fn stop(&mut self, stop: Stop) {
-        self.stopped = Some((stop, Instant::now()));
-        let both_half_close = self.left.stream.half_closes() && self.right.stream.half_closes();
-        for end in [&mut self.left, &mut self.right] {
-            if both_half_close || !end.stream.half_closes() {
-                end.tell(Ending::Stopped(stop));
-            }
-        }
     }
 
     fn outcome(mut self) -> Outcome {
@@ -670,7 +664,8 @@ fn refusal(end: &mut End<'_>) -> Option<Instant> {
         return Some(at + LAST_WORDS);
     }
     (end.is_over, end.told) = (true, Told::Over);
-    let was_clean = end.said.as_ref().is_none_or(|said| !said.is_abort());
+    let said = end.said.as_ref();
+    let was_clean = said.is_none_or(|said| !said.is_abort() && !matches!(said, Ending::Stopped(_)));
     if was_clean && (end.said.is_none() || end.stream.half_closes()) {
         // Its own end was clean, and yet it did not take all that it was sent.
         end.said = Some(refused);

@@ -52,6 +52,8 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
     /// Give sessions this long to end after a signal (1s with stdin, else 10s)
+    ///
+    /// Half of it is for what is under way to come to its end, which is Close 1001. What still comes then is cut: Close 1011.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub drain: Option<Duration>,
     /// Whose end the exit status tells

@@ -336,6 +336,10 @@ impl MessageStream for Tap {
         self.stream.has_no_end()
     }
 
+    fn is_feed(&self) -> bool {
+        self.stream.is_feed()
+    }
+
     fn gap(&self) -> Gap {
         self.stream.gap()
     }

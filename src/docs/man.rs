@@ -60,8 +60,9 @@ const FILES: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGINT, SIGTERM, SIGHUP",
-        "The first closes the listening sockets, sends Close 1001 to all and waits for the sessions to end, at most for the \
-         time of --drain; the second ends the program at once. One that was ignored at the start (nohup) stays so.",
+        "The first closes the listening sockets, lets what is under way to a WebSocket or TCP peer come to its end, for at \
+         most half the time of --drain, sends Close 1001 and waits for the sessions to end, at most for the time of \
+         --drain. What was cut is told as cut: Close 1011, a reset. The second ends the program at once. One that was ignored at the start (nohup) stays so.",
     ),
     (
         "SIGHUP",

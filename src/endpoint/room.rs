@@ -662,6 +662,10 @@ impl MessageStream for Member {
     fn has_no_end(&self) -> bool {
         self.room.desk.as_ref().is_some_and(|desk| !desk.ends())
     }
+
+    fn is_feed(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for Member {

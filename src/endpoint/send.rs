@@ -139,6 +139,10 @@ impl MessageStream for Sending {
         self.stream.has_no_end()
     }
 
+    fn is_feed(&self) -> bool {
+        self.stream.is_feed()
+    }
+
     fn greeting(&self) -> Vec<Fragment> {
         self.all.clone()
     }

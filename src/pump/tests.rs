@@ -563,6 +563,39 @@ async fn a_stop_closes_the_websocket_and_delivers_what_still_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_waits_until_nothing_is_under_way_and_cuts_what_goes_on() {
+    let ticks = |count: usize| steps(&format!("W a{}|D300", "|R x|D100".repeat(count)));
+    for (other, count, told, millis) in [
+        // The last tick comes at 1900 ms.
+        (Bytes, 20, Ending::Stopped(Stop::Terminate), 2150),
+        // Itself told long ago, it leaves at 2300 ms.
+        (Socket, 20, Ending::Stopped(Stop::Terminate), 2300),
+        (Bytes, 200, Ending::Deadline(Deadline::Drain), 6000),
+        // It is told so then, and answers no Close.
+        (Socket, 200, Ending::Deadline(Deadline::Drain), 11_000),
+        // Whoever sits there wants to go, and datagrams are whole.
+        (Local, 200, Ending::Stopped(Stop::Terminate), 1000),
+        (Datagrams, 200, Ending::Stopped(Stop::Terminate), 1000),
+    ] {
+        let options = Options::default();
+        let far = play_both(
+            (Socket, steps("R a")),
+            (other, ticks(count)),
+            &options,
+            Some(1000),
+        );
+        let played = tokio::time::timeout(Duration::from_secs(60), far)
+            .await
+            .unwrap();
+        assert_eq!(
+            (played.left_told, played.took.as_millis()),
+            (Some(told), millis),
+            "{other:?} {count}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_ends_after_the_drain_time_at_the_latest() {
     for (left, right) in [
         (Socket, Bytes),

@@ -184,19 +184,27 @@ fn under_load_all_that_a_client_sent_until_its_close_is_delivered() {
     assert_eq!(bridge.running.wait(), 0);
 }
 
-#[test]
-fn under_load_all_that_was_read_from_a_backend_is_delivered_before_the_close() {
-    let (mut bridge, mut client, mut backend) = ws_to_tcp(&[]);
-    let writer = thread::spawn(move || {
-        let mut count = 0_u32;
-        loop {
+/// Writes numbers to a backend's caller, so that a hole shows: `most` bytes and then nothing, or until it is cut.
+fn tell_numbers(backend: &Tcp, most: usize) -> thread::JoinHandle<()> {
+    let mut out = backend.0.try_clone().unwrap();
+    thread::spawn(move || {
+        for count in (0_u32..).step_by(4096).take(most / 16384) {
             let numbers: Vec<u8> = (count..count + 4096).flat_map(u32::to_be_bytes).collect();
-            if backend.0.write_all(&numbers).is_err() {
+            if out.write_all(&numbers).is_err() {
                 return;
             }
-            count += 4096;
         }
-    });
+    })
+}
+
+fn assert_numbers(seen: &[u8]) {
+    let told: Vec<u8> = (0..=(seen.len() / 4) as u32)
+        .flat_map(u32::to_be_bytes)
+        .collect();
+    assert_same(seen, &told[..seen.len()]);
+}
+
+fn first_megabyte(client: &mut Ws) -> Vec<u8> {
     let mut seen = Vec::new();
     while seen.len() < 1 << 20 {
         match client.next() {
@@ -204,23 +212,108 @@ fn under_load_all_that_was_read_from_a_backend_is_delivered_before_the_close() {
             other => panic!("{other:?}"),
         }
     }
+    seen
+}
+
+#[test]
+fn a_stop_lets_an_answer_that_is_under_way_come_whole() {
+    for (signal, _) in STOPS {
+        let (mut bridge, mut client, backend) = ws_to_tcp(&["--drain", "1h"]);
+        let writer = tell_numbers(&backend, 48 << 20);
+        let mut seen = first_megabyte(&mut client);
+        bridge.running.signal(signal);
+        let (rest, end) = client.bytes();
+        seen.extend(rest);
+        assert_eq!(seen.len(), 48 << 20);
+        assert_numbers(&seen);
+        assert!(matches!(end, Frame::Close(1001, _)), "{end:?}");
+        client.close(1001, "");
+        writer.join().unwrap();
+        assert_eq!(bridge.running.wait(), 0);
+    }
+}
+
+/// The answer waits for its reader, and nothing moves.
+#[test]
+fn a_stop_waits_for_a_slow_reader() {
+    let (mut bridge, mut client, backend) = ws_to_tcp(&["--drain", "1h"]);
+    let writer = tell_numbers(&backend, 48 << 20);
+    let mut seen = first_megabyte(&mut client);
+    bridge.running.signal(Signal::TERM);
+    // Longer than whatever it takes for a silence.
+    thread::sleep(Duration::from_secs(1));
+    let (rest, end) = client.bytes();
+    seen.extend(rest);
+    assert_eq!(seen.len(), 48 << 20);
+    assert!(matches!(end, Frame::Close(1001, _)), "{end:?}");
+    client.close(1001, "");
+    writer.join().unwrap();
+    assert_eq!(bridge.running.wait(), 0);
+}
+
+#[test]
+fn an_answer_that_a_stop_cuts_is_told_as_cut() {
+    let (mut bridge, mut client, backend) = ws_to_tcp(&["--drain", "1s"]);
+    let writer = tell_numbers(&backend, usize::MAX);
+    let mut seen = first_megabyte(&mut client);
     bridge.running.signal(Signal::TERM);
     let (rest, end) = client.bytes();
     seen.extend(rest);
-    assert!(matches!(end, Frame::Close(1001, _)), "{end:?}");
-    client.close(1001, "");
+    assert_eq!(end, Frame::Close(1011, "drain".to_owned()));
+    client.close(1011, "");
     let line = bridge.closed();
     assert!(
         line.contains(&format!(" bytes_left={} ", seen.len())),
         "{} in {line}",
         seen.len()
     );
-    let sent: Vec<u8> = (0..=(seen.len() / 4) as u32)
-        .flat_map(u32::to_be_bytes)
-        .collect();
-    assert_same(&seen, &sent[..seen.len()]);
-    assert_eq!(bridge.running.wait(), 0);
+    assert_numbers(&seen);
+    assert_eq!(bridge.running.wait(), 143);
     writer.join().unwrap();
+}
+
+#[test]
+fn what_a_stop_cuts_between_tcp_peers_is_reset() {
+    let (mut bridge, client, backend) = tcp_to_tcp(&["--drain", "1s"]);
+    let writer = tell_numbers(&backend, usize::MAX);
+    let mut client = client;
+    client.read(1 << 20);
+    bridge.running.signal(Signal::TERM);
+    assert_eq!(client.rest().1, TcpEnd::Reset);
+    assert_eq!(bridge.running.wait(), 143);
+    writer.join().unwrap();
+}
+
+/// Nothing of what is said in a room is an answer that could be cut.
+#[test]
+fn a_stop_interrupts_a_room_at_once() {
+    let mut bridge = Bridge::start(&["--drain", "1h", "ws-l:0", "hub:"]);
+    let (mut speaker, mut hearer) = (bridge.client(), bridge.client());
+    let mut out = speaker.stream.try_clone().unwrap();
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let writer = thread::spawn(move || {
+        while told.recv_timeout(Duration::from_millis(10)).is_err() {
+            out.write_all(&frame_bytes(0x81, b"said", true)).unwrap();
+        }
+        out.write_all(&frame_bytes(0x88, &1001_u16.to_be_bytes(), true))
+            .unwrap();
+    });
+    assert_eq!(hearer.next(), Frame::text("said"));
+    bridge.running.signal(Signal::TERM);
+    // A speaker hears itself, too.
+    for member in [&mut hearer, &mut speaker] {
+        let end = loop {
+            match member.next() {
+                Frame::Text(_) => {}
+                other => break other,
+            }
+        };
+        assert_eq!(end, Frame::Close(1001, "stop".to_owned()));
+    }
+    hearer.close(1001, "");
+    tell.send(()).unwrap();
+    writer.join().unwrap();
+    assert_eq!(bridge.running.wait(), 0);
 }
 
 #[test]
