@@ -41,11 +41,13 @@ impl Asked {
         if let Some(failure) = Failure::of(error) {
             return anyhow::Error::new(failure.cause).context(failure.what.clone());
         }
-        let cause = match error.is_parse() {
+        // Who speaks before the request was sent is not read as HTTP at all.
+        let speaks_first = error.is_canceled() && !came.is_empty();
+        let cause = match error.is_parse() || speaks_first {
             true => self.is_malformed,
             false => self.is_gone,
         };
-        let what = if error.is_incomplete_message() || error.is_canceled() {
+        let what = if (error.is_incomplete_message() || error.is_canceled()) && !speaks_first {
             format!("{} closed the connection without an answer", self.name)
         } else {
             self.no_http(came)
@@ -220,6 +222,30 @@ fn printable(char: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::wire::Wire;
+
+    /// As servers of SSH, SMTP and FTP do: what they are does not hang on who was first.
+    #[tokio::test]
+    async fn a_server_that_speaks_first_is_told_by_what_it_says() {
+        let asked = Asked {
+            name: "the server",
+            is_malformed: Cause::Handshake,
+            over_tls: "wss://",
+            is_gone: Cause::Refused,
+        };
+        let (near, mut far) = tokio::io::duplex(1024);
+        tokio::io::AsyncWriteExt::write_all(&mut far, b"SSH-2.0-Open\r\n")
+            .await
+            .unwrap();
+        let request = Request::new(Empty::new());
+        let answer = Exchange::ask(Box::new(Wire(near)), request, &asked).await;
+        let error = answer.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "the answer is no HTTP, it begins 'SSH-2.0-Open'"
+        );
+        assert_eq!(Cause::of(&error), Some(Cause::Handshake));
+    }
 
     #[test]
     fn of_a_page_the_words_are_left() {

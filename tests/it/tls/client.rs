@@ -13,6 +13,7 @@ use super::{
     Authority, BOTH, Files, Pair, ServerStream, TLS12, TLS13, hello, listener, params, self_signed,
     serve, server_config,
 };
+use crate::http::read_head;
 use crate::support::{Bridge, Finished, Tcp, run};
 
 /// Connects to a server that has this certificate.
@@ -477,6 +478,7 @@ fn a_redirect_leads_from_http_to_tls() {
     let location = format!("https://localhost:{}/", secure.port);
     let server = thread::spawn(move || {
         let mut caller = Tcp::accept(&listener);
+        read_head(&mut caller.0);
         caller.send(format!(
             "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
         ));
