@@ -189,7 +189,7 @@ const ENDING_ROWS: &[[&str; 4]] = &[
         "what is still under way at half of --drain",
         "Close 1011",
         "reset",
-        "143, 130, 129",
+        "143, 130, 129; server too",
     ],
     [
         "a deadline (--idle, --close-timeout)",

@@ -190,6 +190,10 @@ struct End<'a> {
     is_over: bool,
     /// When something of it was last taken, at first when it began.
     moved_at: Instant,
+    /// When something was last read of it, if ever, be it a piece of what can not be taken yet.
+    heard_at: Option<Instant>,
+    /// Whether the rest of a message has yet to come, of which something was taken.
+    is_within_message: bool,
     /// Whether it may have more than the other side has taken.
     is_held_up: bool,
     copied: Copied,
@@ -241,6 +245,8 @@ impl<'a> End<'a> {
             told: Told::No,
             is_over: false,
             moved_at: Instant::now(),
+            heard_at: None,
+            is_within_message: false,
             is_held_up: false,
             copied,
             counts: Counts::default(),
@@ -291,8 +297,26 @@ impl<'a> End<'a> {
         self.told = Told::Over;
     }
 
-    /// Moves what it has to say into `sink`, until it runs dry, the sink is full or the budget is spent.
-    fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) -> bool {
+    /// Moves what it has to say into `sink`, and notes when.
+    fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) {
+        let before = budget.fragments;
+        let moved = self.pour_until_dry(sink, cx, budget);
+        if moved || budget.fragments != before {
+            let now = Instant::now();
+            self.heard_at = Some(now);
+            if moved {
+                self.moved_at = now;
+            }
+        }
+    }
+
+    /// Until it runs dry, the sink is full or the budget is spent; whether something moved.
+    fn pour_until_dry(
+        &mut self,
+        sink: &mut End<'_>,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> bool {
         let mut moved = false;
         // One buffer in flight: what was read has left before more is taken, and again before more is read.
         let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
@@ -331,6 +355,7 @@ impl<'a> End<'a> {
                 }
                 Event::Fragment(fragment) => {
                     budget.spend(fragment.payload.len());
+                    self.is_within_message = !fragment.fin;
                     if delivers {
                         self.count(fragment.payload.len(), usize::from(fragment.fin));
                         let sent = sink.stream.start_send(fragment);
@@ -344,6 +369,7 @@ impl<'a> End<'a> {
                 }
                 Event::Batch(mut batch) => {
                     budget.spend(batch.size());
+                    self.is_within_message = false;
                     if delivers {
                         batch.truncate(self.wanted());
                         self.count(batch.payload(), batch.count());
@@ -475,12 +501,8 @@ impl Pump<'_> {
         let mut back = Budget { ..forth };
         loop {
             let before = self.phases();
-            if self.left.pour(&mut self.right, cx, &mut forth) {
-                self.left.moved_at = Instant::now();
-            }
-            if self.right.pour(&mut self.left, cx, &mut back) {
-                self.right.moved_at = Instant::now();
-            }
+            self.left.pour(&mut self.right, cx, &mut forth);
+            self.right.pour(&mut self.left, cx, &mut back);
             // What was poured has been poured to the end: only where a side ended is there more to do.
             let mut has_changed = self.phases() != before;
             let wake_at = self.decide();

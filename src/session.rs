@@ -53,7 +53,8 @@ pub struct Options {
     pub max_time: Option<Duration>,
     /// Give sessions this long to end after a signal (1s with stdin, else 10s)
     ///
-    /// Half of it is for what is under way to come to its end, which is Close 1001. What still comes then is cut: Close 1011.
+    /// Half of it is for what is under way: Close 1001 is sent as soon as nothing has come for 250 ms. What still comes at
+    /// half of it is cut, and told so: Close 1011, a reset, the exit status 143.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub drain: Option<Duration>,
     /// Whose end the exit status tells

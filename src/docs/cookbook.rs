@@ -156,15 +156,16 @@ pub const COOKBOOK: &[Recipe] = &[
             "KillMode=mixed",
             "TimeoutStopSec=40",
             "Restart=on-failure",
+            "SuccessExitStatus=143",
             "DynamicUser=yes",
             "LimitNOFILE=65536",
             "",
             "[Install]",
             "WantedBy=multi-user.target",
         ],
-        remarks: "SIGTERM lets answers that are under way come to their end, for at most half of --drain, closes the sessions with \
-                  1001 and waits for the callers to answer, at most until --drain; TimeoutStopSec must be longer. An answer \
-                  that is cut is told by Close 1011, and the exit status is 143. With --reconnect callers come again. KillMode leaves \
+        remarks: "SIGTERM lets what is under way come to its end, for at most half of --drain, closes the sessions with 1001 and \
+                  waits for the callers to answer, at most until --drain; TimeoutStopSec must be longer. What is cut is told \
+                  by Close 1011, and the exit status is 143. With --reconnect callers come again. KillMode leaves \
                   programs to the bridge. Packages bring wsbridge@.service, more confined, a bridge for each \
                   /etc/wsbridge/NAME.conf. For wss-l: and tls-l: add ExecReload=/bin/kill -HUP $MAINPID, which has the \
                   certificates read again; any other bridge is stopped by it.",

@@ -60,9 +60,9 @@ const FILES: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     (
         "SIGINT, SIGTERM, SIGHUP",
-        "The first closes the listening sockets, lets what is under way to a WebSocket or TCP peer come to its end, for at \
-         most half the time of --drain, sends Close 1001 and waits for the sessions to end, at most for the time of \
-         --drain. What was cut is told as cut: Close 1011, a reset. The second ends the program at once. One that was ignored at the start (nohup) stays so.",
+        "The first closes the listening sockets and has each session end: it is sent Close 1001 as soon as nothing has come \
+         for 250 ms either way. What still comes at half the time of --drain is cut and told as cut: Close 1011, a reset. \
+         Sessions have the time of --drain to end. With stdin, in rooms and with datagrams nothing is waited for. The second ends the program at once. One that was ignored at the start (nohup) stays so.",
     ),
     (
         "SIGHUP",

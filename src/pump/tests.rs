@@ -3,10 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use super::*;
 use crate::ending::{Cause, Close, Loss, Violation};
+use crate::framing::{Framed, Framing};
 use crate::message::{Batch, Fragment, Kind};
+use crate::peer::wire::Wire;
 use crate::peer::{Pipe, pipe};
 
 /// What kind of peer a script plays.
@@ -593,6 +597,100 @@ async fn a_stop_waits_until_nothing_is_under_way_and_cuts_what_goes_on() {
             "{other:?} {count}"
         );
     }
+}
+
+/// A side that answers is asked to end no sooner than who is answered: many say nothing more then.
+#[tokio::test(start_paused = true)]
+async fn a_stop_asks_nobody_while_either_side_says_something() {
+    for (left, right, is_left, millis) in [
+        (Socket, Socket, false, 2050),
+        (Socket, Socket, true, 2050),
+        (Bytes, Bytes, true, 2050),
+        (Bytes, Bytes, false, 2050),
+        (Socket, Bytes, true, 2050),
+        // Bytes are ended when the WebSocket has answered, or will not.
+        (Socket, Bytes, false, 10_100),
+    ] {
+        let begun = Instant::now();
+        let (left_near, mut left_far) = pipe();
+        let (right_near, mut right_far) = pipe();
+        let (speaker, hearer) = match is_left {
+            true => (&mut left_far, &mut right_far),
+            false => (&mut right_far, &mut left_far),
+        };
+        let speak = async {
+            for step in 0..10 {
+                poll_fn(|cx| speaker.poll_ready(cx)).await.unwrap();
+                speaker.start_send(Fragment::text("x")).unwrap();
+                // It hears nothing as long as it speaks.
+                let heard = timeout(
+                    Duration::from_millis(200),
+                    poll_fn(|cx| speaker.poll_next(cx)),
+                );
+                assert!(heard.await.is_err(), "{left:?} {right:?} {step}");
+            }
+            poll_fn(|cx| speaker.poll_next(cx)).await
+        };
+        let hear = async {
+            for _ in 0..10 {
+                let heard = poll_fn(|cx| hearer.poll_next(cx)).await;
+                assert!(matches!(heard, Event::Fragment(_)), "{heard:?}");
+            }
+        };
+        let options = Options::default();
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Stop::Terminate
+        };
+        let pumped = pump(
+            Scripted::new(left_near, left),
+            Scripted::new(right_near, right),
+            &options,
+            stop,
+        );
+        let (told, ()) = tokio::select! {
+            both = async { tokio::join!(speak, hear) } => both,
+            () = async { drop(pumped.await); std::future::pending().await } => unreachable!(),
+        };
+        assert!(matches!(told, Event::End(_)), "{told:?}");
+        assert_eq!(begun.elapsed().as_millis(), millis);
+    }
+}
+
+/// What is read of a message before it can be passed on is under way, too.
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_rest_of_a_line() {
+    let (near, mut far) = tokio::io::duplex(64);
+    let (left_near, mut left_far) = pipe();
+    let right = Framed::new(Box::new(Wire(near)), Framing::LINES);
+    let writer = async {
+        for _ in 0..10 {
+            far.write_all(b"x").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        far.write_all(b"\n").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let options = Options::default();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        Stop::Terminate
+    };
+    let pumped = pump(
+        Scripted::new(left_near, Socket),
+        Box::new(right),
+        &options,
+        stop,
+    );
+    let heard = tokio::select! {
+        heard = poll_fn(|cx| left_far.poll_next(cx)) => heard,
+        () = writer => unreachable!(),
+        outcome = pumped => panic!("{outcome:?}"),
+    };
+    let Event::Fragment(fragment) = heard else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(fragment.payload, b"xxxxxxxxxx"[..]);
 }
 
 #[tokio::test(start_paused = true)]

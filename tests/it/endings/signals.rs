@@ -155,7 +155,8 @@ fn tcp_peers_are_half_closed() {
 
 #[test]
 fn under_load_all_that_a_client_sent_until_its_close_is_delivered() {
-    let (mut bridge, mut client, mut backend) = ws_to_tcp(&[]);
+    // It is told at half of the drain, and has the rest.
+    let (mut bridge, mut client, mut backend) = ws_to_tcp(&["--drain", "6s"]);
     let mut out = client.stream.try_clone().unwrap();
     // Numbers, so that a hole shows. It sends until it is told, and then its Close.
     let (tell, told) = std::sync::mpsc::channel::<()>();
@@ -249,6 +250,80 @@ fn a_stop_waits_for_a_slow_reader() {
     client.close(1001, "");
     writer.join().unwrap();
     assert_eq!(bridge.running.wait(), 0);
+}
+
+/// Whoever answers is a WebSocket itself, and says nothing more once it is told.
+#[test]
+fn a_stop_tells_a_server_nothing_while_its_answer_comes() {
+    let (mut bridge, mut client, mut server) = ws_to_ws(&["--drain", "1h"]);
+    let mut out = server.stream.try_clone().unwrap();
+    let writer = thread::spawn(move || {
+        for _ in 0..48 << 4 {
+            out.write_all(&frame_bytes(0x82, &[b'x'; 65536], false))
+                .unwrap();
+        }
+    });
+    let begun = client.next();
+    bridge.running.signal(Signal::TERM);
+    // Long enough to be told, if that did not wait for the client to take the rest.
+    thread::sleep(Duration::from_secs(1));
+    server.stream.set_nonblocking(true).unwrap();
+    let told = server.stream.peek(&mut [0]).unwrap_err().kind();
+    assert_eq!(told, std::io::ErrorKind::WouldBlock);
+    server.stream.set_nonblocking(false).unwrap();
+    let (Frame::Binary(mut seen) | Frame::Piece(_, _, mut seen)) = begun else {
+        panic!("{begun:?}");
+    };
+    let end = loop {
+        match client.next() {
+            Frame::Binary(more) | Frame::Piece(_, _, more) => seen.extend(more),
+            end => break end,
+        }
+    };
+    assert_eq!(
+        (seen.len(), end),
+        (48 << 20, Frame::Close(1001, "stop".to_owned()))
+    );
+    writer.join().unwrap();
+    assert_eq!(close_code(&mut server), 1001);
+    client.close(1001, "");
+    server.answer_close(1001);
+    assert_eq!(client.next(), Frame::Eof);
+    assert_eq!(bridge.running.wait(), 0);
+}
+
+#[test]
+fn a_stop_waits_for_the_rest_of_a_message_and_tells_where_there_is_none() {
+    for is_ended in [true, false] {
+        let (mut bridge, mut client, mut server) =
+            ws_to_ws(&["--drain", if is_ended { "1h" } else { "2s" }]);
+        server.raw(&frame_bytes(0x01, b"first half,", false));
+        assert_eq!(
+            client.next(),
+            Frame::Piece(false, 1, b"first half,".to_vec())
+        );
+        bridge.running.signal(Signal::TERM);
+        if is_ended {
+            // Longer than whatever it takes for a silence.
+            thread::sleep(Duration::from_secs(1));
+            server.raw(&frame_bytes(0x80, b"second half", false));
+            assert_eq!(
+                client.next(),
+                Frame::Piece(true, 0, b"second half".to_vec())
+            );
+        }
+        let (code, reason) = if is_ended {
+            (1001, "stop")
+        } else {
+            (1011, "drain")
+        };
+        for peer in [&mut client, &mut server] {
+            assert_eq!(peer.next(), Frame::Close(code, reason.to_owned()));
+        }
+        client.close(code, "");
+        server.answer_close(code);
+        assert_eq!(bridge.running.wait(), if is_ended { 0 } else { 143 });
+    }
 }
 
 #[test]
