@@ -101,6 +101,7 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
         stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
+    tokio::spawn(child::reap_orphans());
     sides.iter().for_each(|side| side.begin());
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);

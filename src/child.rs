@@ -1,6 +1,7 @@
 //! A child process: in a session of its own, always reaped, and never outliving us.
 
 mod command;
+mod others;
 mod spawn;
 
 use std::collections::BTreeSet;
@@ -10,12 +11,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ending::Exit;
 pub use command::Command;
+pub use others::reap_orphans;
 use spawn::Process;
 
 /// The groups that are kept, of all threads: none of them may outlive us.
@@ -183,11 +185,11 @@ async fn keep(
     // Nobody may be left who asks.
     let _ = exited.send(exit);
     drop(keeps);
-    let is_left = group.is_some_and(|group| test_kill_process_group(group).is_ok());
-    if told >= Told::Term && is_left {
+    if let Some(group) = group.filter(|_| told >= Told::Term) {
         // Others of the group have the same time as the first.
-        sleep_until(until).await;
-        signal(Signal::KILL);
+        if !others::all_ended(group, until).await {
+            signal(Signal::KILL);
+        }
     }
     drop(kept);
 }

@@ -180,10 +180,11 @@ pub const COOKBOOK: &[Recipe] = &[
             "EXPOSE 8080",
             "ENTRYPOINT [\"wsbridge\"]",
             "",
-            "docker run -p 127.0.0.1:8080:8080 --init wsbridge 'ws-l:*:8080' --host localhost tcp:redis:6379",
+            "docker run -p 127.0.0.1:8080:8080 wsbridge 'ws-l:*:8080' --host localhost tcp:redis:6379",
         ],
         remarks: "Inside a container loopback is the container's alone, so the listener has a *. Publish the port on 127.0.0.1 \
-                  where only this machine should reach it, else use wss-l: and --client-ca.",
+                  where only this machine should reach it, else use wss-l: and --client-ca. No --init is needed: as the first \
+                  process it takes signals and reaps what programs leave behind.",
     },
     Recipe {
         title: "TLS with a certificate of one's own, and a pin",
