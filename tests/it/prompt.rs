@@ -136,6 +136,11 @@ impl Terminal {
                 .contains(LocalModes::ICANON | LocalModes::ECHO)
         );
         assert_eq!(got, Some(status), "{:?}", self.seen);
+        // Whatever the shell shows next stands alone: no prompt was drawn behind the last that we have shown.
+        self.line.write_all(b"the shell").unwrap();
+        self.sees("the shell");
+        let behind = self.seen.rsplit("\x1b[?2004l").next().unwrap();
+        assert!(!behind.contains("> "), "{:?}", self.seen);
     }
 
     fn history(&self) -> std::path::PathBuf {

@@ -1,5 +1,6 @@
 //! The terminal of the process: a thread that edits what is typed, one that prints between it, and the way back to how it was.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::stdio::stdin;
@@ -17,7 +19,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{Config, Editor, ExternalPrinter, Helper};
+use rustyline::{ColorMode, Config, Editor, ExternalPrinter, Helper};
 
 use super::command::{COMMANDS, Line, read};
 use super::shown::{Mark, control};
@@ -28,6 +30,8 @@ use crate::message::{Fragment, Kind};
 const QUEUED: usize = 64;
 /// Bytes up to which a line is kept in the history.
 const KEPT: usize = 4096;
+/// How long the editor is waited for that may be drawing: it can be where it sees nothing but keys.
+const LAST_DRAW: Duration = Duration::from_millis(200);
 /// Shows nothing: up a row and down again.
 const NOTHING: &str = "\x1bM\n";
 
@@ -60,6 +64,8 @@ struct State {
     typed: VecDeque<Typed>,
     lines: VecDeque<String>,
     is_printing: bool,
+    /// Whether the editor draws nothing more.
+    is_still: bool,
     task: Option<Waker>,
 }
 
@@ -77,11 +83,14 @@ pub fn restore() {
     let Some(before) = BEFORE.get() else {
         return;
     };
-    IS_OVER.store(true, Ordering::Release);
+    let was_over = IS_OVER.swap(true, Ordering::AcqRel);
+    if let Some(console) = CONSOLE.get().filter(|_| !was_over) {
+        console.still();
+    }
     let is_raw = tcgetattr(stdin()).is_ok_and(|now| !now.local_modes.contains(LocalModes::ICANON));
     if is_raw {
         // A terminal that has gone needs nothing.
-        let _ = io::stdout().write_all(b"\r\x1b[J\x1b[?2004l");
+        let _ = io::stdout().write_all(b"\r\x1b[J\x1b[?2026l\x1b[?2004l");
         let _ = io::stdout().flush();
         let _ = tcsetattr(stdin(), OptionalActions::Drain, before);
     }
@@ -117,6 +126,8 @@ impl Console {
         let config = Config::builder()
             .history_ignore_space(true)
             .auto_add_history(false)
+            // The prompt is asked for each time, in whatever colours.
+            .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config).map_err(io::Error::other)?;
         editor.set_helper(Some(Watcher(console.clone())));
@@ -128,7 +139,11 @@ impl Console {
         let shared = console.clone();
         thread::Builder::new()
             .name("prompt".to_owned())
-            .spawn(move || shared.edit(editor, &setup))?;
+            .spawn(move || {
+                shared.edit(editor, &setup);
+                shared.lock().is_still = true;
+                shared.changed.notify_all();
+            })?;
         let _ = CONSOLE.set(console.clone());
         Ok(console)
     }
@@ -182,6 +197,15 @@ impl Console {
         self.show(NOTHING.to_owned());
     }
 
+    /// Has the editor draw nothing more, now that all is over: it halts before it draws its prompt behind what is shown.
+    fn still(&self) {
+        self.show(NOTHING.to_owned());
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), LAST_DRAW, |state| !state.is_still);
+        drop(waited);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -211,7 +235,8 @@ impl Console {
     }
 
     fn put(&self, typed: Typed) {
-        let mut state = self.wait_until(|state| state.typed.len() < QUEUED);
+        let is_over = || IS_OVER.load(Ordering::Acquire);
+        let mut state = self.wait_until(|state| state.typed.len() < QUEUED || is_over());
         state.typed.push_back(typed);
         if let Some(task) = state.task.take() {
             task.wake();
@@ -228,7 +253,7 @@ impl Console {
             // There is none the first time.
             let _ = editor.load_history(path);
         }
-        let prompt = (Mark::Outgoing.shown(false), Mark::Outgoing.shown(true));
+        let prompt = Mark::Outgoing.shown(false);
         let mut has_ended = false;
         while !IS_OVER.load(Ordering::Acquire) {
             match editor.readline(&prompt) {
@@ -324,7 +349,7 @@ fn prepare(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Sees whether the line is empty: what ctrl-C means depends on it.
+/// Sees whether the line is empty: what ctrl-C means depends on it. And halts the editor where it would draw when all is over.
 struct Watcher(Arc<Console>);
 
 impl Hinter for Watcher {
@@ -339,6 +364,22 @@ impl Hinter for Watcher {
 impl Completer for Watcher {
     type Candidate = String;
 }
-impl Highlighter for Watcher {}
+impl Highlighter for Watcher {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        is_ours: bool,
+    ) -> Cow<'b, str> {
+        while IS_OVER.load(Ordering::Acquire) {
+            self.0.lock().is_still = true;
+            self.0.changed.notify_all();
+            thread::park();
+        }
+        match is_ours {
+            true => Cow::Owned(Mark::Outgoing.shown(self.0.is_coloured)),
+            false => Cow::Borrowed(prompt),
+        }
+    }
+}
 impl Validator for Watcher {}
 impl Helper for Watcher {}
