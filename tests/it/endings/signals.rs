@@ -216,40 +216,34 @@ fn first_megabyte(client: &mut Ws) -> Vec<u8> {
     seen
 }
 
-#[test]
-fn a_stop_lets_an_answer_that_is_under_way_come_whole() {
-    for (signal, _) in STOPS {
-        let (mut bridge, mut client, backend) = ws_to_tcp(&["--drain", "1h"]);
-        let writer = tell_numbers(&backend, 48 << 20);
-        let mut seen = first_megabyte(&mut client);
-        bridge.running.signal(signal);
-        let (rest, end) = client.bytes();
-        seen.extend(rest);
-        assert_eq!(seen.len(), 48 << 20);
-        assert_numbers(&seen);
-        assert!(matches!(end, Frame::Close(1001, _)), "{end:?}");
-        client.close(1001, "");
-        writer.join().unwrap();
-        assert_eq!(bridge.running.wait(), 0);
-    }
-}
-
-/// The answer waits for its reader, and nothing moves.
-#[test]
-fn a_stop_waits_for_a_slow_reader() {
+/// A stop in the midst of an answer, which all comes, whose reader takes none of it for a while.
+fn stop_amid_an_answer(signal: Signal, pause: Duration) {
     let (mut bridge, mut client, backend) = ws_to_tcp(&["--drain", "1h"]);
     let writer = tell_numbers(&backend, 48 << 20);
     let mut seen = first_megabyte(&mut client);
-    bridge.running.signal(Signal::TERM);
-    // Longer than whatever it takes for a silence.
-    thread::sleep(Duration::from_secs(1));
+    bridge.running.signal(signal);
+    thread::sleep(pause);
     let (rest, end) = client.bytes();
     seen.extend(rest);
     assert_eq!(seen.len(), 48 << 20);
+    assert_numbers(&seen);
     assert!(matches!(end, Frame::Close(1001, _)), "{end:?}");
     client.close(1001, "");
     writer.join().unwrap();
     assert_eq!(bridge.running.wait(), 0);
+}
+
+#[test]
+fn a_stop_lets_an_answer_that_is_under_way_come_whole() {
+    for (signal, _) in STOPS {
+        stop_amid_an_answer(signal, Duration::ZERO);
+    }
+}
+
+/// The answer waits for its reader, and nothing moves for longer than whatever it takes for a silence.
+#[test]
+fn a_stop_waits_for_a_slow_reader() {
+    stop_amid_an_answer(Signal::TERM, Duration::from_secs(1));
 }
 
 /// Whoever answers is a WebSocket itself, and says nothing more once it is told.
