@@ -62,7 +62,8 @@ const SIGNALS: &[(&str, &str)] = &[
         "SIGINT, SIGTERM, SIGHUP",
         "The first closes the listening sockets and has each session end: it is sent Close 1001 as soon as nothing has come \
          for 250 ms either way. What still comes at half the time of --drain is cut and told as cut: Close 1011, a reset. \
-         Sessions have the time of --drain to end. With stdin, in rooms and with datagrams nothing is waited for. The second ends the program at once. One that was ignored at the start (nohup) stays so.",
+         Sessions have the time of --drain to end. With stdin, in rooms and with datagrams nothing is waited for. The second \
+         ends the program at once. One that was ignored at the start (nohup) stays so.",
     ),
     (
         "SIGHUP",

@@ -168,12 +168,15 @@ def redis(folder):
 def free_port():
     """A port that nobody has, below those that the system gives out by itself: nobody gets it before it is used."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(max(1024, first - 12000), first), 100):
+    below = range(max(1024, first - 12000), first)
+    # Where it gives out all, one of them is as good as can be had.
+    for port in random.sample(below, min(len(below), 100)) or [0] * 100:
         with socket.socket() as listener:
             try:
                 listener.bind(("", port))
             except OSError:
                 continue
+            port = listener.getsockname()[1]
         if port not in given_ports:
             given_ports.add(port)
             return port
