@@ -199,6 +199,10 @@ impl MessageStream for Prompt {
         true
     }
 
+    fn can_half_close(&self) -> bool {
+        true
+    }
+
     fn is_local(&self) -> bool {
         true
     }
