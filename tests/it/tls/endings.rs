@@ -153,7 +153,7 @@ fn a_websocket_over_tls_carries_endings_as_without() {
     );
     let closed = server.closed();
     assert!(
-        closed.contains("left=close 1000 right=close 1000"),
+        closed.contains("left=close 1000 right=eof"),
         "{closed}"
     );
     let done = run(&[&url.replace("/chat", "/other")], "");
