@@ -285,6 +285,9 @@ pub trait MessageStream: Send + Unpin {
         None
     }
 
+    /// Is told that the other side takes bytes whose boundaries mean nothing: a line that a person types has its newline then.
+    fn speak_bytes(&mut self) {}
+
     /// The pings that a person may ask for here, to be sent by the other side.
     fn pings(&self) -> Option<Arc<Pings>> {
         None

@@ -205,6 +205,8 @@ struct End<'a> {
     told_grade: Option<Grade>,
     /// How long it was waited for in vain.
     lingered: Option<Duration>,
+    /// Whether nothing had come of it by then since the other side ended, or that had said nothing at all.
+    is_unheard: bool,
     /// Whether it was sent the half-close marker.
     is_marked: bool,
     /// Whether it will never yield anything again.
@@ -287,6 +289,7 @@ impl<'a> End<'a> {
             told: Told::No,
             told_grade: None,
             lingered: None,
+            is_unheard: false,
             is_marked: false,
             is_over: false,
             moved_at: Instant::now(),
@@ -752,7 +755,7 @@ impl Pump<'_> {
             (None, _) => Ending::Abandoned,
         };
         Outcome {
-            is_unheard: self.left.was_unheard(&self.right) || self.right.was_unheard(&self.left),
+            is_unheard: self.left.is_unheard || self.right.is_unheard,
             fewer: self.fewer(),
             is_marked: self.left.is_marked || self.right.is_marked,
             left: ending(&self.left),
@@ -763,15 +766,6 @@ impl Pump<'_> {
             gap: self.left.stream.gap().and(self.right.stream.gap()),
             stopped,
         }
-    }
-}
-
-impl End<'_> {
-    /// Whether its linger ran out although nothing had come since the input of `caller` ended, or that was empty.
-    fn was_unheard(&self, caller: &End<'_>) -> bool {
-        let ended_at = caller.said.as_ref().map(|said| said.1);
-        let is_empty = caller.counts.bytes == 0 && caller.counts.messages == 0;
-        self.lingered.is_some() && (is_empty || self.heard_at < ended_at)
     }
 }
 
@@ -854,7 +848,11 @@ fn consequence(
         Wait::Until(until) => return Some(until),
         Wait::Open => return None,
         Wait::Expired(linger) => {
-            other.lingered = Some(linger);
+            if other.lingered.replace(linger).is_none() {
+                let ended_at = end.said.as_ref().map(|said| said.1);
+                let is_empty = end.counts() == Counts::default();
+                other.is_unheard = is_empty || other.heard_at < ended_at;
+            }
             other.tell(Ending::LingerExpired(linger));
         }
     }

@@ -15,6 +15,7 @@ use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
+use crate::framing::Framing;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
@@ -377,7 +378,34 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
         };
         error!("{name}: {}", ending.told());
     }
+    tell_missing(&outcome, shared);
     Ok(outcome)
+}
+
+/// Says what a single session that ended normally may have missed.
+fn tell_missing(outcome: &Outcome, shared: &Shared) {
+    if outcome.exit_status() != 0 && outcome.fewer.is_none() || outcome.cause.is_some() {
+        return;
+    }
+    let name = &shared.names[1];
+    if let Some((came, wanted)) = outcome.fewer.filter(|_| outcome.stopped.is_none()) {
+        error!("{name}: {came} of {wanted} messages came before the end");
+        return;
+    }
+    let lingers = [&outcome.left, &outcome.right].into_iter();
+    let linger = lingers.filter_map(|ending| match ending {
+        Ending::LingerExpired(linger) => Some(linger),
+        _ => None,
+    });
+    if let Some(linger) = linger.filter(|_| outcome.is_unheard).max() {
+        let what = match outcome.left_to_right.messages {
+            0 => "the input was empty, and then nothing came",
+            _ => "nothing came after the end of input",
+        };
+        info!(
+            "{name}: {what} for {linger:?}; -n waits until the other side closes, --linger 1m waits longer"
+        );
+    }
 }
 
 /// Pumps, and writes the closing line.
@@ -390,8 +418,14 @@ async fn join(
     level: Level,
 ) -> Outcome {
     let [mut left, mut right] = into_messages(left, right);
+    let framing_of_left = left.framing();
     left.prove(right.proof());
     right.prove(left.proof());
+    for (side, across) in [(&mut left, right.framing()), (&mut right, framing_of_left)] {
+        if across == Some(Framing::BYTES) {
+            side.speak_bytes();
+        }
+    }
     left.greet(right.greeting());
     right.greet(left.greeting());
     if let Some(pings) = left.pings() {

@@ -975,3 +975,78 @@ async fn a_side_that_still_sends_after_a_close_is_heard_to_its_end() {
         (30, 0)
     );
 }
+
+/// Sockets and files wait longer than stdin: a server may think. What comes renews it.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_callers_input_waits_for_answers_and_that_of_a_target_does_not() {
+    for (left, right, took) in [
+        ("R ask|E|T", "W ask|T|C1000", 10_000),
+        ("R ask|E|W late|T", "W ask|D9900|R late|T|C1000", 11_900),
+        (
+            "R ask|E|W a|W b|T",
+            "W ask|D9900|R a|D1900|R b|T|C1000",
+            13_800,
+        ),
+        ("R ask|E|W end|T", "W ask|D500|R end|C1000|T", 500),
+    ] {
+        let played = scripts((Bytes, left), (Socket, right), &Options::default()).await;
+        assert_eq!(
+            (played.took.as_millis(), played.outcome.exit_status()),
+            (took, 0),
+            "{right}"
+        );
+    }
+    let right = (Bytes, "W ask|E|T");
+    let played = scripts((Socket, "R ask|T|C1000"), right, &Options::default()).await;
+    assert_eq!(played.took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counted_answer_is_waited_for_as_long_as_it_takes() {
+    let counted = |linger| Options {
+        linger,
+        left_to_right: Copied::Messages(2),
+        right_to_left: Copied::Messages(2),
+        ..Options::default()
+    };
+    let options = counted(None);
+    let right = "W a|W b|D1000000|R x|D1000000|R y|T|C1000";
+    let played = scripts((Local, "R a|R b|R c|W x|W y"), (Socket, right), &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (2000, 0)
+    );
+    // So many came, and the input has ended with fewer.
+    let right = (Socket, "W a|D60000|R x|R y|T|C1000");
+    let played = scripts((Local, "R a|E|W x|W y"), right, &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (60, 0)
+    );
+    // Fewer came.
+    let right = (Socket, "W a|W b|R x|C1000|T");
+    let played = scripts((Local, "R a|R b|W x"), right, &options).await;
+    assert_eq!(played.outcome.fewer, Some((1, 2)));
+    assert_eq!(played.outcome.exit_status(), 28);
+    let options = counted(Some(Duration::from_secs(5)));
+    let right = (Socket, "W a|W b|R x|T|C1000");
+    let played = scripts((Local, "R a|R b|W x"), right, &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (5, 28)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_within_a_second_of_its_longest_time() {
+    let options = Options {
+        max_time: Some(Duration::from_secs(5)),
+        ..Options::default()
+    };
+    // It does not answer our Close.
+    let played = scripts((Socket, "R a|D60000"), (Bytes, "W a|T"), &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (6, 28)
+    );
+}
