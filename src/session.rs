@@ -29,16 +29,18 @@ const LOCAL_DRAIN: Duration = Duration::from_secs(1);
 #[group(skip)]
 #[command(next_help_heading = "Endings")]
 pub struct Options {
-    /// Wait this long for answers after an end (1s with stdin, else 2s)
+    /// Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
     ///
-    /// After the end of stdin a WebSocket is closed when nothing has come for this time; 0 closes at once. After the peer's
-    /// Close the other side may go on sending until nothing has come for this time; then our Close answers it.
+    /// After the end of a caller's input a WebSocket is closed when nothing has come for this time; 0 closes at once. Without
+    /// it: 1s with stdin, else 10s, and 2s once something has come. After the peer's Close the other side may go on sending
+    /// until nothing has come for this time (1s with stdin, else 2s); then our Close answers it. What keeps moving is never
+    /// cut. With -1 and --max-messages answers are awaited without a limit unless this is given.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub linger: Option<Duration>,
     /// Wait this long for the answer to our Close
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub close_timeout: Duration,
-    /// Do not close the WebSocket at the end of stdin
+    /// Do not close the WebSocket at the end of a caller's input
     #[arg(long, short = 'n')]
     pub no_close: bool,
     /// End a session in which nothing has moved for this time
@@ -46,7 +48,8 @@ pub struct Options {
     pub idle: Option<Duration>,
     /// End a session after this time, connecting included
     ///
-    /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28.
+    /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28. Within a second of it the session has ended,
+    /// whatever the peer does.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
     /// Give sessions this long to end after a signal (1s with stdin, else 10s)
@@ -68,9 +71,14 @@ pub struct Options {
     #[arg(long, short = 'U')]
     pub unidirectional_reverse: bool,
     /// Copy one message in each direction, then end
+    ///
+    /// The answer is awaited until the other side closes, or for --idle, --max-time or --linger where one is given; without it
+    /// the exit status is 28.
     #[arg(long, short = '1')]
     pub one_message: bool,
     /// Copy this many messages in each direction, then end
+    ///
+    /// It also ends when that many came and the input has ended. Answers are awaited as with -1; fewer are exit status 28.
     #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = number(1..=u64::MAX))]
     pub max_messages: Option<u64>,
 }
