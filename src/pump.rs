@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::ending::{Deadline, Ending, Stop};
+use crate::lingering::Permit;
 use crate::peer::{Event, Gap, MessageStream};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
@@ -50,6 +51,8 @@ pub struct Options {
     pub right_to_left: Copied,
     /// Told of what passes, where somebody looks on.
     pub meter: Option<Arc<Meter>>,
+    /// What the session gives up to a new caller while it only waits for answers.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// How much of a direction is copied.
@@ -75,6 +78,7 @@ impl Default for Options {
             left_to_right: Copied::All,
             right_to_left: Copied::All,
             meter: None,
+            permit: None,
         }
     }
 }
@@ -157,6 +161,7 @@ pub async fn pump(
         right: End::new(&mut *right, options.right_to_left),
         options,
         cause: None,
+        lingers: Lingers::default(),
         stopped: None,
         begun: Instant::now(),
         timer: None,
@@ -170,7 +175,13 @@ pub async fn pump(
         {
             pump.stopped = Some((stop, Instant::now()));
         }
-        let polled = pump.poll(cx);
+        let mut polled = pump.poll(cx);
+        if let Some(permit) = &options.permit
+            && polled.is_pending()
+            && pump.lingers.note(permit, cx)
+        {
+            polled = pump.poll(cx);
+        }
         if let Some(meter) = &options.meter {
             pump.measure(meter);
         }
@@ -180,11 +191,41 @@ pub async fn pump(
     pump.outcome()
 }
 
+/// Whether the session only waits for answers after the end of its caller's input.
+#[derive(Default)]
+struct Lingers {
+    /// Since when nothing has moved, while it does.
+    since: Option<Instant>,
+    /// Whether its permit is known to linger.
+    is_noted: bool,
+    /// Whether it had to give up its permit, and so ends.
+    is_over: bool,
+}
+
+impl Lingers {
+    /// Tells its permit; true where it has just been given up.
+    fn note(&mut self, permit: &Arc<Permit>, cx: &Context<'_>) -> bool {
+        match self.since {
+            Some(since) if !self.is_over => {
+                self.is_noted = true;
+                self.is_over = permit.poll_linger(since, cx).is_ready();
+                self.is_over
+            }
+            _ if std::mem::take(&mut self.is_noted) => {
+                permit.resume();
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
 struct Pump<'a> {
     left: End<'a>,
     right: End<'a>,
     options: &'a Options,
     cause: Option<(Side, Ending)>,
+    lingers: Lingers,
     stopped: Option<(Stop, Instant)>,
     begun: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -647,15 +688,36 @@ impl Pump<'_> {
         let (options, stopping) = (self.options, self.stopped.is_some());
         let quiet_since = self.moved_at();
         let Pump {
-            left, right, cause, ..
+            left,
+            right,
+            cause,
+            lingers,
+            ..
         } = self;
         earliest(&mut wake_at, refusal(left));
         earliest(&mut wake_at, refusal(right));
         note(cause, Side::Left, left, right);
         note(cause, Side::Right, right, left);
-        let follows = consequence(left, right, Side::Left, options, stopping, quiet_since);
+        lingers.since = None;
+        let follows = consequence(
+            left,
+            right,
+            Side::Left,
+            options,
+            lingers,
+            stopping,
+            quiet_since,
+        );
         earliest(&mut wake_at, follows);
-        let follows = consequence(right, left, Side::Right, options, stopping, quiet_since);
+        let follows = consequence(
+            right,
+            left,
+            Side::Right,
+            options,
+            lingers,
+            stopping,
+            quiet_since,
+        );
         earliest(&mut wake_at, follows);
         let timeout = options.close_timeout;
         earliest(&mut wake_at, answers::conclude(left, right, timeout));
@@ -832,6 +894,7 @@ fn consequence(
     other: &mut End<'_>,
     side: Side,
     options: &Options,
+    lingers: &mut Lingers,
     stopping: bool,
     quiet_since: Instant,
 ) -> Option<Instant> {
@@ -845,8 +908,12 @@ fn consequence(
     match answers::wait(end, other, side, options, quiet_since) {
         _ if stopping => {}
         Wait::Over => {}
-        Wait::Until(until) => return Some(until),
-        Wait::Open => return None,
+        Wait::Proof(until) => return Some(until),
+        Wait::Linger(until) if !lingers.is_over => {
+            lingers.since = Some(quiet_since);
+            return until;
+        }
+        Wait::Linger(_) => other.tell(Ending::LingerExpired(quiet_since.elapsed())),
         Wait::Expired(linger) => {
             if other.lingered.replace(linger).is_none() {
                 let ended_at = end.said.as_ref().map(|said| said.1);

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
+use crate::lingering::Permit;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
@@ -148,6 +149,7 @@ impl Options {
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
             meter: meter.cloned(),
+            permit: None,
         }
     }
 }
@@ -250,12 +252,18 @@ pub enum Served {
 }
 
 /// Serves one caller: opens the right side for it, answers it, and pumps.
-pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
+pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>) -> Served {
     let begun = Instant::now();
     // In a box that is gone when both are open: a session keeps only what it pumps with.
     match Box::pin(open(offer, shared)).await {
         Ok((left, right, caller)) => {
-            Served::Session(join(left, right, &caller, shared, begun, Level::INFO).await)
+            let caller = Joined {
+                name: &caller,
+                begun,
+                permit: Some(permit),
+                level: Level::INFO,
+            };
+            Served::Session(join(left, right, caller, shared).await)
         }
         Err(served) => served,
     }
@@ -375,7 +383,13 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             is_marked: false,
         }),
     };
-    let outcome = join(left, right, &caller.from, shared, begun, Level::DEBUG).await;
+    let joined = Joined {
+        name: &caller.from,
+        begun,
+        permit: None,
+        level: Level::DEBUG,
+    };
+    let outcome = join(left, right, joined, shared).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
         let name = match (ending, side) {
@@ -416,15 +430,22 @@ fn tell_missing(outcome: &Outcome, shared: &Shared) {
     }
 }
 
-/// Pumps, and writes the closing line.
-async fn join(
-    left: Peer,
-    right: Peer,
-    caller: &str,
-    shared: &Shared,
+/// What a session is besides its two sides.
+#[derive(Clone, Copy)]
+struct Joined<'a> {
+    /// What the caller is called.
+    name: &'a str,
+    /// When it was accepted, or the dialling began.
     begun: Instant,
+    /// What it gives up to a new caller while it only waits for answers.
+    permit: Option<&'a Arc<Permit>>,
+    /// The level of the closing line.
     level: Level,
-) -> Outcome {
+}
+
+/// Pumps, and writes the closing line.
+async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> Outcome {
+    let Joined { name, begun, .. } = joined;
     let [mut left, mut right] = into_messages(left, right);
     let framing_of_left = left.framing();
     left.prove(right.proof());
@@ -442,16 +463,19 @@ async fn join(
     if let Some(pings) = right.pings() {
         left.carry_pings(pings);
     }
-    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
+    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, name));
     let watched = |stream, watch: &Option<Watch>| match watch {
         Some(watch) => watch.over(stream),
         None => stream,
     };
     let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
     let is_local = left.is_local() || right.is_local();
-    let options = shared
-        .options
-        .of_pump(is_local, begun, shared.meter.as_ref());
+    let options = pump::Options {
+        permit: joined.permit.cloned(),
+        ..shared
+            .options
+            .of_pump(is_local, begun, shared.meter.as_ref())
+    };
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
         if let Some(watch) = watch {
@@ -462,7 +486,7 @@ async fn join(
     if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
         shared.cut.fetch_add(1, Ordering::Relaxed);
     }
-    log(&outcome, caller, begun.elapsed(), level);
+    log(&outcome, name, begun.elapsed(), joined.level);
     outcome
 }
 

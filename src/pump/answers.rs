@@ -21,10 +21,10 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) enum Wait {
     /// It is told now.
     Over,
-    /// It is told then, unless something comes.
-    Until(Instant),
-    /// It stays open until it ends itself.
-    Open,
+    /// It is told then, unless the proof of half-closes comes.
+    Proof(Instant),
+    /// It is told then, unless something comes; `None` is never.
+    Linger(Option<Instant>),
     /// It is told that it was waited for so long in vain.
     Expired(Duration),
 }
@@ -76,7 +76,7 @@ pub(super) fn wait(
     if let Some(wait) = other.stream.marks().and_then(|marks| marks.proof_wait)
         && now < *said_at + wait
     {
-        return Wait::Until(*said_at + wait);
+        return Wait::Proof(*said_at + wait);
     }
     // What has no end of its own was silent for long already.
     let is_callers = (side == Side::Left && !end.stream.has_no_end()) || end.stream.is_local();
@@ -87,16 +87,16 @@ pub(super) fn wait(
     }
     let heard_since = other.heard_at.filter(|at| at > said_at);
     let linger = match options.linger {
-        _ if options.keeps_open => return Wait::Open,
+        _ if options.keeps_open => return Wait::Linger(None),
         Some(linger) => linger,
-        None if is_counted => return Wait::Open,
+        None if is_counted => return Wait::Linger(None),
         None if end.stream.is_local() => LOCAL_LINGER,
         None if heard_since.is_some() => LINGER,
         None => CALLER_LINGER,
     };
     let until = heard_since.unwrap_or(quiet_since).max(quiet_since) + linger;
     match now < until {
-        true => Wait::Until(until),
+        true => Wait::Linger(Some(until)),
         false if linger.is_zero() => Wait::Over,
         false => Wait::Expired(linger),
     }

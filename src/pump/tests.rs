@@ -1050,3 +1050,38 @@ async fn a_session_ends_within_a_second_of_its_longest_time() {
         (6, 28)
     );
 }
+
+/// A session that only waits for answers ends when a new caller needs its permit.
+#[tokio::test(start_paused = true)]
+async fn a_lingering_session_gives_up_its_permit() {
+    let permits = Arc::new(tokio::sync::Semaphore::new(1));
+    let lingering = Arc::<crate::lingering::Lingering>::default();
+    let held = lingering.hold(permits.try_acquire_owned().unwrap());
+    let options = Options {
+        keeps_open: true,
+        permit: Some(held.permit().clone()),
+        ..Options::default()
+    };
+    let needed = async {
+        let mut taken = None;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            taken = lingering.take_quietest();
+            if taken.is_some() {
+                break;
+            }
+        }
+        taken
+    };
+    // It does not linger while its input is open.
+    let left = (Bytes, "R ask|D4000|E|T");
+    let played = scripts(left, (Socket, "W ask|T|C1000"), &options);
+    let (played, taken) = tokio::join!(played, needed);
+    assert!(taken.is_some());
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (6, 0)
+    );
+    let waited = Ending::LingerExpired(Duration::from_secs(2));
+    assert_eq!(played.right_told, Some(waited));
+}

@@ -29,6 +29,7 @@ const LAYERS: &[&[&str]] = &[
         "sendqueue",
         "workers",
         "heap",
+        "lingering",
         "steps",
         "columns",
         "progress",

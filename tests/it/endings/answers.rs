@@ -265,3 +265,24 @@ fn half_close_is_agreed_to_where_both_sides_can() {
         }
     }
 }
+
+/// A session that only waits for late answers ends when its permit is needed.
+#[test]
+fn a_lingering_session_makes_room_for_a_new_caller() {
+    let (listener, port) = listener();
+    let url = format!("ws://127.0.0.1:{port}");
+    let bridge = Bridge::start(&["--max-connections", "1", "-n", "tcp-l:0", &url]);
+    let mut first = Tcp::connect(bridge.port);
+    first.send("question").fin();
+    let mut server = Ws::accept(&listener);
+    assert_eq!(server.next(), Frame::Binary(b"question".to_vec()));
+    // Its input has ended when this is answered.
+    is_open(&mut server);
+    let mut second = Tcp::connect(bridge.port);
+    let mut next = Ws::accept(&listener);
+    second.send("next").fin();
+    assert_eq!(next.next(), Frame::Binary(b"next".to_vec()));
+    assert_eq!(server.next(), Frame::Close(1000, String::new()));
+    server.answer_close(1000);
+    assert_eq!(first.rest(), (vec![], TcpEnd::Eof));
+}
