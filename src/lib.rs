@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension lingering variables secret utf8 sendqueue workers heap steps columns
+//!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
 //!                                            progress mistake
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -104,8 +104,9 @@
 //!    the buffer and where each of them lies in it.
 //! 6. Back: one read of TCP is one fragment is one frame; header and payload leave in one `writev`. The flush comes when the
 //!    source has run dry, so that many small messages share a write and a single one leaves at once.
-//! 7. Redis closes: `Ending::Eof`, by the table in [`ending`] a Close 1000. The other direction goes on until the browser's
-//!    Close or the deadline. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
+//! 7. Redis closes: `Ending::Eof`, by the table in [`ending`] a Close 1000, or toward another bridge the half-close marker
+//!    ([`ws::half_close`]). The other direction goes on until the browser's Close or marker; `pump/answers.rs` says how long
+//!    answers are awaited. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
 //!    the exit status.
 
 pub mod address;
@@ -123,7 +124,6 @@ pub mod extension;
 pub mod framing;
 pub mod heap;
 pub mod http;
-pub mod lingering;
 pub mod message;
 pub mod mistake;
 pub mod peer;

@@ -1,6 +1,7 @@
 //! The one pump: moves fragments both ways between two message streams and carries their endings across.
 
 mod answers;
+pub mod lingering;
 mod stop;
 
 use std::future::{Future, poll_fn};
@@ -12,10 +13,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::ending::{Deadline, Ending, Stop};
-use crate::lingering::Permit;
 use crate::peer::{Event, Gap, MessageStream};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
+use lingering::Permit;
 
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. Less than what a full buffer
 /// of 256 KiB has without its frames' headers: a piece of a second one would leave by itself.

@@ -16,9 +16,9 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
-use crate::lingering::Permit;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
+use crate::pump::lingering::Permit;
 use crate::pump::{self, Copied, Outcome, Side, pump};
 use crate::tap::{Taps, Watch};
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
 use super::file::{Reader, Stream};
+use super::unix::is_hung_up;
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
@@ -196,6 +197,10 @@ impl ByteStream for Inherited {
 
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn is_closed(&self) -> bool {
+        self.socket.as_ref().is_some_and(is_hung_up)
     }
 }
 

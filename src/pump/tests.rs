@@ -1055,7 +1055,7 @@ async fn a_session_ends_within_a_second_of_its_longest_time() {
 #[tokio::test(start_paused = true)]
 async fn a_lingering_session_gives_up_its_permit() {
     let permits = Arc::new(tokio::sync::Semaphore::new(1));
-    let lingering = Arc::<crate::lingering::Lingering>::default();
+    let lingering = Arc::<lingering::Lingering>::default();
     let held = lingering.hold(permits.try_acquire_owned().unwrap());
     let options = Options {
         keeps_open: true,

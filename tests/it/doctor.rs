@@ -54,9 +54,9 @@ fn every_step_is_told() {
         [
             url.as_str(),
             &connected,
-            "ok upgrade 101 Switching Protocols",
+            "ok upgrade 101 Switching Protocols, half-close agreed",
             "ok open in all; it takes messages",
-            "ok ping pong",
+            "ok ping pong; half-close in force",
             "ok close Close 1000",
         ]
     );

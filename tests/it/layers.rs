@@ -29,7 +29,6 @@ const LAYERS: &[&[&str]] = &[
         "sendqueue",
         "workers",
         "heap",
-        "lingering",
         "steps",
         "columns",
         "progress",

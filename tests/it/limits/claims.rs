@@ -9,7 +9,8 @@ use crate::support::{Bridge, Frame, frame_bytes, spawn_under};
 #[test]
 fn ten_thousand_claims_of_16_mib_reserve_nothing() {
     raise_own_descriptors();
-    let running = spawn_under("ulimit -v 2097152", &["ws-l:0", "echo:"]);
+    // However long it takes here, no ping comes between.
+    let running = spawn_under("ulimit -v 2097152", &["--ping", "0", "ws-l:0", "echo:"]);
     let mut bridge = Bridge::of(running);
     let mut ws = bridge.client();
     assert_eq!(ws.text("before").next(), Frame::text("before"));
