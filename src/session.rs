@@ -95,7 +95,9 @@ impl Options {
         let told = ends
             .into_iter()
             .find_map(|end| match (self.exit_status, end) {
-                (ExitStatus::Command, Ending::Exited(exit)) => Some(exit.shell_status()),
+                (ExitStatus::Command, Ending::Exited(exit) | Ending::Held(exit)) => {
+                    Some(exit.shell_status())
+                }
                 (
                     ExitStatus::Peer,
                     Ending::Close(Close {

@@ -27,7 +27,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_opti
 use crate::address::{Address, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
-use crate::ending::{Cause, Ending, Exit, errno_text};
+use crate::ending::{Cause, Ending, Exit, Loss, errno_text};
 use crate::framing::{self, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
 use terminal::{Resizable, Wishes};
@@ -88,7 +88,9 @@ pub struct Options {
     pub stderr: Option<Stderr>,
     /// Give a program this time to end by itself, and again after TERM
     ///
-    /// When its caller has gone its stdin ends; after this time its process group is sent TERM, and after it again KILL.
+    /// When its caller has gone its stdin ends; after this time its process group is sent TERM, and after it again KILL. So is
+    /// what a program leaves behind in its group, once nothing has come of it for this time; what calls setsid leaves the
+    /// group, and lives on. A terminal hangs up at once.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     pub kill_after: Duration,
     /// Run this many programs at a time; a further caller gets HTTP 503
@@ -120,9 +122,6 @@ pub enum Stderr {
     /// It goes where stdout goes.
     Merge,
 }
-
-/// How long output is still read after the program has ended, when another process holds its stdout.
-const GRANDCHILD: Duration = Duration::from_secs(2);
 
 /// What a terminal takes for the end of input (VEOF of termios(3)).
 const END_OF_INPUT: &[u8] = b"\x04";
@@ -320,7 +319,10 @@ impl Program {
             input: Some(input),
             output: Some(output),
             child,
-            held: None,
+            silence: None,
+            patience: self.options.kill_after,
+            is_ending: false,
+            is_held: false,
             is_terminal,
         })
     }
@@ -350,14 +352,74 @@ struct Streams {
     /// Until it has ended.
     output: Option<pipe::Receiver>,
     child: Child,
-    /// Running while the program has ended and somebody else holds its output.
-    held: Option<Pin<Box<Sleep>>>,
+    /// Running while the program has ended, others hold its output, and nothing comes.
+    silence: Option<Pin<Box<Sleep>>>,
+    /// How long that may go on before its group is made to end.
+    patience: Duration,
+    /// Whether its group was asked to end.
+    is_ending: bool,
+    /// Whether a process that has left its group held its output to the end.
+    is_held: bool,
     is_terminal: bool,
+}
+
+impl Streams {
+    /// Ready where nothing more of the output is to be waited for: the program has ended, nothing came for some time, so its
+    /// group was made to end, and that is over too. What still holds the output then has left the group.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.child.poll_exit(cx));
+        if !self.is_ending {
+            let patience = self.patience;
+            let silence = self
+                .silence
+                .get_or_insert_with(|| Box::pin(sleep(patience)));
+            ready!(silence.as_mut().poll(cx));
+            self.end_group();
+        }
+        self.child.poll_over(cx)
+    }
+
+    /// Asks the group to end; a terminal hangs up first.
+    fn end_group(&mut self) {
+        self.is_ending = true;
+        match self.is_terminal {
+            true => self.child.hang_up(),
+            false => self.child.terminate(),
+        }
+    }
+
+    fn read_output(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(output) = &mut self.output else {
+            return Poll::Ready(Ok(()));
+        };
+        let read = ready!(Pin::new(output).poll_read(cx, buf));
+        self.silence = None;
+        Poll::Ready(match read {
+            // Nobody has the terminal any more.
+            Err(error) if self.is_terminal && is_io_error(&error) => Ok(()),
+            read => read,
+        })
+    }
+}
+
+/// Whether a program is to be sent TERM at once when the other side ended so. One whose caller is a WebSocket that was lost or
+/// broke the protocol has `--kill-after` to end by itself.
+fn is_urgent(why: &Ending) -> bool {
+    match why {
+        Ending::Stopped(_) => true,
+        Ending::Close(_)
+        | Ending::Lost(Loss::NoClose | Loss::ResetOpen | Loss::Silent)
+        | Ending::Broken(_)
+        | Ending::WrongKind { .. }
+        | Ending::TooLong { .. } => false,
+        other => other.is_abort(),
+    }
 }
 
 impl ByteStream for Streams {
     fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.child.poll_exit(cx).map(|exit| match exit {
+            exit if self.is_held => Ending::Held(exit),
             Exit::Status(0) => Ending::Eof,
             exit => Ending::Exited(exit),
         })
@@ -370,8 +432,8 @@ impl ByteStream for Streams {
             let _ = ready!(Pin::new(input).poll_write(cx, END_OF_INPUT));
         }
         self.input = None;
-        if hangs_up {
-            self.child.terminate();
+        if is_urgent(why) {
+            self.end_group();
         }
         Poll::Ready(Ok(()))
     }
@@ -384,26 +446,16 @@ impl AsyncRead for Streams {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let Some(output) = &mut this.output else {
-            return Poll::Ready(Ok(()));
-        };
-        if let Poll::Ready(read) = Pin::new(output).poll_read(cx, buf) {
-            return Poll::Ready(match read {
-                // Nobody has the terminal any more.
-                Err(error) if this.is_terminal && is_io_error(&error) => Ok(()),
-                read => read,
-            });
+        if let Poll::Ready(read) = this.read_output(cx, buf) {
+            return Poll::Ready(read);
         }
-        if this.held.is_none() && this.child.poll_exit(cx).is_ready() {
-            this.held = Some(Box::pin(sleep(GRANDCHILD)));
+        ready!(this.poll_held(cx));
+        // What was written before the last of them ended comes first, and then the end where they held it alone.
+        if let Poll::Ready(read) = this.read_output(cx, buf) {
+            return Poll::Ready(read);
         }
-        if let Some(held) = &mut this.held
-            && held.as_mut().poll(cx).is_ready()
-        {
-            this.output = None;
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Pending
+        (this.output, this.is_held) = (None, true);
+        Poll::Ready(Ok(()))
     }
 }
 
