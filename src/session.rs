@@ -315,6 +315,9 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
     };
     let begun = Instant::now();
     let open = async {
+        if let Some(offer) = left.offer(&caller) {
+            return open_for(offer.await?, shared).await;
+        }
         let left = left.dial(&caller).await?;
         anyhow::Ok((left, shared.right.open(&caller).await?))
     };
@@ -353,6 +356,18 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
         error!("{name}: {}", ending.told());
     }
     Ok(outcome)
+}
+
+/// Opens the right side for the one caller of a left side that has one.
+async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer)> {
+    match open(offer, shared).await {
+        Ok((left, right, _)) => Ok((left, right)),
+        Err(Served::Refused(cause)) => {
+            let what = format!("{}: not opened for its caller", shared.names[1]);
+            Err(anyhow!(cause).context(what))
+        }
+        Err(_) => Err(anyhow!("{}: the caller went away", shared.names[0])),
+    }
 }
 
 /// Pumps, and writes the closing line.

@@ -494,6 +494,7 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "PROTO",
             "SERVER_SOFTWARE",
             "REMOTE_ADDR",
+            "REMOTE_HOST",
             "REMOTE_PORT",
             "TCPREMOTEIP",
             "TCPREMOTEPORT",
@@ -501,6 +502,14 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "PATH_INFO",
             "QUERY_STRING",
             "HTTP_HOST",
+            "GATEWAY_INTERFACE",
+            "REQUEST_METHOD",
+            "SCRIPT_NAME",
+            "PATH_TRANSLATED",
+            "SERVER_NAME",
+            "SERVER_PORT",
+            "SERVER_PROTOCOL",
+            "UNIQUE_ID",
             "end",
         ]
         .contains(&name);
@@ -509,6 +518,78 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "{line}"
         );
         assert!(!line.contains("evil") && !line.contains("yyy"), "{line}");
+    }
+}
+
+/// The variables that a program prints to its caller, sorted.
+#[track_caller]
+fn variables(caller: &mut Ws) -> Vec<String> {
+    let (messages, _) = caller.messages();
+    let text = |frame| match frame {
+        Frame::Text(text) => String::from_utf8(text).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let mut lines: Vec<_> = messages.into_iter().map(text).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn under_inetd_a_program_finds_what_it_finds_behind_a_listener() {
+    let right = ["--env-header", "X-User", "--", "sh", "-c", "env"];
+    let ask = |port| {
+        let headers = [("X-User", "me"), ("host", "localhost:8080")];
+        let mut caller = Ws::ask(port, "/a?b=c", &headers);
+        let mut lines = variables(&mut caller);
+        let own = caller.stream.local_addr().unwrap().port();
+        assert!(lines.contains(&format!("REMOTE_PORT={own}")), "{lines:?}");
+        // They differ from caller to caller; and a shell has its own.
+        let differ = [
+            "REMOTE_PORT=",
+            "TCPREMOTEPORT=",
+            "UNIQUE_ID=",
+            "_=",
+            "OLDPWD=",
+        ];
+        lines.retain(|line| !differ.iter().any(|name| line.starts_with(name)));
+        lines
+    };
+    let bridge = Bridge::start(&[&["ws-l:0"][..], &right].concat());
+    let expected = ask(bridge.port);
+    for line in [
+        "REMOTE_ADDR=127.0.0.1",
+        "REMOTE_HOST=127.0.0.1",
+        "REQUEST_METHOD=GET",
+        "REQUEST_URI=/a?b=c",
+        "PATH_INFO=/a",
+        "QUERY_STRING=b=c",
+        "HTTP_HOST=localhost:8080",
+        "SERVER_NAME=localhost",
+        "SERVER_PORT=8080",
+        "WSBRIDGE_HTTP_X_USER=me",
+    ] {
+        assert!(expected.iter().any(|it| it == line), "{line}: {expected:?}");
+    }
+    // inetd gives its socket as input and output, systemd as descriptor 3 too.
+    for (line, left) in [
+        ("exec \"$@\"", "ws-u:-"),
+        ("exec \"$@\" 3<&0 </dev/null >/dev/null", "ws-u:fd:3"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let words = ["-c", line, "sh", env!("CARGO_BIN_EXE_wsbridge"), left];
+            let mut command = std::process::Command::new("sh");
+            command.args(words).args(right);
+            let input = std::os::fd::OwnedFd::from(socket.try_clone().unwrap());
+            command
+                .stdin(input)
+                .stdout(std::os::fd::OwnedFd::from(socket));
+            command.spawn().unwrap()
+        });
+        assert_eq!(ask(port), expected, "{left}");
+        server.join().unwrap().wait().unwrap();
     }
 }
 
