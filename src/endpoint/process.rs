@@ -1,5 +1,6 @@
 //! `exec:`, `sh-c:` and `LEFT -- PROGRAM ARGS...`: a program for each caller, its input and output joined to it.
 
+mod apart;
 mod environment;
 mod stderr;
 mod terminal;
@@ -24,12 +25,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
-use crate::address::{Address, number, parse_duration};
+use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, Ending, Exit, Loss, errno_text};
-use crate::framing::{self, Framed, Framing};
+use crate::framing::{self, Cut, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
+use apart::Apart;
 use terminal::{Resizable, Wishes};
 
 /// `exec:`
@@ -82,8 +84,10 @@ pub struct Options {
     pub pty: bool,
     /// What becomes of a program's stderr (inherit with stdin, else log)
     ///
-    /// Whatever it is, a program never waits for its stderr to be read. The log cuts lines at 8 KiB and takes 100 of them a
-    /// second from each program; how many more there were is logged too.
+    /// With json, which goes with --framing json, a caller can tell it from stdout: a line of stderr is an object of its own
+    /// between the program's, {"kind":"stderr","text":"..."}, with "base64" where it is not UTF-8 and in pieces of 32 KiB. A
+    /// WebSocket gets it as a text message. Else a program never waits for its stderr to be read. The log cuts lines at 8 KiB
+    /// and takes 100 of them a second from each program; how many more there were is logged too.
     #[arg(long, value_enum, value_name = "HOW")]
     pub stderr: Option<Stderr>,
     /// Give a program this time to end by itself, and again after TERM
@@ -121,6 +125,8 @@ pub enum Stderr {
     Log,
     /// It goes where stdout goes.
     Merge,
+    /// Its lines come between those of stdout, each as {"kind":"stderr","text":"..."}; with --framing json.
+    Json,
 }
 
 /// What a terminal takes for the end of input (VEOF of termios(3)).
@@ -150,12 +156,22 @@ fn build(
     } else {
         Framing::LINES
     };
+    let framing = read_framing(scheme, address, settings, own)?;
+    if options.stderr == Some(Stderr::Json) && (options.pty || framing.cut != Cut::Json) {
+        let what = match options.pty {
+            true => "--stderr json does not apply to --pty",
+            false => {
+                "--stderr json goes with --framing json: its lines come between a program's objects"
+            }
+        };
+        return Err(AddressError::elsewhere(what.to_owned()).into());
+    }
     Ok(Endpoint::Dial(Arc::new(Program {
         name: Address::shown(&address.place),
         file,
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
-        framing: read_framing(scheme, address, settings, own)?,
+        framing,
         options,
     })))
 }
@@ -241,7 +257,7 @@ impl Dial for Program {
 }
 
 impl Program {
-    /// What to run for a caller; what its stderr says comes out of the pipe where it is to be logged.
+    /// What to run for a caller; what its stderr says comes out of the pipe where it is to be read.
     fn command(
         &self,
         caller: &Caller,
@@ -312,12 +328,18 @@ impl Program {
         logged: Option<pipe::Receiver>,
         is_terminal: bool,
     ) -> Box<Streams> {
-        if let Some(errors) = logged {
-            tokio::spawn(stderr::log(errors, self.name.clone()));
-        }
+        let apart = match (logged, self.options.stderr) {
+            (Some(errors), Some(Stderr::Json)) => Some(Apart::new(errors)),
+            (Some(errors), _) => {
+                tokio::spawn(stderr::log(errors, self.name.clone()));
+                None
+            }
+            (None, _) => None,
+        };
         Box::new(Streams {
             input: Some(input),
             output: Some(output),
+            apart,
             child,
             silence: None,
             patience: self.options.kill_after,
@@ -337,7 +359,7 @@ fn lead(how: Stderr, stdout: &OwnedFd) -> io::Result<(Option<OwnedFd>, Option<pi
             (Some(null.into()), None)
         }
         Stderr::Merge => (Some(stdout.try_clone()?), None),
-        Stderr::Log => {
+        Stderr::Log | Stderr::Json => {
             let (errors, their_errors) = io::pipe()?;
             let errors = pipe::Receiver::from_owned_fd(errors.into())?;
             (Some(their_errors.into()), Some(errors))
@@ -351,6 +373,8 @@ struct Streams {
     input: Option<pipe::Sender>,
     /// Until it has ended.
     output: Option<pipe::Receiver>,
+    /// Its stderr, where that comes between the lines of its output.
+    apart: Option<Apart>,
     child: Child,
     /// Running while the program has ended, others hold its output, and nothing comes.
     silence: Option<Pin<Box<Sleep>>>,
@@ -392,7 +416,10 @@ impl Streams {
         let Some(output) = &mut self.output else {
             return Poll::Ready(Ok(()));
         };
-        let read = ready!(Pin::new(output).poll_read(cx, buf));
+        let read = ready!(match &mut self.apart {
+            Some(apart) => apart.poll_read(output, cx, buf),
+            None => Pin::new(output).poll_read(cx, buf),
+        });
         self.silence = None;
         Poll::Ready(match read {
             // Nobody has the terminal any more.

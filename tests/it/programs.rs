@@ -362,6 +362,56 @@ fn stderr_goes_where_it_is_asked_for() {
 }
 
 #[test]
+fn a_caller_can_tell_stderr_apart() {
+    let line = r#"echo '{"kind":"text","text":"out"}'; echo 'an "err"' >&2; exit 3"#;
+    let words = [
+        "--framing",
+        "json",
+        "--stderr",
+        "json",
+        "--",
+        "sh",
+        "-c",
+        line,
+    ];
+    let told = r#"{"kind":"stderr","text":"an \"err\""}"#;
+    let bridge = Bridge::start(&[&["ws-l:0"][..], &words].concat());
+    let (mut messages, end) = bridge.client().messages();
+    // Two pipes have no order.
+    messages.sort_by_key(|message| format!("{message:?}").len());
+    assert_eq!(messages, [Frame::text("out"), Frame::text(told)]);
+    assert_eq!(end, close(4003, "exit 3"));
+    // Between two streams of JSON all passes as it is.
+    let done = run(&[&["-"][..], &words].concat(), "");
+    let mut lines: Vec<_> = done.text().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [told, r#"{"kind":"text","text":"out"}"#]);
+    for (words, what) in [
+        (
+            &["-", "--stderr", "json", "--", "cat"][..],
+            "--framing json",
+        ),
+        (
+            &[
+                "-",
+                "--stderr",
+                "json",
+                "--framing",
+                "json",
+                "--pty",
+                "--",
+                "cat",
+            ],
+            "does not apply to --pty",
+        ),
+    ] {
+        let done = run(words, "");
+        assert_eq!(done.status, 2, "{}", done.stderr);
+        assert!(done.stderr.contains(what), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn the_exit_status_tells_whose_end_was_asked_for() {
     let status =
         |words: &[&str], line: &str| run(&[words, &["--", "sh", "-c", line]].concat(), "").status;
