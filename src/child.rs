@@ -115,8 +115,9 @@ impl Child {
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
         let (gone, over) = oneshot::channel();
+        let watched = Keeper::new(process, patience, exited);
         tokio::spawn(async move {
-            Keeper::new(process, patience, exited).keep(wishes).await;
+            watched.keep(wishes).await;
             drop((kept, keeps));
             // The receiver is gone where the session is.
             let _ = gone.send(());

@@ -1,7 +1,10 @@
 //! What is left of a process group whose leader has ended.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -42,22 +45,69 @@ pub(super) fn processes() -> io::Result<impl Iterator<Item = Pid>> {
     Ok(ids.filter_map(Pid::from_raw))
 }
 
+/// The age below which the numbers that came after a process's own are those of younger processes. The system gives out all
+/// of its numbers, 32,768 or more, before it begins anew: at 100,000 starts a second that takes a third of one.
+const YOUNG: Duration = Duration::from_millis(100);
+/// The most numbers that are looked at one by one; more take longer than a look at all processes.
+const FEW: i32 = 1024;
+
 /// Whether a group has a process beside its leader that has not ended; one that waits to be reaped has. `None` where that
-/// cannot be seen: the leader, which waits to be reaped too, is not among those that are shown.
-pub(super) fn others_live(leader: Pid) -> Option<bool> {
-    let group = leader.as_raw_nonzero().get();
+/// cannot be seen: the leader, which waits to be reaped too, is not among those that are shown. `age` is how long ago the
+/// leader was started, at least.
+///
+/// A look at all processes may cost more than the start of a program: for a leader that is young it is not needed.
+pub(super) fn others_live(leader: Pid, age: Duration) -> Option<bool> {
+    let younger = (age < YOUNG).then(|| younger_live(leader)).flatten();
+    younger.or_else(|| any_live(leader))
+}
+
+/// Looks at all processes.
+fn any_live(leader: Pid) -> Option<bool> {
     let mut is_shown = false;
     for id in processes().ok()? {
-        if id == leader {
-            is_shown = true;
-            continue;
-        }
-        // Only of members more is read: a look at all of /proc costs more than the start of a program.
-        if group_of(id) == Some(group) && Shown::of(id).is_some_and(|it| !it.has_ended) {
+        is_shown |= id == leader;
+        if is_live_member(id, leader) {
             return Some(true);
         }
     }
     is_shown.then_some(false)
+}
+
+/// Looks at the numbers that were given out since the leader's. `None` where they are many or have begun anew.
+fn younger_live(leader: Pid) -> Option<bool> {
+    let first = leader.as_raw_nonzero().get();
+    let mut seen = first;
+    loop {
+        let last = last_started()?;
+        if last < seen || last - first > FEW {
+            return None;
+        }
+        if last == seen {
+            return Some(false);
+        }
+        // One that is seen may have started another meanwhile.
+        let mut ids = (seen + 1..=last).filter_map(Pid::from_raw);
+        if ids.any(|id| is_live_member(id, leader)) {
+            return Some(true);
+        }
+        seen = last;
+    }
+}
+
+/// The number that was given out last (proc_loadavg(5)).
+fn last_started() -> Option<i32> {
+    // One that stays open is read in one call.
+    static LOAD: LazyLock<io::Result<File>> = LazyLock::new(|| File::open("/proc/loadavg"));
+    let mut room = [0; 128];
+    let count = LOAD.as_ref().ok()?.read_at(&mut room, 0).ok()?;
+    let load = std::str::from_utf8(&room[..count]).ok()?;
+    load.split_whitespace().last()?.parse().ok()
+}
+
+fn is_live_member(id: Pid, leader: Pid) -> bool {
+    let group = leader.as_raw_nonzero().get();
+    // Only of members more is read.
+    id != leader && group_of(id) == Some(group) && Shown::of(id).is_some_and(|it| !it.has_ended)
 }
 
 #[cfg(test)]
@@ -100,16 +150,21 @@ mod tests {
         let mut line = String::new();
         io::BufRead::read_line(&mut out, &mut line).unwrap();
         let (group, other) = (Pid::from_child(&leader), line.trim().parse().unwrap());
-        assert_eq!(others_live(group), Some(true));
+        let old = Duration::from_secs(1);
+        for age in [Duration::ZERO, old] {
+            assert_eq!(others_live(group, age), Some(true));
+        }
         let other = Pid::from_raw(other).unwrap();
         rustix::process::kill_process(other, rustix::process::Signal::KILL).unwrap();
         // The pipe ends with the last of them.
         io::Read::read_to_end(&mut out, &mut Vec::new()).unwrap();
-        while others_live(group) == Some(true) {
+        while others_live(group, old) == Some(true) {
             std::thread::yield_now();
         }
-        assert_eq!(others_live(group), Some(false));
+        for age in [Duration::ZERO, old] {
+            assert_eq!(others_live(group, age), Some(false));
+        }
         leader.wait().unwrap();
-        assert_eq!(others_live(group), None);
+        assert_eq!(others_live(group, old), None);
     }
 }

@@ -40,6 +40,8 @@ enum Told {
 /// group, is given to no other process, and a signal reaches no stranger.
 pub(super) struct Keeper {
     process: Process,
+    /// When it was started, by a clock that tests do not stop.
+    begun: std::time::Instant,
     /// How long the group has to end by itself, and again after TERM.
     patience: Duration,
     /// Told how the leader ended; `None` when it was.
@@ -60,6 +62,7 @@ impl Keeper {
     ) -> Keeper {
         Keeper {
             process,
+            begun: std::time::Instant::now(),
             patience,
             exited: Some(exited),
             told: Told::Nothing,
@@ -122,7 +125,7 @@ impl Keeper {
 
     /// Whether others of the group than its leader live, which has ended.
     fn others_live(&mut self) -> bool {
-        group::others_live(self.process.id()).unwrap_or_else(|| {
+        group::others_live(self.process.id(), self.begun.elapsed()).unwrap_or_else(|| {
             // Without /proc the zombie cannot be told from the others.
             self.process.reap();
             test_kill_process_group(self.process.id()).is_ok()
