@@ -193,7 +193,7 @@ send	-	any	Send this message on connect, and do not read stdin; @FILE sends a fi
 no-interactive	-	flag	Read plain lines from a terminal, without a prompt
 no-history	-	flag	Keep no history of what is typed at the prompt
 pty	-	flag	Give each program a terminal of its own
-stderr	-	words inherit null log merge	What becomes of a program\'s stderr (inherit with stdin, else log)
+stderr	-	words inherit null log merge json	What becomes of a program\'s stderr (inherit with stdin, else log)
 kill-after	-	any	Give a program this time to end by itself, and again after TERM
 max-children	-	any	Run this many programs at a time; a further caller gets HTTP 503
 env	-	any	Give programs this variable too: NAME from our environment, or NAME=VALUE

@@ -4,8 +4,6 @@ mod told;
 
 use std::fmt;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 /// How one direction of a peer ended.
@@ -130,16 +128,6 @@ const SIGNALS: &[(u8, &str)] = &[
 ];
 
 impl Exit {
-    /// Reads it out of what the system says of a process that was waited for.
-    pub fn of(status: ExitStatus) -> Exit {
-        // Both are numbers of one byte; what is none of them is counted as a failure.
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Exit::Status(u8::try_from(code).unwrap_or(u8::MAX)),
-            (None, Some(signal)) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
-            (None, None) => Exit::Status(u8::MAX),
-        }
-    }
-
     /// What a shell makes of it: the status, or 128 and the signal.
     pub fn shell_status(self) -> u8 {
         match self {

@@ -16,6 +16,7 @@ const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(2
 const KILLED: Duration = Duration::from_secs(1);
 
 /// What the session asks of a keeper.
+#[derive(Clone, Copy)]
 pub(super) enum Wish {
     /// TERM now, KILL when that does not help.
     Terminate,
