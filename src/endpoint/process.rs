@@ -3,6 +3,7 @@
 mod apart;
 mod environment;
 mod stderr;
+mod streams;
 mod terminal;
 
 use std::ffi::OsString;
@@ -11,27 +12,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
-use crate::ending::{Cause, Ending, Exit, Loss, errno_text};
+use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Cut, Framed, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::Peer;
 use apart::Apart;
+use streams::Streams;
 use terminal::{Resizable, Wishes};
 
 /// `exec:`
@@ -128,9 +125,6 @@ pub enum Stderr {
     /// Its lines come between those of stdout, each as {"kind":"stderr","text":"..."}; with --framing json.
     Json,
 }
-
-/// What a terminal takes for the end of input (VEOF of termios(3)).
-const END_OF_INPUT: &[u8] = b"\x04";
 
 struct Program {
     name: String,
@@ -336,17 +330,14 @@ impl Program {
             }
             (None, _) => None,
         };
-        Box::new(Streams {
-            input: Some(input),
-            output: Some(output),
+        let patience = self.options.kill_after;
+        Box::new(Streams::new(
+            (input, output),
             apart,
             child,
-            silence: None,
-            patience: self.options.kill_after,
-            is_ending: false,
-            is_held: false,
+            patience,
             is_terminal,
-        })
+        ))
     }
 }
 
@@ -365,181 +356,4 @@ fn lead(how: Stderr, stdout: &OwnedFd) -> io::Result<(Option<OwnedFd>, Option<pi
             (Some(their_errors.into()), Some(errors))
         }
     })
-}
-
-/// The program's side of a session.
-struct Streams {
-    /// Until it has ended, or nobody reads it.
-    input: Option<pipe::Sender>,
-    /// Until it has ended.
-    output: Option<pipe::Receiver>,
-    /// Its stderr, where that comes between the lines of its output.
-    apart: Option<Apart>,
-    child: Child,
-    /// Running while the program has ended, others hold its output, and nothing comes.
-    silence: Option<Pin<Box<Sleep>>>,
-    /// How long that may go on before its group is made to end.
-    patience: Duration,
-    /// Whether its group was asked to end.
-    is_ending: bool,
-    /// Whether a process that has left its group held its output to the end.
-    is_held: bool,
-    is_terminal: bool,
-}
-
-impl Streams {
-    /// Ready where nothing more of the output is to be waited for: the program has ended, nothing came for some time, so its
-    /// group was made to end, and that is over too. What still holds the output then has left the group.
-    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.child.poll_exit(cx));
-        if !self.is_ending {
-            let patience = self.patience;
-            let silence = self
-                .silence
-                .get_or_insert_with(|| Box::pin(sleep(patience)));
-            ready!(silence.as_mut().poll(cx));
-            self.end_group();
-        }
-        self.child.poll_over(cx)
-    }
-
-    /// Asks the group to end; a terminal hangs up first.
-    fn end_group(&mut self) {
-        self.is_ending = true;
-        match self.is_terminal {
-            true => self.child.hang_up(),
-            false => self.child.terminate(),
-        }
-    }
-
-    fn read_output(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Some(output) = &mut self.output else {
-            return Poll::Ready(Ok(()));
-        };
-        let read = ready!(match &mut self.apart {
-            Some(apart) => apart.poll_read(output, cx, buf),
-            None => Pin::new(output).poll_read(cx, buf),
-        });
-        self.silence = None;
-        Poll::Ready(match read {
-            // Nobody has the terminal any more.
-            Err(error) if self.is_terminal && is_io_error(&error) => Ok(()),
-            read => read,
-        })
-    }
-}
-
-/// Whether a program is to be sent TERM at once when the other side ended so. One whose caller is a WebSocket that was lost or
-/// broke the protocol has `--kill-after` to end by itself.
-fn is_urgent(why: &Ending) -> bool {
-    match why {
-        Ending::Stopped(_) => true,
-        Ending::Close(_)
-        | Ending::Lost(Loss::NoClose | Loss::ResetOpen | Loss::Silent)
-        | Ending::Broken(_)
-        | Ending::WrongKind { .. }
-        | Ending::TooLong { .. } => false,
-        other => other.is_abort(),
-    }
-}
-
-impl ByteStream for Streams {
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.child.poll_exit(cx).map(|exit| match exit {
-            exit if self.is_held => Ending::Held(exit),
-            Exit::Status(0) => Ending::Eof,
-            exit => Ending::Exited(exit),
-        })
-    }
-
-    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
-        let hangs_up = why.is_abort() || matches!(why, Ending::Stopped(_));
-        if let (Some(input), true) = (&mut self.input, self.is_terminal && !hangs_up) {
-            // A terminal has no end of input but this character; it hangs up when the session is over.
-            let _ = ready!(Pin::new(input).poll_write(cx, END_OF_INPUT));
-        }
-        self.input = None;
-        if is_urgent(why) {
-            self.end_group();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for Streams {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if let Poll::Ready(read) = this.read_output(cx, buf) {
-            return Poll::Ready(read);
-        }
-        ready!(this.poll_held(cx));
-        // What was written before the last of them ended comes first, and then the end where they held it alone.
-        if let Poll::Ready(read) = this.read_output(cx, buf) {
-            return Poll::Ready(read);
-        }
-        (this.output, this.is_held) = (None, true);
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What a terminal without a program says.
-fn is_io_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::IO.raw_os_error())
-}
-
-/// What a program does not read goes nowhere, as in a pipeline of the shell: its exit status says whether that was right.
-fn unread<T>(
-    result: Poll<io::Result<T>>,
-    input: &mut Option<pipe::Sender>,
-    all: T,
-) -> Poll<io::Result<T>> {
-    match result {
-        Poll::Ready(Err(error))
-            if error.kind() == io::ErrorKind::BrokenPipe || is_io_error(&error) =>
-        {
-            *input = None;
-            Poll::Ready(Ok(all))
-        }
-        other => other,
-    }
-}
-
-impl AsyncWrite for Streams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let all = bufs.iter().map(|buf| buf.len()).sum();
-        let Some(input) = &mut self.input else {
-            return Poll::Ready(Ok(all));
-        };
-        let written = Pin::new(input).poll_write_vectored(cx, bufs);
-        unread(written, &mut self.input, all)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.input = None;
-        Poll::Ready(Ok(()))
-    }
 }
