@@ -14,14 +14,12 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Dial, Endpoint, Offer};
+use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
+use crate::framing::Framing;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
 use crate::tap::{Taps, Watch};
-
-/// How long an answer is waited for when one side is standard input.
-const LOCAL_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
@@ -119,6 +117,11 @@ impl Options {
         }
     }
 
+    /// Whether half-closes may be carried: who says how long to wait for answers wants the wait, not the marker.
+    fn allows_half_close(&self) -> bool {
+        self.linger.is_none() && !self.no_close
+    }
+
     fn max_time(&self) -> Option<Duration> {
         self.max_time.filter(|time| !time.is_zero())
     }
@@ -126,9 +129,7 @@ impl Options {
     fn of_pump(&self, is_local: bool, begun: Instant, meter: Option<&Arc<Meter>>) -> pump::Options {
         let own = pump::Options::default();
         pump::Options {
-            linger: self
-                .linger
-                .unwrap_or(if is_local { LOCAL_LINGER } else { own.linger }),
+            linger: self.linger,
             close_timeout: self.close_timeout,
             drain: self
                 .drain
@@ -174,6 +175,11 @@ impl Right {
         matches!(self, Right::Dial(dial) if dial.is_spent())
     }
 
+    /// Whether what it opens can carry half-closes, as far as that is known before.
+    fn can_half_close(&self) -> bool {
+        matches!(self, Right::Dial(dial) if dial.can_half_close())
+    }
+
     async fn open(&self, caller: &Caller) -> Result<Peer> {
         let accept = match self {
             Right::Dial(dial) => return dial.dial(caller).await,
@@ -182,7 +188,13 @@ impl Right {
         loop {
             let handshake = accept.lock().await.accept().await.context("accepting")?;
             match handshake.shake().await {
-                Ok(Some(offer)) => return offer.accept().await,
+                Ok(Some(mut offer)) => {
+                    offer.agree(&Agreed {
+                        half_close: caller.half_closes,
+                        ..Agreed::default()
+                    });
+                    return offer.accept().await;
+                }
                 Ok(None) => {}
                 Err(error) => debug!("{error:#}"),
             }
@@ -245,7 +257,10 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
 
 /// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
 async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
-    let caller = Arc::clone(offer.caller());
+    let mut caller = Arc::clone(offer.caller());
+    if caller.half_closes && !shared.options.allows_half_close() {
+        caller = Arc::new(caller.without_half_close());
+    }
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
@@ -273,11 +288,15 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     };
     match opened {
         Ok(right) => {
-            if let Peer::Messages(stream) = &right
-                && let Some(protocol) = stream.protocol()
-            {
-                offer.agree_to(protocol);
-            }
+            let protocol = match &right {
+                Peer::Messages(stream) => stream.protocol(),
+                Peer::Bytes(..) => None,
+            };
+            offer.agree(&Agreed {
+                protocol,
+                half_close: caller.half_closes && right.can_half_close(),
+                is_byte_stream: right.is_byte_stream(),
+            });
             Ok((accept(offer, &caller).await?, right, caller.to_string()))
         }
         Err(error) => {
@@ -309,8 +328,10 @@ async fn ended(why: &Ending) -> Peer {
 /// # Errors
 /// Which side could not be opened, and why.
 pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+    let allows_half_close = shared.options.allows_half_close();
     let caller = Caller {
         is_local: true,
+        half_closes: allows_half_close && shared.right.can_half_close(),
         ..Caller::new("left")
     };
     let begun = Instant::now();
@@ -319,6 +340,10 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             return open_for(offer.await?, shared).await;
         }
         let left = left.dial(&caller).await?;
+        let caller = Caller {
+            half_closes: allows_half_close && left.can_half_close(),
+            ..caller.clone()
+        };
         anyhow::Ok((left, shared.right.open(&caller).await?))
     };
     let late = async {
@@ -342,6 +367,9 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             cause: None,
             stopped: Some(stop),
             gap: Gap::default(),
+            is_unheard: false,
+            fewer: None,
+            is_marked: false,
         }),
     };
     let outcome = join(left, right, &caller.from, shared, begun, Level::DEBUG).await;
@@ -355,6 +383,7 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
         };
         error!("{name}: {}", ending.told());
     }
+    tell_missing(&outcome, shared);
     Ok(outcome)
 }
 
@@ -370,6 +399,32 @@ async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer)
     }
 }
 
+/// Says what a single session that ended normally may have missed.
+fn tell_missing(outcome: &Outcome, shared: &Shared) {
+    if outcome.exit_status() != 0 && outcome.fewer.is_none() || outcome.cause.is_some() {
+        return;
+    }
+    let name = &shared.names[1];
+    if let Some((came, wanted)) = outcome.fewer.filter(|_| outcome.stopped.is_none()) {
+        error!("{name}: {came} of {wanted} messages came before the end");
+        return;
+    }
+    let lingers = [&outcome.left, &outcome.right].into_iter();
+    let linger = lingers.filter_map(|ending| match ending {
+        Ending::LingerExpired(linger) => Some(linger),
+        _ => None,
+    });
+    if let Some(linger) = linger.filter(|_| outcome.is_unheard).max() {
+        let what = match outcome.left_to_right.messages {
+            0 => "the input was empty, and then nothing came",
+            _ => "nothing came after the end of input",
+        };
+        info!(
+            "{name}: {what} for {linger:?}; -n waits until the other side closes, --linger 1m waits longer"
+        );
+    }
+}
+
 /// Pumps, and writes the closing line.
 async fn join(
     left: Peer,
@@ -380,6 +435,14 @@ async fn join(
     level: Level,
 ) -> Outcome {
     let [mut left, mut right] = into_messages(left, right);
+    let framing_of_left = left.framing();
+    left.prove(right.proof());
+    right.prove(left.proof());
+    for (side, across) in [(&mut left, right.framing()), (&mut right, framing_of_left)] {
+        if across == Some(Framing::BYTES) {
+            side.speak_bytes();
+        }
+    }
     left.greet(right.greeting());
     right.greet(left.greeting());
     if let Some(pings) = left.pings() {

@@ -60,7 +60,7 @@ impl Dial for Each {
             Ok(Peer::Messages(Box::new(Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
-                caller: Arc::new(caller.clone()),
+                caller: Arc::new(caller.without_half_close()),
                 whole: Whole::new(self.options.max_message),
                 state: State::Idle,
                 waiting: VecDeque::new(),
@@ -70,6 +70,10 @@ impl Dial for Each {
                 writer: None,
             })))
         })
+    }
+
+    fn can_half_close(&self) -> bool {
+        true
     }
 
     fn framing(&self) -> Option<Framing> {
@@ -322,6 +326,10 @@ impl MessageStream for Answers {
     }
 
     fn half_closes(&self) -> bool {
+        true
+    }
+
+    fn can_half_close(&self) -> bool {
         true
     }
 

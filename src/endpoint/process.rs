@@ -241,6 +241,10 @@ impl Dial for Program {
         })
     }
 
+    fn can_half_close(&self) -> bool {
+        !self.options.pty && self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }

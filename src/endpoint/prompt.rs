@@ -80,6 +80,7 @@ impl Wanted {
             ended: None,
             has_said_end: false,
             pings: Arc::new(pings),
+            is_among_bytes: false,
             is_only: caller.is_local,
             end: Box::new(end),
             gone: Box::new(gone),
@@ -111,6 +112,8 @@ struct Prompt {
     ended: Option<Ending>,
     has_said_end: bool,
     pings: Arc<Pings>,
+    /// Whether the other side takes and says bytes, in which lines are what newlines make them.
+    is_among_bytes: bool,
     /// Whether there is no session but this.
     is_only: bool,
     end: Box<dyn Fn() + Send>,
@@ -137,7 +140,12 @@ impl MessageStream for Prompt {
         }
         loop {
             match self.console.take()? {
-                Typed::Message(fragment) => return Some(Event::Fragment(fragment)),
+                Typed::Message(fragment) => {
+                    return Some(Event::Fragment(match self.is_among_bytes {
+                        true => line_of_bytes(fragment),
+                        false => fragment,
+                    }));
+                }
                 Typed::Ping if self.pings.ask() => {}
                 Typed::Ping => self.console.say("the other side has no pings"),
                 Typed::End(ending) => {
@@ -167,8 +175,10 @@ impl MessageStream for Prompt {
             let bytes = std::mem::take(&mut self.message);
             let len = std::mem::take(&mut self.len);
             let is_coloured = self.console.is_coloured;
-            self.console
-                .show(shown::incoming(kind, &bytes, len, is_coloured));
+            self.console.show(match self.is_among_bytes {
+                true => shown::incoming_bytes(&bytes, len, is_coloured),
+                false => shown::incoming(kind, &bytes, len, is_coloured),
+            });
         }
         Ok(())
     }
@@ -199,11 +209,32 @@ impl MessageStream for Prompt {
         true
     }
 
+    fn can_half_close(&self) -> bool {
+        true
+    }
+
     fn is_local(&self) -> bool {
         true
     }
 
+    fn speak_bytes(&mut self) {
+        self.is_among_bytes = true;
+    }
+
     fn pings(&self) -> Option<Arc<Pings>> {
         Some(self.pings.clone())
+    }
+}
+
+/// A line as bytes: with the newline that ends it.
+fn line_of_bytes(line: Fragment) -> Fragment {
+    let mut payload = line.payload;
+    if line.fin {
+        payload.extend_from_slice(b"\n");
+    }
+    Fragment {
+        kind: Kind::Binary,
+        payload,
+        ..line
     }
 }

@@ -136,8 +136,9 @@ impl Dial for Reconnect {
             let target = self.0.clone();
             let limits = target.limits;
             let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
-            let stream = target.open_first(caller, &mut backoff).await?;
-            let caller = Arc::new(caller.clone());
+            // An end of input is told once, whichever connection is there then.
+            let caller = Arc::new(caller.without_half_close());
+            let stream = target.open_first(&caller, &mut backoff).await?;
             let link = Link::new(target, caller, backoff, stream);
             Ok(Peer::Messages(Box::new(link)))
         })

@@ -147,6 +147,10 @@ impl Dial for Stdio {
         descriptor::remote(rustix::stdio::stdin())
     }
 
+    fn can_half_close(&self) -> bool {
+        self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }

@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
         "ending",
         "caller",
         "address",
+        "extension",
         "variables",
         "secret",
         "utf8",

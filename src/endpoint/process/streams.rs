@@ -136,6 +136,16 @@ impl ByteStream for Streams {
         }
         Poll::Ready(Ok(()))
     }
+
+    fn can_half_close(&self) -> bool {
+        // A terminal hangs up as a whole.
+        !self.is_terminal
+    }
+
+    fn is_closed(&self) -> bool {
+        // Its end is the exit of the program.
+        true
+    }
 }
 
 impl AsyncRead for Streams {
