@@ -2,12 +2,12 @@
 # Written by wsbridge --generate complete-fish
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
-wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
 tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
 tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
 tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
@@ -138,6 +138,7 @@ progress	-	flag	Show on a terminal how much has passed, and how fast
 threads	-	any	Run sessions on this many threads (one for each processor)
 max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
 handshake-timeout	-	any	Give up on an opening handshake after this time
+half-close	-	words auto no	Whether to carry half-closes to another wsbridge: auto or no
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
 host	-	any	Answer for this host name (repeatable)
 accept-first	-	flag	Accept a caller before the target has been reached
@@ -193,7 +194,7 @@ send	-	any	Send this message on connect, and do not read stdin; @FILE sends a fi
 no-interactive	-	flag	Read plain lines from a terminal, without a prompt
 no-history	-	flag	Keep no history of what is typed at the prompt
 pty	-	flag	Give each program a terminal of its own
-stderr	-	words inherit null log merge	What becomes of a program\'s stderr (inherit with stdin, else log)
+stderr	-	words inherit null log merge json	What becomes of a program\'s stderr (inherit with stdin, else log)
 kill-after	-	any	Give a program this time to end by itself, and again after TERM
 max-children	-	any	Run this many programs at a time; a further caller gets HTTP 503
 env	-	any	Give programs this variable too: NAME from our environment, or NAME=VALUE

@@ -19,6 +19,8 @@ pub struct Caller {
     pub protocols: Vec<String>,
     /// Who it is by the certificate that it showed and that was verified: the subject, as RFC 4514 writes it.
     pub subject: Option<String>,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
     /// Whether a half-close can be carried to it and from it: a byte stream can, a WebSocket where it offers the extension.

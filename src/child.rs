@@ -1,6 +1,8 @@
 //! A child process: in a session of its own, always reaped, and never outliving us.
 
 mod command;
+mod group;
+mod keeper;
 mod others;
 mod spawn;
 
@@ -13,10 +15,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
 
 use crate::ending::Exit;
 pub use command::Command;
+use keeper::{Keeper, Wish};
 pub use others::reap_orphans;
 use spawn::Process;
 
@@ -66,23 +68,39 @@ pub fn kill_all() {
     }
 }
 
-/// A process that runs. Dropping it gives the process time to end by itself, then it is made to.
+/// A process that runs, with the process group that it leads. Dropping it gives the group time to end by itself, then it is
+/// made to.
 pub struct Child {
-    keeper: mpsc::UnboundedSender<Terminate>,
-    exit: Watch,
+    keeper: mpsc::UnboundedSender<Wish>,
+    exit: Known<Exit>,
+    over: Known<()>,
 }
 
-/// A wish to its keeper.
-struct Terminate;
+/// What a keeper tells once.
+enum Known<T> {
+    Waiting(oneshot::Receiver<T>),
+    Told(T),
+}
 
-enum Watch {
-    Waiting(oneshot::Receiver<Exit>),
-    Known(Exit),
+impl<T: Copy> Known<T> {
+    /// Ready when it was told; `lost` stands for it where the keeper is gone.
+    fn poll(&mut self, cx: &mut Context<'_>, lost: T) -> Poll<T> {
+        if let Known::Waiting(told) = self {
+            let Poll::Ready(told) = Pin::new(told).poll(cx) else {
+                return Poll::Pending;
+            };
+            *self = Known::Told(told.unwrap_or(lost));
+        }
+        match self {
+            Known::Told(told) => Poll::Ready(*told),
+            Known::Waiting(_) => Poll::Pending,
+        }
+    }
 }
 
 impl Child {
-    /// Starts a command in a session of its own. `patience` is how long it has to end when it is dropped before its group
-    /// is sent TERM, and again before KILL. `keeps` is dropped when it has been reaped.
+    /// Starts a command in a session of its own. `patience` is how long its group has to end when it is dropped before it
+    /// is sent TERM, and again before KILL. `keeps` is dropped when the group has ended and is reaped.
     ///
     /// # Errors
     /// The system's, of fork or exec.
@@ -92,106 +110,47 @@ impl Child {
         keeps: impl Send + 'static,
     ) -> io::Result<Child> {
         let process = Process::start(command)?;
+        // From here on: who reaps what nobody else does must not take it.
+        let kept = Kept::new(process.id());
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
+        let (gone, over) = oneshot::channel();
+        let watched = Keeper::new(process, patience, exited);
         tokio::spawn(async move {
-            keep(process, wishes, exited, patience, keeps).await;
+            watched.keep(wishes).await;
+            drop((kept, keeps));
+            // The receiver is gone where the session is.
+            let _ = gone.send(());
         });
         Ok(Child {
             keeper,
-            exit: Watch::Waiting(exit),
+            exit: Known::Waiting(exit),
+            over: Known::Waiting(over),
         })
     }
 
-    /// Asks it to end now: TERM to its group, and KILL when that does not help.
+    /// Asks its group to end now: TERM, and KILL when that does not help.
     pub fn terminate(&self) {
         // A keeper that is gone has reaped it.
-        let _ = self.keeper.send(Terminate);
+        let _ = self.keeper.send(Wish::Terminate);
     }
 
-    /// Ready when it has ended.
+    /// Tells its group that its terminal has hung up; TERM and KILL follow when that does not help.
+    pub fn hang_up(&self) {
+        // A keeper that is gone has reaped it.
+        let _ = self.keeper.send(Wish::HangUp);
+    }
+
+    /// Ready when it has ended. Others of its group may run on.
     pub fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
-        if let Watch::Waiting(exit) = &mut self.exit {
-            let Poll::Ready(exit) = Pin::new(exit).poll(cx) else {
-                return Poll::Pending;
-            };
-            // Without a keeper nothing is known: that is no success.
-            self.exit = Watch::Known(exit.unwrap_or(Exit::Status(u8::MAX)));
-        }
-        match self.exit {
-            Watch::Known(exit) => Poll::Ready(exit),
-            Watch::Waiting(_) => Poll::Pending,
-        }
+        // Without a keeper nothing is known: that is no success.
+        self.exit.poll(cx, Exit::Status(u8::MAX))
     }
-}
 
-/// What a process that is to end was last told.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
-    Nothing,
-    Dropped,
-    Term,
-    Kill,
-}
-
-/// Waits for the end of a process, helps it to come, and reaps it.
-async fn keep(
-    mut process: Process,
-    mut wishes: mpsc::UnboundedReceiver<Terminate>,
-    exited: oneshot::Sender<Exit>,
-    patience: Duration,
-    keeps: impl Send,
-) {
-    let group = process.id();
-    let kept = group.map(Kept::new);
-    let signal = |signal| {
-        if let Some(group) = group {
-            // A group that is gone needs none.
-            let _ = kill_process_group(group, signal);
-        }
-    };
-    let mut told = Told::Nothing;
-    let mut until = Instant::now();
-    let mut is_wanted = true;
-    let status = loop {
-        tokio::select! {
-            status = process.wait() => break status,
-            wish = wishes.recv(), if is_wanted && told < Told::Term => {
-                is_wanted = wish.is_some();
-                until = Instant::now() + patience;
-                told = if is_wanted { Told::Term } else { told.max(Told::Dropped) };
-                if is_wanted {
-                    signal(Signal::TERM);
-                }
-            }
-            () = sleep_until(until), if matches!(told, Told::Dropped | Told::Term) => {
-                until += patience;
-                (told, is_wanted) = match told {
-                    Told::Dropped => {
-                        signal(Signal::TERM);
-                        (Told::Term, false)
-                    }
-                    _ => {
-                        signal(Signal::KILL);
-                        (Told::Kill, false)
-                    }
-                };
-            }
-        }
-    };
-    // What can not be waited for has no status.
-    let exit = status.unwrap_or(Exit::Status(u8::MAX));
-    tracing::debug!("a program ended: {exit}");
-    // Nobody may be left who asks.
-    let _ = exited.send(exit);
-    drop(keeps);
-    if let Some(group) = group.filter(|_| told >= Told::Term) {
-        // Others of the group have the same time as the first.
-        if !others::all_ended(group, until).await {
-            signal(Signal::KILL);
-        }
+    /// Ready when nothing of its group is left.
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.over.poll(cx, ())
     }
-    drop(kept);
 }
 
 #[cfg(test)]
@@ -200,6 +159,7 @@ mod tests {
     use std::fs::File;
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
+    use tokio::net::unix::pipe;
 
     fn sh(line: &str) -> Command {
         let null = || File::options().read(true).write(true).open("/dev/null");
@@ -251,7 +211,7 @@ mod tests {
         // What it keeps is dropped only when it has been reaped.
         assert!(is_reaped.await.is_err());
         let mut rest = Vec::new();
-        let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
+        let mut out = pipe::Receiver::from_owned_fd(out.into()).unwrap();
         // No grandchild holds the pipe any more.
         out.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"");
@@ -273,7 +233,7 @@ mod tests {
         let (out, theirs) = io::pipe().unwrap();
         command.stdout = theirs.into();
         let _child = Child::start(command, Duration::from_secs(5), ()).unwrap();
-        let mut out = tokio::net::unix::pipe::Receiver::from_owned_fd(out.into()).unwrap();
+        let mut out = pipe::Receiver::from_owned_fd(out.into()).unwrap();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();
         // proc_pid_stat(5): the id, the name, the state, the parent, the group, the session.

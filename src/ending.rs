@@ -4,8 +4,6 @@ mod told;
 
 use std::fmt;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 /// How one direction of a peer ended.
@@ -60,6 +58,8 @@ pub enum Ending {
     LingerExpired(Duration),
     /// A program ended, all of its output is read; with status 0 it is [`Ending::Eof`].
     Exited(Exit),
+    /// A program ended, and a process that has left its group still holds its output.
+    Held(Exit),
     /// The bridge was told to stop.
     Stopped(Stop),
     /// One of our deadlines passed.
@@ -80,6 +80,8 @@ pub struct Close {
 pub enum Loss {
     /// The transport was reset.
     Reset,
+    /// The transport of a WebSocket was reset where a Close frame was due (RFC 6455's 1006).
+    ResetOpen,
     /// The transport ended where a Close frame was due (RFC 6455's 1006).
     NoClose,
     /// Nothing came for too long, not even the answer to our ping.
@@ -128,16 +130,6 @@ const SIGNALS: &[(u8, &str)] = &[
 ];
 
 impl Exit {
-    /// Reads it out of what the system says of a process that was waited for.
-    pub fn of(status: ExitStatus) -> Exit {
-        // Both are numbers of one byte; what is none of them is counted as a failure.
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Exit::Status(u8::try_from(code).unwrap_or(u8::MAX)),
-            (None, Some(signal)) => Exit::Signal(u8::try_from(signal).unwrap_or(0)),
-            (None, None) => Exit::Status(u8::MAX),
-        }
-    }
-
     /// What a shell makes of it: the status, or 128 and the signal.
     pub fn shell_status(self) -> u8 {
         match self {
@@ -355,7 +347,7 @@ impl Ending {
             | Ending::Stopped(_) => false,
             Ending::Close(close) => matches!(close.code, Some(1002..=2999)),
             // What was killed may not have said all.
-            Ending::Exited(exit) => matches!(exit, Exit::Signal(_)),
+            Ending::Exited(exit) | Ending::Held(exit) => matches!(exit, Exit::Signal(_)),
             Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
@@ -366,6 +358,14 @@ impl Ending {
             | Ending::WriteFailed(_)
             | Ending::Unreachable(_)
             | Ending::Deadline(_) => true,
+        }
+    }
+
+    /// The same, where the transport that ended so is that of a WebSocket: a program is left to end by itself then.
+    pub fn of_websocket(self) -> Ending {
+        match self {
+            Ending::Lost(Loss::Reset) => Ending::Lost(Loss::ResetOpen),
+            other => other,
         }
     }
 
@@ -383,7 +383,7 @@ impl Ending {
             | Ending::Abandoned
             | Ending::LingerExpired(_) => Close::new(1000, ""),
             Ending::Close(close) => Close::new(close.code.unwrap_or(1000), close.reason.clone()),
-            Ending::Lost(Loss::Reset) => Close::new(1011, "reset"),
+            Ending::Lost(Loss::Reset | Loss::ResetOpen) => Close::new(1011, "reset"),
             Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
             Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
             Ending::Lost(Loss::Refused) => Close::new(1011, "refused"),
@@ -397,8 +397,8 @@ impl Ending {
             Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
             Ending::Unreachable(cause) => Close::new(1014, cause.token()),
-            Ending::Exited(Exit::Status(0)) => Close::new(1000, ""),
-            Ending::Exited(exit) => {
+            Ending::Exited(Exit::Status(0)) | Ending::Held(Exit::Status(0)) => Close::new(1000, ""),
+            Ending::Exited(exit) | Ending::Held(exit) => {
                 Close::new(4000 + u16::from(exit.shell_status()), exit.to_string())
             }
             Ending::Stopped(_) => Close::new(1001, "stop"),
@@ -435,8 +435,11 @@ impl Ending {
             Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) | Ending::TooLong { .. } => 63,
             Ending::Broken(_) | Ending::Malformed { .. } | Ending::WrongKind { .. } => 112,
-            Ending::Exited(Exit::Status(0)) => 0,
-            Ending::Exited(_) | Ending::NotText { .. } | Ending::ReadFailed(_) => 1,
+            Ending::Exited(Exit::Status(0)) | Ending::Held(Exit::Status(0)) => 0,
+            Ending::Exited(_)
+            | Ending::Held(_)
+            | Ending::NotText { .. }
+            | Ending::ReadFailed(_) => 1,
             Ending::WriteFailed(_) => 23,
             Ending::Unreachable(cause) => cause.exit_status(),
             Ending::Stopped(stop) => stop.exit_status(),
@@ -611,7 +614,7 @@ impl fmt::Display for Ending {
                 (Some(code), "") => write!(f, "close {code}"),
                 (Some(code), reason) => write!(f, "close {code} \"{}\"", reason.escape_debug()),
             },
-            Ending::Lost(Loss::Reset) => f.write_str("connection reset"),
+            Ending::Lost(Loss::Reset | Loss::ResetOpen) => f.write_str("connection reset"),
             Ending::Lost(Loss::NoClose) => {
                 f.write_str("connection lost without Close, data may be incomplete")
             }
@@ -639,6 +642,7 @@ impl fmt::Display for Ending {
             Ending::Abandoned => f.write_str("not waited for"),
             Ending::LingerExpired(linger) => write!(f, "linger expired after {linger:?}"),
             Ending::Exited(exit) => exit.fmt(f),
+            Ending::Held(exit) => write!(f, "{exit}, output still held"),
             Ending::Stopped(Stop::HangUp) => f.write_str("stopped by SIGHUP"),
             Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
             Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
@@ -687,6 +691,7 @@ mod tests {
             (close(1014), true, 1014, 1014, 110),
             (Ending::Lost(Loss::NoClose), true, 1011, 1011, 56),
             (Ending::Lost(Loss::Reset), true, 1011, 1011, 56),
+            (Ending::Lost(Loss::ResetOpen), true, 1011, 1011, 56),
             (Ending::Lost(Loss::Silent), true, 1011, 1011, 56),
             (broken(1002), true, 1011, 1002, 112),
             (broken(1007), true, 1011, 1007, 112),
@@ -723,6 +728,8 @@ mod tests {
             (Ending::Exited(Exit::Status(0)), false, 1000, 1000, 0),
             (Ending::Exited(Exit::Status(7)), false, 4007, 4007, 1),
             (Ending::Exited(Exit::Signal(15)), true, 4143, 4143, 1),
+            (Ending::Held(Exit::Status(0)), false, 1000, 1000, 0),
+            (Ending::Held(Exit::Status(7)), false, 4007, 4007, 1),
             (Ending::Stopped(Stop::HangUp), false, 1001, 1001, 129),
             (Ending::Stopped(Stop::Interrupt), false, 1001, 1001, 130),
             (Ending::Stopped(Stop::Terminate), false, 1001, 1001, 143),

@@ -76,8 +76,8 @@
 //! * **No terminal but stdio's is edited**: `endpoint/prompt.rs` has two threads and bounded queues of its own, beside the data
 //!   path of pipes; `main` restores the terminal last.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but one call in [`sendqueue`], two in [`heap`], and what stands between clone and exec in
-//!   `child/spawn.rs`; all three say why.
+//! * **No `unsafe`** but one call in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
+//!   attribute in `closed.rs` of the program itself; all four say why.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.
 //! * **No short message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all

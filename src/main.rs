@@ -1,5 +1,8 @@
 //! The process edge: parses, sets up logging and the runtime, and turns an outcome into an exit status.
 
+#[cfg(target_os = "linux")]
+mod closed;
+
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::{ExitCode, Stdio, exit};
 use std::sync::Arc;

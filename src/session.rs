@@ -102,7 +102,9 @@ impl Options {
         let told = ends
             .into_iter()
             .find_map(|end| match (self.exit_status, end) {
-                (ExitStatus::Command, Ending::Exited(exit)) => Some(exit.shell_status()),
+                (ExitStatus::Command, Ending::Exited(exit) | Ending::Held(exit)) => {
+                    Some(exit.shell_status())
+                }
                 (
                     ExitStatus::Peer,
                     Ending::Close(Close {
@@ -350,6 +352,9 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
     };
     let begun = Instant::now();
     let open = async {
+        if let Some(offer) = left.offer(&caller) {
+            return open_for(offer.await?, shared).await;
+        }
         let left = left.dial(&caller).await?;
         let caller = Caller {
             half_closes: allows_half_close && left.can_half_close(),
@@ -402,6 +407,18 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
     }
     tell_missing(&outcome, shared);
     Ok(outcome)
+}
+
+/// Opens the right side for the one caller of a left side that has one.
+async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer)> {
+    match open(offer, shared).await {
+        Ok((left, right, _)) => Ok((left, right)),
+        Err(Served::Refused(cause)) => {
+            let what = format!("{}: not opened for its caller", shared.names[1]);
+            Err(anyhow!(cause).context(what))
+        }
+        Err(_) => Err(anyhow!("{}: the caller went away", shared.names[0])),
+    }
 }
 
 /// Says what a single session that ended normally may have missed.

@@ -213,9 +213,9 @@ pub const WEBSOCKIFY: Tool = Tool {
 /// websocketd.
 pub const WEBSOCKETD: Tool = Tool {
     name: "websocketd",
-    about: "A program speaks lines here too, and finds the same variables, other headers only by --env-header. Its exit \
-            status becomes the Close code (4003 for exit 3). Other pages must be allowed by --origin; other machines can \
-            not start programs without --allow-remote-exec.",
+    about: "A program speaks lines here too, and finds the same variables but for those below. Its exit status becomes the \
+            Close code (4003 for exit 3). Other pages must be allowed by --origin; other machines cannot start programs \
+            without --allow-remote-exec. What a program leaves in its process group ends with its visit.",
     rows: &[
         ("websocketd --port=8080 cat", "wsbridge ws-l:8080 -- cat"),
         (
@@ -319,6 +319,53 @@ pub const SOCAT: Tool = Tool {
         ),
     ],
 };
+
+/// The variables of websocketd that a program finds here with another value or not at all, and what it finds.
+pub const WEBSOCKETD_VARIABLES: &[(&str, &str)] = &[
+    (
+        "HTTP_*",
+        "HTTP_HOST and HTTP_ORIGIN alone. --env-header X-User gives any other header, as WSBRIDGE_HTTP_X_USER; a header \
+         that came twice is left out.",
+    ),
+    (
+        "PATH_INFO, PATH_TRANSLATED",
+        "The path as it was sent: %20 is not made a blank.",
+    ),
+    (
+        "REMOTE_HOST",
+        "The address, as REMOTE_ADDR: no name is looked up (--reverselookup).",
+    ),
+    (
+        "REMOTE_ADDR, REMOTE_HOST, REMOTE_PORT",
+        "Unset for a caller of a Unix socket, which websocketd calls unknown_host.",
+    ),
+    (
+        "AUTH_TYPE, CONTENT_LENGTH, CONTENT_TYPE, REMOTE_IDENT, REMOTE_USER",
+        "Unset, where they are empty there.",
+    ),
+    ("SERVER_SOFTWARE", "wsbridge/VERSION"),
+    (
+        "any of them",
+        "Unset where the value has other characters than those of ASCII that are printed, or more than 4096 of them.",
+    ),
+];
+
+/// The page of help about the way from websocketd: its lines, and which variables differ.
+pub(super) fn from_websocketd() -> String {
+    let mut text = WEBSOCKETD.page();
+    text += "\nVariables that differ:\n";
+    for (names, here) in WEBSOCKETD_VARIABLES {
+        text += &format!("\n  {names}\n");
+        text += &indented(here, 6);
+    }
+    text += "\n";
+    text += &indented(
+        "Of our own environment --passenv is --env. PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ, TMPDIR and the language are \
+         there in any case.",
+        0,
+    );
+    text
+}
 
 /// The page of help about the way from websocat: its lines, and what became of its flags.
 pub(super) fn from_websocat() -> String {

@@ -75,7 +75,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         name: "from-websocketd",
         summary: "the same",
-        text: || coming::WEBSOCKETD.page(),
+        text: coming::from_websocketd,
     },
     Topic {
         name: "from-socat",

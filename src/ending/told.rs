@@ -63,13 +63,19 @@ impl Ending {
                 Some(what) => format!("protocol error: {what} ({code} {reason})"),
                 None => self.to_string(),
             },
-            Ending::Lost(Loss::Reset) => "connection reset, data may be incomplete".to_owned(),
+            Ending::Lost(Loss::Reset | Loss::ResetOpen) => {
+                "connection reset, data may be incomplete".to_owned()
+            }
             Ending::Lost(Loss::Silent) => {
                 "connection dead, nothing came for the time of --ping and no answer to a ping"
                     .to_owned()
             }
             Ending::Exited(Exit::Status(status)) => format!("ended with exit status {status}"),
             Ending::Exited(exit @ Exit::Signal(_)) => format!("killed by {exit}"),
+            Ending::Held(exit) => {
+                let held = "a process that has left its group still holds its output";
+                format!("{}; {held}", Ending::Exited(*exit).told())
+            }
             Ending::Deadline(deadline) => deadline.told().to_owned(),
             other => other.to_string(),
         }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -122,6 +123,14 @@ fn is_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
         FileType::CharacterDevice => rustix::fs::major(stat.st_rdev) == 1,
         _ => false,
     })
+}
+
+/// The address at the other end of a descriptor, where it is a socket of the internet.
+pub(super) fn remote(fd: BorrowedFd<'_>) -> Option<SocketAddr> {
+    let addr = rustix::net::getpeername(fd).ok()??;
+    let addr = SocketAddr::try_from(addr).ok()?;
+    // One of IPv4 is written as such, whatever the socket is.
+    Some(SocketAddr::new(addr.ip().to_canonical(), addr.port()))
 }
 
 /// Opens an inherited descriptor anew: `O_NONBLOCK` on the inherited one would be set for all who share it.

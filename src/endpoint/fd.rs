@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use clap::Args;
 use rustix::fs::{FileType, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::descriptor::{Input, Output};
+use super::descriptor::{self, Input, Output};
 use super::file::{Reader, Stream};
 use super::unix::is_hung_up;
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
@@ -86,6 +87,10 @@ impl Dial for FdDial {
                 .with_context(|| format!("opening fd:{}", self.number))?;
             Ok(Peer::Bytes(Box::new(stream), self.framing))
         })
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        descriptor::remote(inherited(self.number).ok()?.as_fd())
     }
 
     fn framing(&self) -> Option<Framing> {

@@ -32,6 +32,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -105,6 +106,17 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+
+    /// Opens a connection on which a caller waits for an answer, where it is of that kind: a server on the one connection that
+    /// there is. The other side is to be opened for that caller then, before it is answered. `None` where it is only dialled.
+    fn offer<'a>(&'a self, _caller: &'a Caller) -> Option<BoxFuture<'a, Result<Box<dyn Offer>>>> {
+        None
+    }
+
+    /// The address at the other end of the socket that this process was started with, where it is one: inetd's caller.
+    fn remote(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// How its bytes are cut into messages; `None` where it has messages of its own.
     fn framing(&self) -> Option<Framing> {

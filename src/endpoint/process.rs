@@ -1,7 +1,9 @@
 //! `exec:`, `sh-c:` and `LEFT -- PROGRAM ARGS...`: a program for each caller, its input and output joined to it.
 
+mod apart;
 mod environment;
 mod stderr;
+mod streams;
 mod terminal;
 
 use std::ffi::OsString;
@@ -10,26 +12,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
-use crate::address::{Address, number, parse_duration};
+use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
-use crate::ending::{Cause, Ending, Exit, errno_text};
-use crate::framing::{self, Framed, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::ending::{Cause, errno_text};
+use crate::framing::{self, Cut, Framed, Framing};
+use crate::peer::Peer;
+use apart::Apart;
+use streams::Streams;
 use terminal::{Resizable, Wishes};
 
 /// `exec:`
@@ -82,13 +81,17 @@ pub struct Options {
     pub pty: bool,
     /// What becomes of a program's stderr (inherit with stdin, else log)
     ///
-    /// Whatever it is, a program never waits for its stderr to be read. The log cuts lines at 8 KiB and takes 100 of them a
-    /// second from each program; how many more there were is logged too.
+    /// With json, which goes with --framing json, a caller can tell it from stdout: a line of stderr is an object of its own
+    /// between the program's, {"kind":"stderr","text":"..."}, with "base64" where it is not UTF-8 and in pieces of 32 KiB. A
+    /// WebSocket gets it as a text message. Else a program never waits for its stderr to be read. The log cuts lines at 8 KiB
+    /// and takes 100 of them a second from each program; how many more there were is logged too.
     #[arg(long, value_enum, value_name = "HOW")]
     pub stderr: Option<Stderr>,
     /// Give a program this time to end by itself, and again after TERM
     ///
-    /// When its caller has gone its stdin ends; after this time its process group is sent TERM, and after it again KILL.
+    /// When its caller has gone its stdin ends; after this time its process group is sent TERM, and after it again KILL. So is
+    /// what a program leaves behind in its group, once nothing has come of it for this time; what calls setsid leaves the
+    /// group, and lives on. A terminal hangs up at once.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     pub kill_after: Duration,
     /// Run this many programs at a time; a further caller gets HTTP 503
@@ -119,13 +122,9 @@ pub enum Stderr {
     Log,
     /// It goes where stdout goes.
     Merge,
+    /// Its lines come between those of stdout, each as {"kind":"stderr","text":"..."}; with --framing json.
+    Json,
 }
-
-/// How long output is still read after the program has ended, when another process holds its stdout.
-const GRANDCHILD: Duration = Duration::from_secs(2);
-
-/// What a terminal takes for the end of input (VEOF of termios(3)).
-const END_OF_INPUT: &[u8] = b"\x04";
 
 struct Program {
     name: String,
@@ -151,12 +150,22 @@ fn build(
     } else {
         Framing::LINES
     };
+    let framing = read_framing(scheme, address, settings, own)?;
+    if options.stderr == Some(Stderr::Json) && (options.pty || framing.cut != Cut::Json) {
+        let what = match options.pty {
+            true => "--stderr json does not apply to --pty",
+            false => {
+                "--stderr json goes with --framing json: its lines come between a program's objects"
+            }
+        };
+        return Err(AddressError::elsewhere(what.to_owned()).into());
+    }
     Ok(Endpoint::Dial(Arc::new(Program {
         name: Address::shown(&address.place),
         file,
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
-        framing: read_framing(scheme, address, settings, own)?,
+        framing,
         options,
     })))
 }
@@ -246,7 +255,7 @@ impl Dial for Program {
 }
 
 impl Program {
-    /// What to run for a caller; what its stderr says comes out of the pipe where it is to be logged.
+    /// What to run for a caller; what its stderr says comes out of the pipe where it is to be read.
     fn command(
         &self,
         caller: &Caller,
@@ -317,16 +326,22 @@ impl Program {
         logged: Option<pipe::Receiver>,
         is_terminal: bool,
     ) -> Box<Streams> {
-        if let Some(errors) = logged {
-            tokio::spawn(stderr::log(errors, self.name.clone()));
-        }
-        Box::new(Streams {
-            input: Some(input),
-            output: Some(output),
+        let apart = match (logged, self.options.stderr) {
+            (Some(errors), Some(Stderr::Json)) => Some(Apart::new(errors)),
+            (Some(errors), _) => {
+                tokio::spawn(stderr::log(errors, self.name.clone()));
+                None
+            }
+            (None, _) => None,
+        };
+        let patience = self.options.kill_after;
+        Box::new(Streams::new(
+            (input, output),
+            apart,
             child,
-            held: None,
+            patience,
             is_terminal,
-        })
+        ))
     }
 }
 
@@ -339,142 +354,10 @@ fn lead(how: Stderr, stdout: &OwnedFd) -> io::Result<(Option<OwnedFd>, Option<pi
             (Some(null.into()), None)
         }
         Stderr::Merge => (Some(stdout.try_clone()?), None),
-        Stderr::Log => {
+        Stderr::Log | Stderr::Json => {
             let (errors, their_errors) = io::pipe()?;
             let errors = pipe::Receiver::from_owned_fd(errors.into())?;
             (Some(their_errors.into()), Some(errors))
         }
     })
-}
-
-/// The program's side of a session.
-struct Streams {
-    /// Until it has ended, or nobody reads it.
-    input: Option<pipe::Sender>,
-    /// Until it has ended.
-    output: Option<pipe::Receiver>,
-    child: Child,
-    /// Running while the program has ended and somebody else holds its output.
-    held: Option<Pin<Box<Sleep>>>,
-    is_terminal: bool,
-}
-
-impl ByteStream for Streams {
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.child.poll_exit(cx).map(|exit| match exit {
-            Exit::Status(0) => Ending::Eof,
-            exit => Ending::Exited(exit),
-        })
-    }
-
-    fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
-        let hangs_up = why.is_abort() || matches!(why, Ending::Stopped(_));
-        if let (Some(input), true) = (&mut self.input, self.is_terminal && !hangs_up) {
-            // A terminal has no end of input but this character; it hangs up when the session is over.
-            let _ = ready!(Pin::new(input).poll_write(cx, END_OF_INPUT));
-        }
-        self.input = None;
-        if hangs_up {
-            self.child.terminate();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn can_half_close(&self) -> bool {
-        // A terminal hangs up as a whole.
-        !self.is_terminal
-    }
-
-    fn is_closed(&self) -> bool {
-        // Its end is the exit of the program.
-        true
-    }
-}
-
-impl AsyncRead for Streams {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let Some(output) = &mut this.output else {
-            return Poll::Ready(Ok(()));
-        };
-        if let Poll::Ready(read) = Pin::new(output).poll_read(cx, buf) {
-            return Poll::Ready(match read {
-                // Nobody has the terminal any more.
-                Err(error) if this.is_terminal && is_io_error(&error) => Ok(()),
-                read => read,
-            });
-        }
-        if this.held.is_none() && this.child.poll_exit(cx).is_ready() {
-            this.held = Some(Box::pin(sleep(GRANDCHILD)));
-        }
-        if let Some(held) = &mut this.held
-            && held.as_mut().poll(cx).is_ready()
-        {
-            this.output = None;
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Pending
-    }
-}
-
-/// What a terminal without a program says.
-fn is_io_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::IO.raw_os_error())
-}
-
-/// What a program does not read goes nowhere, as in a pipeline of the shell: its exit status says whether that was right.
-fn unread<T>(
-    result: Poll<io::Result<T>>,
-    input: &mut Option<pipe::Sender>,
-    all: T,
-) -> Poll<io::Result<T>> {
-    match result {
-        Poll::Ready(Err(error))
-            if error.kind() == io::ErrorKind::BrokenPipe || is_io_error(&error) =>
-        {
-            *input = None;
-            Poll::Ready(Ok(all))
-        }
-        other => other,
-    }
-}
-
-impl AsyncWrite for Streams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let all = bufs.iter().map(|buf| buf.len()).sum();
-        let Some(input) = &mut self.input else {
-            return Poll::Ready(Ok(all));
-        };
-        let written = Pin::new(input).poll_write_vectored(cx, bufs);
-        unread(written, &mut self.input, all)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.input = None;
-        Poll::Ready(Ok(()))
-    }
 }

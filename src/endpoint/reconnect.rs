@@ -161,7 +161,7 @@ impl Dial for Reconnect {
 fn may_retry(why: &Ending) -> bool {
     match why {
         // A peer that was killed ends so, too.
-        Ending::Eof | Ending::Lost(_) | Ending::Exited(_) => true,
+        Ending::Eof | Ending::Lost(_) | Ending::Exited(_) | Ending::Held(_) => true,
         Ending::Close(close) => {
             !matches!(close.code, None | Some(1000 | 1002 | 1003 | 1007..=1010))
         }

@@ -1,6 +1,7 @@
 //! `-`: the process's own standard input and output.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(feature = "interactive")]
 use super::Settings;
-use super::descriptor::{Input, Output};
+use super::descriptor::{self, Input, Output};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
@@ -140,6 +141,10 @@ impl Dial for Stdio {
                 None => Peer::Bytes(Box::new(streams), self.framing),
             })
         })
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        descriptor::remote(rustix::stdio::stdin())
     }
 
     fn can_half_close(&self) -> bool {

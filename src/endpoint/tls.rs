@@ -260,7 +260,11 @@ impl Handshake for TlsHandshake {
             let offer: Box<dyn Offer> = Box::new(TlsOffer {
                 io,
                 framing: self.framing,
-                caller: Arc::new(Caller { subject, ..caller }),
+                caller: Arc::new(Caller {
+                    subject,
+                    is_secure: true,
+                    ..caller
+                }),
             });
             Ok(Some(offer))
         })

@@ -352,6 +352,7 @@ impl Handshake for WsHandshake {
             let mut io: Box<dyn ByteStream> = Box::new(self.stream.open()?);
             if let Some(tls) = self.tls {
                 let opened = tls.accept(io, deadline).await;
+                caller.is_secure = true;
                 (io, caller.subject) =
                     opened.map_err(|error| super::tls::kept_out(&error, &caller))?;
             }

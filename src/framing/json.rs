@@ -57,6 +57,10 @@ impl Reader for Objects {
             },
             (Some("close"), None, None) => close(object.code, object.reason.unwrap_or_default())
                 .map_or_else(wrong, |close| Err(Ending::Close(close))),
+            // What a program said apart (`--stderr json`) is told as it stands here.
+            (Some("stderr"), Some(_), None) | (Some("stderr"), None, Some(_)) => {
+                Ok(Some(Fragment::whole(Kind::Text, line)))
+            }
             // Of a stream that was recorded: there is nothing to send.
             (Some("gap"), None, None) => Ok(None),
             (Some("text"), ..) => wrong("a text message has \"text\" and no \"base64\""),

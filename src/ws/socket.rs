@@ -389,7 +389,7 @@ impl Socket {
     }
 
     fn fail(&mut self, error: &io::Error) -> Ending {
-        let ending = self.io.write_failed(error);
+        let ending = self.io.write_failed(error).of_websocket();
         self.outbox = Outbox::default();
         self.cut = Some(ending.clone());
         ending
@@ -457,7 +457,7 @@ impl MessageStream for Socket {
                 self.alive.is_heard();
                 None
             }
-            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error)),
+            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error).of_websocket()),
             Poll::Pending => {
                 ready!(self.poll_silence(cx));
                 Some(Ending::Lost(Loss::Silent))

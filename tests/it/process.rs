@@ -1,6 +1,7 @@
 //! The edge of the process: standard descriptors that are full, of the wrong kind, or gone.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Instant;
 
 use crate::support::{Frame, PATIENCE, Ws, free_port, spawn_under};
@@ -42,4 +43,39 @@ fn a_stdin_that_can_not_be_read_is_no_end_of_file() {
         "{}",
         finished.stderr
     );
+}
+
+#[test]
+fn closed_standard_streams_are_no_abort_where_there_is_no_dev_null() {
+    let shell = |line: &str| {
+        let line = format!("mount -t tmpfs none /dev && {line}");
+        let words = [
+            "-r",
+            "-m",
+            "sh",
+            "-c",
+            &line,
+            env!("CARGO_BIN_EXE_wsbridge"),
+        ];
+        Command::new("unshare").args(words).output()
+    };
+    // Where no namespace is to be had there is no such place either.
+    if !shell("true").is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    for (line, status, said) in [
+        ("\"$0\" - literal:x <&-", 0, "x"),
+        ("\"$0\" - literal:x <&- >&-", 0, ""),
+        ("\"$0\" - literal:x <&- >&- 2>&-", 0, ""),
+        ("\"$0\" --version >&-", 0, ""),
+        ("\"$0\" -u literal:x - 2>&-", 0, "x"),
+    ] {
+        let done = shell(line).unwrap();
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert_eq!(
+            (done.status.code(), text.as_str()),
+            (Some(status), said),
+            "{line}"
+        );
+    }
 }

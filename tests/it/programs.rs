@@ -4,12 +4,13 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Bridge, Finished, Frame, PATIENCE, Tcp, TcpEnd, Ws, run, spawn};
+use crate::support::{Bridge, Finished, Frame, PATIENCE, Tcp, TcpEnd, Ws, run, spawn, spawn_under};
 
 /// A program behind a WebSocket server.
 fn program(words: &[&str]) -> Bridge {
@@ -130,12 +131,156 @@ fn a_tcp_caller_gets_all_output_and_a_reset_only_where_it_may_not_be_all() {
 }
 
 #[test]
-fn the_output_of_a_grandchild_is_read_for_two_seconds_more() {
-    let bridge = sh("(sleep 1; echo late; sleep 600) & echo early");
+fn what_a_program_leaves_in_the_background_is_read_to_its_end() {
+    // The program has ended when its job is asked to speak.
+    let line = "exec 3<&0; (read line <&3; echo \"late $line\") & echo early";
+    let bridge = Bridge::start(&["ws-l:0", "--kill-after", "1m", "--", "sh", "-c", line]);
     let mut caller = bridge.client();
-    let (messages, end) = caller.messages();
-    assert_eq!(messages, [Frame::text("early"), Frame::text("late")]);
-    assert_eq!(end, close(1000, ""));
+    assert_eq!(caller.next(), Frame::text("early"));
+    until("the program has ended", || {
+        children(bridge.running.id()).iter().all(|it| it.1 == 'Z')
+    });
+    // No time of ours but --kill-after bounds how long it says nothing.
+    thread::sleep(Duration::from_millis(2500));
+    caller.text("word");
+    assert_eq!(caller.next(), Frame::text("late word"));
+    assert_eq!(caller.next(), close(1000, ""));
+    caller.answer_close(1000);
+    until("it is reaped", || children(bridge.running.id()).is_empty());
+}
+
+/// A bridge whose programs are short of patience, and the mark in their environment.
+fn impatient(mark: &str, line: &str) -> (Bridge, String) {
+    let mark = format!("WSBRIDGE_TEST_{mark}={}", std::process::id());
+    let words = [
+        "ws-l:0",
+        "--kill-after",
+        "200ms",
+        "--env",
+        &mark,
+        "--",
+        "sh",
+        "-c",
+        line,
+    ];
+    (Bridge::start(&words), mark)
+}
+
+#[test]
+fn nothing_of_a_programs_group_is_left_when_its_visit_has_ended() {
+    for (name, line, end) in [
+        ("HOLDS", "sleep 600 & echo hi", close(1000, "")),
+        (
+            "IGNORES",
+            "(trap '' TERM; while :; do sleep 0.1; done) & echo hi; exit 3",
+            close(4003, "exit 3"),
+        ),
+        // Nothing of its output is held, so that the visit ends at once.
+        (
+            "SILENT",
+            "(trap '' TERM; while :; do sleep 0.1; done) >/dev/null 2>&1 & echo hi",
+            close(1000, ""),
+        ),
+    ] {
+        let (bridge, mark) = impatient(name, line);
+        let mut caller = bridge.client();
+        let seen = caller.messages();
+        assert_eq!(seen, (vec![Frame::text("hi")], end), "{line}");
+        caller.answer_close(1000);
+        until("nothing is left", || marked(&mark).is_empty());
+        until("it is reaped", || children(bridge.running.id()).is_empty());
+        let finished = bridge.stop();
+        assert!(!finished.stderr.contains("held"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn what_has_left_the_group_lives_and_is_told() {
+    let line = "setsid sh -c 'echo $$; exec sleep 600' & read line; exit 3";
+    let (bridge, _) = impatient("LEFT", line);
+    let mut caller = bridge.client();
+    let Frame::Text(id) = caller.next() else {
+        panic!("no number of a process");
+    };
+    caller.text("go");
+    assert_eq!(caller.next(), close(4003, "exit 3"));
+    caller.answer_close(4003);
+    let line = bridge.closed();
+    assert!(line.contains("right=exit 3, output still held"), "{line}");
+    until("it is reaped", || children(bridge.running.id()).is_empty());
+    let id: u32 = std::str::from_utf8(&id).unwrap().parse().unwrap();
+    assert!(state(id).is_some_and(|it| it.1 != 'Z'));
+    let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    kill_process(id, Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_program_gets_no_descriptor_that_we_were_started_with() {
+    for words in [&["--"][..], &["--pty", "--"]] {
+        let words = [&["ws-l:0"], words, &["sh", "-c", "echo /proc/self/fd/*"]].concat();
+        let bridge = Bridge::of(spawn_under("exec 7</etc/passwd 9>/dev/null", &words));
+        let mut caller = bridge.client();
+        let text = match caller.next() {
+            Frame::Text(text) | Frame::Binary(text) => String::from_utf8(text).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        // The shell has the folder open that it lists.
+        let expected = ["0", "1", "2", "3"].map(|name| format!("/proc/self/fd/{name}"));
+        assert_eq!(text.trim_end(), expected.join(" "));
+    }
+}
+
+#[test]
+fn how_a_program_ended_is_known_whatever_becomes_of_sigchld() {
+    // A shell cannot ignore it; other programs that start us can.
+    let ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); \
+                    os.execv(sys.argv[1], sys.argv[1:])";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", ignoring, env!("CARGO_BIN_EXE_wsbridge")]);
+    command.args(["-", "--exit-status", "command", "--", "sh", "-c", "exit 7"]);
+    let status = command.stdin(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(7));
+}
+
+#[test]
+fn one_whose_caller_is_lost_has_its_time_to_end_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log");
+    let line = format!(
+        "trap 'echo term >> {0}' TERM; echo up; cat > /dev/null; echo ended >> {0}",
+        file.display()
+    );
+    let wait = |what: &str| {
+        until(what, || {
+            fs::read_to_string(&file).is_ok_and(|log| log.contains("ended\n"))
+        });
+        let log = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        log
+    };
+    let words = ["--kill-after", "1h", "--", "sh", "-c", &line];
+    let bridge = Bridge::start(&[&["ws-l:0"][..], &words].concat());
+    for what in ["FIN", "RST", "Close 1011", "a breach"] {
+        let mut caller = bridge.client();
+        assert_eq!(caller.next(), Frame::text("up"));
+        match what {
+            "FIN" => drop(caller),
+            "RST" => caller.reset(),
+            "Close 1011" => {
+                caller.close(1011, "").fin();
+            }
+            _ => {
+                caller.raw(&[0xFF; 16]).fin();
+            }
+        }
+        assert_eq!(wait(what), "ended\n", "{what}");
+    }
+    // A stream of bytes that was cut is another matter: there is no good end of it.
+    let bridge = Bridge::start(&[&["tcp-l:127.0.0.1:0"][..], &words].concat());
+    let mut caller = Tcp::connect(bridge.port);
+    assert_eq!(caller.read(3), b"up\n");
+    caller.reset();
+    assert_eq!(wait("a reset"), "term\nended\n");
 }
 
 #[test]
@@ -214,6 +359,56 @@ fn stderr_goes_where_it_is_asked_for() {
         (logged.text(), logged.stderr.as_str()),
         ("out\n", "wsbridge: sh: err\n")
     );
+}
+
+#[test]
+fn a_caller_can_tell_stderr_apart() {
+    let line = r#"echo '{"kind":"text","text":"out"}'; echo 'an "err"' >&2; exit 3"#;
+    let words = [
+        "--framing",
+        "json",
+        "--stderr",
+        "json",
+        "--",
+        "sh",
+        "-c",
+        line,
+    ];
+    let told = r#"{"kind":"stderr","text":"an \"err\""}"#;
+    let bridge = Bridge::start(&[&["ws-l:0"][..], &words].concat());
+    let (mut messages, end) = bridge.client().messages();
+    // Two pipes have no order.
+    messages.sort_by_key(|message| format!("{message:?}").len());
+    assert_eq!(messages, [Frame::text("out"), Frame::text(told)]);
+    assert_eq!(end, close(4003, "exit 3"));
+    // Between two streams of JSON all passes as it is.
+    let done = run(&[&["-"][..], &words].concat(), "");
+    let mut lines: Vec<_> = done.text().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [told, r#"{"kind":"text","text":"out"}"#]);
+    for (words, what) in [
+        (
+            &["-", "--stderr", "json", "--", "cat"][..],
+            "--framing json",
+        ),
+        (
+            &[
+                "-",
+                "--stderr",
+                "json",
+                "--framing",
+                "json",
+                "--pty",
+                "--",
+                "cat",
+            ],
+            "does not apply to --pty",
+        ),
+    ] {
+        let done = run(words, "");
+        assert_eq!(done.status, 2, "{}", done.stderr);
+        assert!(done.stderr.contains(what), "{}", done.stderr);
+    }
 }
 
 #[test]
@@ -349,6 +544,7 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "PROTO",
             "SERVER_SOFTWARE",
             "REMOTE_ADDR",
+            "REMOTE_HOST",
             "REMOTE_PORT",
             "TCPREMOTEIP",
             "TCPREMOTEPORT",
@@ -356,6 +552,14 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "PATH_INFO",
             "QUERY_STRING",
             "HTTP_HOST",
+            "GATEWAY_INTERFACE",
+            "REQUEST_METHOD",
+            "SCRIPT_NAME",
+            "PATH_TRANSLATED",
+            "SERVER_NAME",
+            "SERVER_PORT",
+            "SERVER_PROTOCOL",
+            "UNIQUE_ID",
             "end",
         ]
         .contains(&name);
@@ -364,6 +568,78 @@ fn a_caller_sets_no_variable_that_was_not_asked_for() {
             "{line}"
         );
         assert!(!line.contains("evil") && !line.contains("yyy"), "{line}");
+    }
+}
+
+/// The variables that a program prints to its caller, sorted.
+#[track_caller]
+fn variables(caller: &mut Ws) -> Vec<String> {
+    let (messages, _) = caller.messages();
+    let text = |frame| match frame {
+        Frame::Text(text) => String::from_utf8(text).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let mut lines: Vec<_> = messages.into_iter().map(text).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn under_inetd_a_program_finds_what_it_finds_behind_a_listener() {
+    let right = ["--env-header", "X-User", "--", "sh", "-c", "env"];
+    let ask = |port| {
+        let headers = [("X-User", "me"), ("host", "localhost:8080")];
+        let mut caller = Ws::ask(port, "/a?b=c", &headers);
+        let mut lines = variables(&mut caller);
+        let own = caller.stream.local_addr().unwrap().port();
+        assert!(lines.contains(&format!("REMOTE_PORT={own}")), "{lines:?}");
+        // They differ from caller to caller; and a shell has its own.
+        let differ = [
+            "REMOTE_PORT=",
+            "TCPREMOTEPORT=",
+            "UNIQUE_ID=",
+            "_=",
+            "OLDPWD=",
+        ];
+        lines.retain(|line| !differ.iter().any(|name| line.starts_with(name)));
+        lines
+    };
+    let bridge = Bridge::start(&[&["ws-l:0"][..], &right].concat());
+    let expected = ask(bridge.port);
+    for line in [
+        "REMOTE_ADDR=127.0.0.1",
+        "REMOTE_HOST=127.0.0.1",
+        "REQUEST_METHOD=GET",
+        "REQUEST_URI=/a?b=c",
+        "PATH_INFO=/a",
+        "QUERY_STRING=b=c",
+        "HTTP_HOST=localhost:8080",
+        "SERVER_NAME=localhost",
+        "SERVER_PORT=8080",
+        "WSBRIDGE_HTTP_X_USER=me",
+    ] {
+        assert!(expected.iter().any(|it| it == line), "{line}: {expected:?}");
+    }
+    // inetd gives its socket as input and output, systemd as descriptor 3 too.
+    for (line, left) in [
+        ("exec \"$@\"", "ws-u:-"),
+        ("exec \"$@\" 3<&0 </dev/null >/dev/null", "ws-u:fd:3"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let words = ["-c", line, "sh", env!("CARGO_BIN_EXE_wsbridge"), left];
+            let mut command = std::process::Command::new("sh");
+            command.args(words).args(right);
+            let input = std::os::fd::OwnedFd::from(socket.try_clone().unwrap());
+            command
+                .stdin(input)
+                .stdout(std::os::fd::OwnedFd::from(socket));
+            command.spawn().unwrap()
+        });
+        assert_eq!(ask(port), expected, "{left}");
+        server.join().unwrap().wait().unwrap();
     }
 }
 
@@ -569,4 +845,57 @@ fn a_terminal_whose_caller_has_gone_hangs_up() {
     shown(&mut page, "up");
     page.reset();
     until("it is reaped", || children(bridge.running.id()).is_empty());
+}
+
+#[test]
+fn a_terminal_delivers_signals_whatever_we_ignore() {
+    // As a job that a script has in the background, under nohup.
+    let words = [
+        "ws-l:0",
+        "--pty",
+        "--",
+        "sh",
+        "-c",
+        "echo up; exec sleep 600",
+    ];
+    for (key, end) in [("\x03", "INT"), ("\x1c", "QUIT")] {
+        let bridge = Bridge::of(spawn_under("trap '' INT QUIT HUP TSTP", &words));
+        let mut page = bridge.client();
+        shown(&mut page, "up");
+        page.binary(key.as_bytes());
+        let Frame::Close(_, reason) = page.messages().1 else {
+            panic!("no Close");
+        };
+        assert_eq!(reason, format!("signal {end}"));
+    }
+    // And it hangs up before its program is sent TERM.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log");
+    let line = format!(
+        "trap 'echo hup >> {0}' HUP; trap 'echo term >> {0}; exit' TERM; echo up; while :; do sleep 0.1; done",
+        file.display()
+    );
+    let words = [
+        "ws-l:0",
+        "--pty",
+        "--kill-after",
+        "1s",
+        "--",
+        "sh",
+        "-c",
+        &line,
+    ];
+    for is_stopped in [false, true] {
+        let bridge = Bridge::of(spawn_under("trap '' HUP", &words));
+        let mut page = bridge.client();
+        shown(&mut page, "up");
+        match is_stopped {
+            true => bridge.running.signal(Signal::TERM),
+            false => page.reset(),
+        }
+        let log = || fs::read_to_string(&file).unwrap_or_default();
+        until("it is sent TERM", || log().contains("term\n"));
+        assert!(log().starts_with("hup\n"), "{}", log());
+        fs::remove_file(&file).unwrap();
+    }
 }

@@ -2,9 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use http::Uri;
 use http::header::{HOST, HeaderName, ORIGIN};
+use http::uri::Authority;
 
 use super::Options;
 use crate::address::AddressError;
@@ -83,45 +87,28 @@ pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)
 
 /// What is known of a caller, by the names that CGI (RFC 3875) and UCSPI gave it.
 fn said_by(caller: &Caller, options: &Options) -> Vec<(String, String)> {
-    let mut said = vec![(
-        "SERVER_SOFTWARE".to_owned(),
-        concat!("wsbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
-    )];
-    let mut say = |name: &str, value: &str| {
-        // A value that may mean more than itself is not passed on, and none is cut: half of one is another one.
-        if is_plain(value) {
-            said.push((name.to_owned(), value.to_owned()));
-        }
-    };
+    let mut said = Said::default();
+    said.say(
+        "SERVER_SOFTWARE",
+        concat!("wsbridge/", env!("CARGO_PKG_VERSION")),
+    );
     if let Ok(addr) = caller.from.parse::<SocketAddr>() {
-        let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
-        for (name, value) in [
-            ("REMOTE_ADDR", &ip),
-            ("REMOTE_PORT", &port),
-            ("TCPREMOTEIP", &ip),
-            ("TCPREMOTEPORT", &port),
-        ] {
-            say(name, value);
-        }
+        said.say_address(addr);
         if options.set_environment {
-            say("WEBSOCAT_CLIENT", &caller.from);
+            said.say("WEBSOCAT_CLIENT", &caller.from);
         }
-        say("PROTO", if addr.is_ipv6() { "TCP6" } else { "TCP" });
     }
     if let Some(subject) = &caller.subject {
-        say("SSL_CLIENT_S_DN", subject);
+        said.say("SSL_CLIENT_S_DN", subject);
     }
     if let Some(uri) = &caller.uri {
-        let all = uri.path_and_query().map_or("/", |all| all.as_str());
-        say("REQUEST_URI", all);
+        said.say_request(caller, uri);
         if options.set_environment {
-            say("WEBSOCAT_URI", all);
+            said.say("WEBSOCAT_URI", asked_for(uri));
         }
-        say("PATH_INFO", uri.path());
-        say("QUERY_STRING", uri.query().unwrap_or_default());
     }
     if let Some(protocol) = &caller.protocol {
-        say("WEBSOCKET_PROTOCOL", protocol);
+        said.say("WEBSOCKET_PROTOCOL", protocol);
     }
     let known = [
         ("HTTP_HOST".to_owned(), HOST),
@@ -133,15 +120,94 @@ fn said_by(caller: &Caller, options: &Options) -> Vec<(String, String)> {
         Some((variable(name), header))
     });
     for (name, header) in known.into_iter().chain(asked) {
-        let mut values = caller.headers.get_all(&header).iter();
-        // Of a header that came twice nobody can say which is meant.
-        if let (Some(value), None) = (values.next(), values.next())
-            && let Ok(value) = value.to_str()
-        {
-            say(&name, value);
+        if let Some(value) = only(caller, &header) {
+            said.say(&name, value);
         }
     }
-    said
+    said.0
+}
+
+/// The path and the query of a request, as they were sent.
+fn asked_for(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |all| all.as_str())
+}
+
+/// The value of a header. Of one that came twice nobody can say which is meant.
+fn only<'a>(caller: &'a Caller, header: &HeaderName) -> Option<&'a str> {
+    let mut values = caller.headers.get_all(header).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    value.to_str().ok()
+}
+
+/// Variables with their values.
+#[derive(Default)]
+struct Said(Vec<(String, String)>);
+
+impl Said {
+    fn say(&mut self, name: &str, value: &str) {
+        // A value that may mean more than itself is not passed on, and none is cut: half of one is another one.
+        if is_plain(value) {
+            self.0.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    fn say_address(&mut self, addr: SocketAddr) {
+        let (ip, port) = (addr.ip().to_string(), addr.port().to_string());
+        for (name, value) in [
+            ("REMOTE_ADDR", &ip),
+            // A name would have to be asked for, and may be anybody's.
+            ("REMOTE_HOST", &ip),
+            ("REMOTE_PORT", &port),
+            ("TCPREMOTEIP", &ip),
+            ("TCPREMOTEPORT", &port),
+        ] {
+            self.say(name, value);
+        }
+        self.say("PROTO", if addr.is_ipv6() { "TCP6" } else { "TCP" });
+    }
+
+    /// What a request says, where the caller spoke HTTP. The program is at the root of all paths, as that of websocketd.
+    fn say_request(&mut self, caller: &Caller, uri: &Uri) {
+        for (name, value) in [
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            // What else is no upgrade (RFC 6455 4.1).
+            ("REQUEST_METHOD", "GET"),
+            ("REQUEST_URI", asked_for(uri)),
+            ("SCRIPT_NAME", "/"),
+            ("PATH_INFO", uri.path()),
+            ("PATH_TRANSLATED", uri.path()),
+            ("QUERY_STRING", uri.query().unwrap_or_default()),
+            ("UNIQUE_ID", &unique_id().to_string()),
+        ] {
+            self.say(name, value);
+        }
+        let host = only(caller, &HOST).and_then(|host| host.parse::<Authority>().ok());
+        if let Some(host) = host {
+            let usual = if caller.is_secure { 443 } else { 80 };
+            let name = host.host().trim_start_matches('[').trim_end_matches(']');
+            self.say("SERVER_NAME", name);
+            let port = host.port_u16().unwrap_or(usual);
+            self.say("SERVER_PORT", &port.to_string());
+        }
+        if caller.is_secure {
+            self.say("HTTPS", "on");
+        }
+    }
+}
+
+/// A number that no other program is given: nanoseconds since 1970, made greater than the last.
+fn unique_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(0));
+    let next = |last: u64| now.max(last + 1);
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+        Some(next(last))
+    });
+    next(last.unwrap_or_default())
 }
 
 /// The variable of a header that was asked for.
@@ -206,21 +272,31 @@ mod tests {
             .flat_map(|name| ["--env-header", name])
             .collect();
         let said = said_by(&caller, &options(&words));
+        let id = |name: &str| name == "UNIQUE_ID";
         let pairs: Vec<_> = said
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| !id(name))
             .collect();
         assert_eq!(
             pairs[1..],
             [
                 ("REMOTE_ADDR", "192.0.2.1"),
+                ("REMOTE_HOST", "192.0.2.1"),
                 ("REMOTE_PORT", "4711"),
                 ("TCPREMOTEIP", "192.0.2.1"),
                 ("TCPREMOTEPORT", "4711"),
                 ("PROTO", "TCP"),
+                ("GATEWAY_INTERFACE", "CGI/1.1"),
+                ("SERVER_PROTOCOL", "HTTP/1.1"),
+                ("REQUEST_METHOD", "GET"),
                 ("REQUEST_URI", "/a/b?c=d&e"),
+                ("SCRIPT_NAME", "/"),
                 ("PATH_INFO", "/a/b"),
+                ("PATH_TRANSLATED", "/a/b"),
                 ("QUERY_STRING", "c=d&e"),
+                ("SERVER_NAME", "example.com"),
+                ("SERVER_PORT", "80"),
                 ("WEBSOCKET_PROTOCOL", "chat"),
                 ("HTTP_HOST", "example.com"),
                 ("HTTP_ORIGIN", "http://example.com"),
@@ -235,5 +311,35 @@ mod tests {
             let pair = (name.to_owned(), value.to_owned());
             assert!(websocats.contains(&pair) && !said.contains(&pair), "{name}");
         }
+    }
+
+    #[test]
+    fn the_server_is_the_one_that_was_asked_for() {
+        for (host, is_secure, name, port) in [
+            ("example.com", false, "example.com", "80"),
+            ("example.com", true, "example.com", "443"),
+            ("example.com:8080", true, "example.com", "8080"),
+            ("[::1]:8080", false, "::1", "8080"),
+        ] {
+            let mut caller = Caller::new("unix");
+            (caller.uri, caller.is_secure) = (Some("/".parse().unwrap()), is_secure);
+            let value = HeaderValue::from_str(host).unwrap();
+            caller.headers.append(HOST, value);
+            let said = said_by(&caller, &options(&[]));
+            let find = |name: &str| {
+                let found = said.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.as_str())
+            };
+            assert_eq!(find("SERVER_NAME"), Some(name), "{host}");
+            assert_eq!(find("SERVER_PORT"), Some(port), "{host}");
+            assert_eq!(find("HTTPS"), is_secure.then_some("on"), "{host}");
+            assert_eq!(find("REMOTE_ADDR"), None);
+        }
+    }
+
+    #[test]
+    fn no_two_programs_have_the_same_number() {
+        let ids: Vec<_> = (0..1000).map(|_| unique_id()).collect();
+        assert!(ids.is_sorted_by(|one, other| one < other));
     }
 }

@@ -121,21 +121,31 @@ struct OneServer {
     inner: Arc<dyn Dial>,
 }
 
+impl OneServer {
+    /// Reads the request of the one who calls on the connection.
+    async fn shake(&self, caller: &Caller) -> Result<Box<dyn Offer>> {
+        let Server {
+            name,
+            handshake,
+            options,
+        } = &self.server;
+        let from = self.inner.remote().map(|addr| addr.to_string());
+        let io = bytes(self.inner.dial(caller).await?)?;
+        // A name that no page can have made its own is the safe way for whoever calls.
+        let shared = Arc::new(Shared::new(handshake, options, true));
+        let caller = Caller::new(from.unwrap_or_else(|| name.clone()));
+        let offer = shake(io, caller, shared.deadline, shared).await?;
+        offer.with_context(|| format!("{name}: the caller was refused"))
+    }
+}
+
 impl Dial for OneServer {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async {
-            let Server {
-                name,
-                handshake,
-                options,
-            } = &self.server;
-            let io = bytes(self.inner.dial(caller).await?)?;
-            // A name that no page can have made its own is the safe way for whoever calls.
-            let shared = Arc::new(Shared::new(handshake, options, true));
-            let offer = shake(io, Caller::new(name.as_str()), shared.deadline, shared).await?;
-            let offer = offer.with_context(|| format!("{name}: the caller was refused"))?;
-            offer.accept().await
-        })
+        Box::pin(async { self.shake(caller).await?.accept().await })
+    }
+
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Option<BoxFuture<'a, Result<Box<dyn Offer>>>> {
+        Some(Box::pin(self.shake(caller)))
     }
 
     fn is_spent(&self) -> bool {

@@ -53,6 +53,19 @@ fn a_client_over_another_endpoint_follows_to_the_same_server_only() {
 }
 
 #[test]
+fn a_caller_over_stdin_is_answered_when_the_other_side_is_open() {
+    let port = crate::support::free_port();
+    let target = format!("tcp:127.0.0.1:{port}");
+    let mut running = spawn(&["ws-u:-", &target]);
+    let (mut stdin, mut stdout) = (running.stdin(), running.stdout());
+    stdin.write_all(upgrade("localhost").as_bytes()).unwrap();
+    let mut head = String::new();
+    stdout.read_to_string(&mut head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert_eq!(running.wait(), 7);
+}
+
+#[test]
 fn a_server_speaks_over_stdin_and_stdout() {
     let mut running = spawn(&["ws-u:-", "echo:"]);
     let (mut stdin, mut stdout) = (running.stdin(), running.stdout());

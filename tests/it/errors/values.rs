@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "--stderr file ws-l:0 -- cat",
         2,
-        "--stderr: 'file' is none of inherit, null, log, merge",
+        "--stderr: 'file' is none of inherit, null, log, merge, json",
     ),
     (
         "--tls-min 1.0 wss://h",
