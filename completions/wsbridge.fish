@@ -2,12 +2,12 @@
 # Written by wsbridge --generate complete-fish
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
-wss-l:	nothing	handshake-timeout= protocol= ping= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
 tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
 tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
 tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
@@ -123,9 +123,11 @@ generate	-	words man man-cookbook complete-bash complete-zsh complete-fish	Print
 quiet	q	flag	Say nothing but errors
 verbose	v	flag	Say more; twice or three times for even more
 log-format	-	words text json	How messages are written
-linger	-	any	Wait this long for answers after an end (1s with stdin, else 2s)
+linger	-	any	Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
 close-timeout	-	any	Wait this long for the answer to our Close
-no-close	n	flag	Do not close the WebSocket at the end of stdin
+deliver-timeout	-	any	Wait this long for a side that takes nothing after the other has finished; 0 waits for ever
+stall	-	any	End a session in which a side takes nothing of what there is for it for this time
+no-close	n	flag	Do not close the WebSocket at the end of a caller\'s input
 idle	-	any	End a session in which nothing has moved for this time
 max-time	-	any	End a session after this time, connecting included
 drain	-	any	Give sessions this long to end after a signal (1s with stdin, else 10s)
@@ -138,6 +140,7 @@ progress	-	flag	Show on a terminal how much has passed, and how fast
 threads	-	any	Run sessions on this many threads (one for each processor)
 max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
 handshake-timeout	-	any	Give up on an opening handshake after this time
+half-close	-	words auto no	Whether to carry half-closes to another wsbridge: auto or no
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
 host	-	any	Answer for this host name (repeatable)
 accept-first	-	flag	Accept a caller before the target has been reached
@@ -237,6 +240,7 @@ write	=	words all first lock none	Who of those who share an endpoint may write t
 set -g __wsbridge_topics (string split \n -- 'addresses	how an endpoint is written, and all that there are
 framing	lines and bytes, text and binary
 endings	how streams end, and what becomes of it on the other side
+half-close	answers after the end of input, and the extension between bridges
 exit-status	what each number means
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust
