@@ -123,9 +123,11 @@ generate	-	words man man-cookbook complete-bash complete-zsh complete-fish	Print
 quiet	q	flag	Say nothing but errors
 verbose	v	flag	Say more; twice or three times for even more
 log-format	-	words text json	How messages are written
-linger	-	any	Wait this long for answers after an end (1s with stdin, else 2s)
+linger	-	any	Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
 close-timeout	-	any	Wait this long for the answer to our Close
-no-close	n	flag	Do not close the WebSocket at the end of stdin
+deliver-timeout	-	any	Wait this long for a side that takes nothing after the other has finished; 0 waits for ever
+stall	-	any	End a session in which a side takes nothing of what there is for it for this time
+no-close	n	flag	Do not close the WebSocket at the end of a caller'\''s input
 idle	-	any	End a session in which nothing has moved for this time
 max-time	-	any	End a session after this time, connecting included
 drain	-	any	Give sessions this long to end after a signal (1s with stdin, else 10s)
@@ -238,6 +240,7 @@ write	=	words all first lock none	Who of those who share an endpoint may write t
 _wsbridge_topics='addresses	how an endpoint is written, and all that there are
 framing	lines and bytes, text and binary
 endings	how streams end, and what becomes of it on the other side
+half-close	answers after the end of input, and the extension between bridges
 exit-status	what each number means
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust

@@ -173,6 +173,10 @@ pub enum Deadline {
     Close,
     /// The peer took nothing of what was left to deliver within `--close-timeout`.
     Stall,
+    /// The peer took nothing of what was left to deliver within `--deliver-timeout`, after the other side had finished.
+    Deliver,
+    /// The peer took nothing of what there was for it within `--stall`.
+    Unread,
     /// A stop was not done within `--drain`.
     Drain,
 }
@@ -405,7 +409,9 @@ impl Ending {
             Ending::Deadline(Deadline::Idle) => Close::new(1001, "idle"),
             Ending::Deadline(Deadline::Time) => Close::new(1001, "max-time"),
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
-            Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
+            Ending::Deadline(Deadline::Stall | Deadline::Deliver | Deadline::Unread) => {
+                Close::new(1011, "stall")
+            }
             Ending::Deadline(Deadline::Drain) => Close::new(1011, "drain"),
         }
     }
@@ -649,7 +655,9 @@ impl fmt::Display for Ending {
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
             Ending::Deadline(Deadline::Time) => f.write_str("maximum time reached"),
             Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),
-            Ending::Deadline(Deadline::Stall) => f.write_str("write stalled"),
+            Ending::Deadline(Deadline::Stall | Deadline::Deliver | Deadline::Unread) => {
+                f.write_str("write stalled")
+            }
             Ending::Deadline(Deadline::Drain) => f.write_str("drain timeout"),
         }
     }
@@ -736,6 +744,8 @@ mod tests {
             (Ending::Deadline(Deadline::Idle), true, 1001, 1001, 28),
             (Ending::Deadline(Deadline::Time), true, 1001, 1001, 28),
             (Ending::Deadline(Deadline::Stall), true, 1011, 1011, 28),
+            (Ending::Deadline(Deadline::Deliver), true, 1011, 1011, 28),
+            (Ending::Deadline(Deadline::Unread), true, 1011, 1011, 28),
         ];
         for (ending, abort, across, reply, exit) in table {
             assert_eq!(ending.is_abort(), abort, "{ending:?}");

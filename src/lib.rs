@@ -73,10 +73,13 @@
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
+//! * **A blocked sink does not hide its source**: that is read on and watched (`pump/blocked.rs`), on timers alone. Facts about a
+//!   socket come from [`sendqueue`], through [`peer::ByteStream::descriptor`].
+//! * **Life is movement** (`ws/alive.rs`): no peer is dead by a missing pong while anything is on its way to it.
 //! * **No terminal but stdio's is edited**: `endpoint/prompt.rs` has two threads and bounded queues of its own, beside the data
 //!   path of pipes; `main` restores the terminal last.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but one call in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
+//! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
 //!   attribute in `closed.rs` of the program itself; all four say why.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.

@@ -7,6 +7,7 @@ mod proof;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::LARGE;
-use crate::ending::Ending;
+use crate::ending::{Ending, Loss};
 use crate::framing::{Cut, Framed, Framing};
 use crate::message::{Batch, Fragment};
+use crate::sendqueue::{self, Delivery, Hangup};
 
 pub use early::behind;
 pub use pings::Pings;
@@ -100,6 +102,27 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
         0
     }
 
+    /// What it is for the system, where facts about its peer can be asked there: the socket below TLS.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// How the peer takes what it is sent. Calls of the system: for timers, not for the data path.
+    fn delivery(&self) -> Delivery {
+        self.descriptor()
+            .map_or(Delivery::Unknown, sendqueue::delivery)
+    }
+
+    /// Ready where the peer has gone altogether, as far as that shows without reading: what comes may still have to be read.
+    /// An abort, or [`Ending::Eof`] and [`Ending::ReaderGone`] where it may have been its way to finish.
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        match self.descriptor().and_then(sendqueue::hangup) {
+            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
+            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
+            Some(Hangup::Finished) | None => Poll::Pending,
+        }
+    }
+
     /// Whether this is the process's own input and output: the end of the one says nothing about the other.
     fn is_local(&self) -> bool {
         false
@@ -152,6 +175,18 @@ pub trait MessageStream: Send + Unpin {
     /// is cut off. Asked while what it yields has nowhere to go.
     fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
         Poll::Pending
+    }
+
+    /// Ready where its peer has gone, as far as that shows without reading on: an abort where it was lost, else how it may
+    /// have finished. What it yields is still to be delivered. Asked once a second while that has nowhere to go, which is when
+    /// it also sees to what is due, such as pings; and each time of the process's own output, whose reader may leave.
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    /// Whether its peer may go, or ask whether we live, without that showing while it is not read: a socket's.
+    fn can_go(&self) -> bool {
+        false
     }
 
     /// Ready when a fragment may be sent.
@@ -452,7 +487,7 @@ impl Pipe {
 
 impl Event {
     /// Bytes of memory that it holds on to.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Event::Fragment(fragment) => fragment.payload.len(),
             Event::Batch(batch) => batch.size(),
@@ -544,7 +579,7 @@ impl Drop for Pipe {
         drop(incoming);
         let mut outgoing = self.outgoing.lock();
         if outgoing.end.is_none() {
-            outgoing.end = Some(Ending::Lost(crate::ending::Loss::NoClose));
+            outgoing.end = Some(Ending::Lost(Loss::NoClose));
         }
         outgoing.wake_reader();
     }
@@ -556,7 +591,7 @@ pub(crate) mod wire;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ending::{Close, Loss};
+    use crate::ending::Close;
     use std::future::poll_fn;
 
     async fn send(pipe: &mut Pipe, fragment: Fragment) -> Result<(), Ending> {

@@ -1,6 +1,7 @@
 //! The one pump: moves fragments both ways between two message streams and carries their endings across.
 
 mod answers;
+mod blocked;
 pub mod lingering;
 mod stop;
 
@@ -11,6 +12,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
+
+use blocked::{Ahead, Watch};
 
 use crate::ending::{Deadline, Ending, Stop};
 use crate::peer::{Event, Gap, MessageStream};
@@ -38,6 +41,10 @@ pub struct Options {
     pub linger: Option<Duration>,
     /// How long a peer may take to answer our Close, or to take anything of what is left for it.
     pub close_timeout: Duration,
+    /// How long a peer may take nothing of what a side that has finished has left for it; `None` is for ever.
+    pub deliver_timeout: Option<Duration>,
+    /// How long a peer that is there may take nothing of what there is for it; `None` is for ever.
+    pub stall: Option<Duration>,
     /// How long a session may go on after a stop: half of it to finish what is under way, all of it to end.
     pub drain: Duration,
     /// How long nothing may move either way; `None` is for ever.
@@ -72,6 +79,8 @@ impl Default for Options {
         Options {
             linger: None,
             close_timeout: Duration::from_secs(10),
+            deliver_timeout: Some(Duration::from_secs(300)),
+            stall: None,
             drain: Duration::from_secs(10),
             idle: None,
             max_time: None,
@@ -261,6 +270,12 @@ struct End<'a> {
     is_within_message: bool,
     /// Whether it may have more than the other side has taken.
     is_held_up: bool,
+    /// What it was read on while that took nothing.
+    ahead: Option<Box<Ahead>>,
+    /// The watch over it while the other side takes nothing.
+    watch: Option<Box<Watch>>,
+    /// Whether it is the process's own input and output.
+    is_local: bool,
     copied: Copied,
     counts: Counts,
 }
@@ -301,14 +316,17 @@ struct Waiting {
     /// When it was told, or last took something of what was on its way to it, and how much was left then.
     since: Instant,
     unsent: usize,
+    /// Whether it was told of a cut, and is not to have all that is left for it.
+    is_cut: bool,
 }
 
 /// Bytes that are as good as taken: a peer's system takes a Close whether the peer lives or not.
 const LITTLE: usize = 256;
 
 impl Waiting {
-    fn begin(unsent: usize) -> Waiting {
+    fn begin(unsent: usize, is_cut: bool) -> Waiting {
         Waiting {
+            is_cut,
             since: Instant::now(),
             unsent: if unsent > LITTLE { unsent } else { 0 },
         }
@@ -317,7 +335,7 @@ impl Waiting {
     /// Begins anew where it has taken something.
     fn look(&mut self, unsent: usize) {
         if unsent < self.unsent {
-            *self = Waiting::begin(unsent);
+            *self = Waiting::begin(unsent, self.is_cut);
         }
     }
 }
@@ -325,6 +343,9 @@ impl Waiting {
 impl<'a> End<'a> {
     fn new(stream: &'a mut dyn MessageStream, copied: Copied) -> End<'a> {
         End {
+            is_local: stream.is_local(),
+            ahead: None,
+            watch: None,
             stream,
             said: None,
             refused: None,
@@ -409,7 +430,8 @@ impl<'a> End<'a> {
         };
         if says_more && can_follow {
             self.told_grade = Some(grade);
-            self.told = Told::Telling(why, Waiting::begin(self.stream.unsent()));
+            let wait = Waiting::begin(self.stream.unsent(), is_cut(&why));
+            self.told = Told::Telling(why, wait);
         }
     }
 
@@ -440,6 +462,9 @@ impl<'a> End<'a> {
         budget: &mut Budget,
     ) -> bool {
         let mut moved = false;
+        if self.copied != Copied::Nothing {
+            sink.look_for_reader(cx);
+        }
         // One buffer in flight: what was read has left before more is taken, and again before more is read.
         let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
         while !self.is_over && budget.is_left() {
@@ -459,7 +484,7 @@ impl<'a> End<'a> {
             } else if !self.is_listened_to() {
                 break;
             }
-            let Some(event) = self.stream.take() else {
+            let Some(event) = self.next_event() else {
                 if delivers && sink.poll_flush(cx).is_pending() {
                     return self.held_up(moved, cx);
                 }
@@ -512,6 +537,7 @@ impl<'a> End<'a> {
             self.is_over = true;
             self.say(ending);
         }
+        self.read_on(cx);
         moved
     }
 
@@ -573,6 +599,7 @@ impl<'a> End<'a> {
             }
             _ => return false,
         };
+        let is_cut = is_cut(why);
         let Poll::Ready(result) = self.stream.poll_close(cx, why) else {
             return false;
         };
@@ -583,15 +610,16 @@ impl<'a> End<'a> {
         // After the marker a Close is still to be sent.
         self.told = match is_last && self.closes_both() && !self.owes_close() {
             true => Told::Over,
-            false => Told::Done(Waiting::begin(self.stream.unsent())),
+            false => Told::Done(Waiting::begin(self.stream.unsent(), is_cut)),
         };
         true
     }
 
-    /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew.
+    /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew; one
+    /// that is to have all is [watched](blocked) instead, as long as there is more of it.
     fn patience(&mut self, timeout: Duration) -> Option<(Instant, Deadline)> {
         let (wait, deadline) = match &mut self.told {
-            Told::Telling(_, wait) => (wait, Deadline::Stall),
+            Told::Telling(_, wait) if wait.is_cut => (wait, Deadline::Stall),
             Told::Done(wait) if !self.is_over && !self.stream.half_closes() => {
                 (wait, Deadline::Close)
             }
@@ -601,7 +629,7 @@ impl<'a> End<'a> {
         // Where half-closes are in force our pings break the silence before the peer's Close.
         let heard_at = self.heard_at.filter(|_| self.stream.marks().is_some());
         let since = heard_at.map_or(wait.since, |at| at.max(wait.since));
-        Some((since + timeout, deadline))
+        (wait.is_cut || wait.unsent == 0).then(|| (since + timeout, deadline))
     }
 
     /// Looks for what may follow a clean end while the other direction goes on.
@@ -648,7 +676,8 @@ impl Pump<'_> {
             self.right.poll_after_end(cx);
             // What was poured has been poured to the end: only where a side ended is there more to do.
             let mut has_changed = self.phases() != before;
-            let wake_at = self.decide();
+            let mut wake_at = self.decide();
+            earliest(&mut wake_at, self.watch_blocked(cx));
             has_changed |= self.left.poll_told(cx);
             has_changed |= self.right.poll_told(cx);
             if self.left.is_done() && self.right.is_done() {
@@ -720,9 +749,9 @@ impl Pump<'_> {
             quiet_since,
         );
         earliest(&mut wake_at, follows);
-        let timeout = options.close_timeout;
-        earliest(&mut wake_at, answers::conclude(left, right, timeout));
-        earliest(&mut wake_at, answers::conclude(right, left, timeout));
+        let stall = options.stall;
+        earliest(&mut wake_at, answers::conclude(left, right, stall));
+        earliest(&mut wake_at, answers::conclude(right, left, stall));
         for end in [left, right] {
             if let Some((at, deadline)) = end.patience(options.close_timeout) {
                 if at <= Instant::now() {
@@ -861,6 +890,11 @@ fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>, other: &E
     }
 }
 
+/// Whether an end is not to be waited for until all is taken: there is no whole of it.
+fn is_cut(why: &Ending) -> bool {
+    why.is_abort() || matches!(why, Ending::Stopped(_))
+}
+
 fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
     *wake_at = match (*wake_at, at) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -872,7 +906,7 @@ fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
 fn refusal(end: &mut End<'_>) -> Option<Instant> {
     let (refused, at) = end.refused.clone()?;
     if !matches!(end.told, Told::Done(_) | Told::Over) {
-        end.told = Told::Done(Waiting::begin(0));
+        end.told = Told::Done(Waiting::begin(0, true));
     }
     // A WebSocket that was closed and shut down has sent its Close before our writes fail.
     let has_last_words = end.said.is_none() && refused.is_abort() && !end.stream.is_local();

@@ -39,8 +39,22 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub linger: Option<Duration>,
     /// Wait this long for the answer to our Close
+    ///
+    /// It is also the time that a side which takes nothing has after the other was lost.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub close_timeout: Duration,
+    /// Wait this long for a side that takes nothing after the other has finished; 0 waits for ever
+    ///
+    /// What a caller sent before its Close is still delivered, as long as some of it is taken in this time. One that was lost
+    /// without a Close leaves the other side --close-timeout. A TCP caller that has half-closed waits without a limit, and so
+    /// does stdout.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub deliver_timeout: Duration,
+    /// End a session in which a side takes nothing of what there is for it for this time
+    ///
+    /// Without it a reader that stands still is waited for as long as its system answers.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub stall: Option<Duration>,
     /// Do not close the WebSocket at the end of a caller's input
     #[arg(long, short = 'n')]
     pub no_close: bool,
@@ -140,6 +154,8 @@ impl Options {
         pump::Options {
             linger: self.linger,
             close_timeout: self.close_timeout,
+            deliver_timeout: Some(self.deliver_timeout).filter(|time| !time.is_zero()),
+            stall: self.stall.filter(|time| !time.is_zero()),
             drain: self
                 .drain
                 .unwrap_or(if is_local { LOCAL_DRAIN } else { own.drain }),

@@ -105,6 +105,8 @@ impl Deadline {
             Deadline::Time => "not at its end within --max-time",
             Deadline::Close => "no answer to our Close within --close-timeout",
             Deadline::Stall => "it took nothing of what was left for it within --close-timeout",
+            Deadline::Deliver => "it took nothing of what was left for it within --deliver-timeout",
+            Deadline::Unread => "it took nothing of what there was for it within --stall",
             Deadline::Drain => "not at its end within --drain",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 use crate::ending::{Ending, Loss, errno_text};
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream};
+use crate::sendqueue::{self, Hangup};
 
 /// Options of everything that carries datagrams.
 #[derive(Args, Clone, Copy, Debug)]
@@ -60,6 +62,11 @@ pub trait Carrier: Send + Unpin {
     /// Whether its peer has no way to say that it is finished.
     fn has_no_end(&self) -> bool {
         true
+    }
+
+    /// The socket of a connection, which its peer can close.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// Whether its peer has closed it altogether; asked after its end.
@@ -167,6 +174,18 @@ impl MessageStream for Datagrams {
             }
         }
         Poll::Ready(())
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        match self.carrier.descriptor().and_then(sendqueue::hangup) {
+            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
+            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
+            Some(Hangup::Finished) | None => Poll::Pending,
+        }
+    }
+
+    fn can_go(&self) -> bool {
+        self.carrier.descriptor().is_some()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

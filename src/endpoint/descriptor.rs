@@ -1,6 +1,7 @@
 //! Descriptors as byte streams: pipes and terminals by events, files by plain calls, whatever is neither on a thread.
 
 use std::fs::File;
+use std::future::{Future, pending};
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::unix::pipe;
 
 use crate::buffer::LARGE;
@@ -112,6 +113,39 @@ impl Output {
         }
         widen(fd.as_fd());
         Ok(Output::Pipe(pipe::Sender::from_owned_fd_unchecked(fd)?))
+    }
+}
+
+/// The reader of a pipe or socket that is written: it may go while nothing is.
+pub(super) struct ReaderWatch(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl ReaderWatch {
+    /// Watches the reader of an output; `None` where nobody can go: a file, a terminal.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn of(output: &Output) -> io::Result<Option<ReaderWatch>> {
+        let fd = match output {
+            Output::Pipe(pipe) => pipe.as_fd(),
+            Output::Thread(file) => file.as_fd(),
+            Output::File(_) => return Ok(None),
+        };
+        if fd.is_terminal() {
+            return Ok(None);
+        }
+        // It is never written to, so that it need not be non-blocking: that would be so for all who share the description.
+        let pipe = pipe::Sender::from_owned_fd_unchecked(fd.try_clone_to_owned()?)?;
+        Ok(Some(ReaderWatch(Box::pin(async move {
+            if pipe.ready(Interest::ERROR).await.is_err() {
+                // The runtime ends.
+                pending::<()>().await;
+            }
+        }))))
+    }
+
+    /// Ready when it has gone; not to be called again after that.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
     }
 }
 

@@ -14,7 +14,7 @@ use clap::Args;
 use rustix::fs::{FileType, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::descriptor::{self, Input, Output};
+use super::descriptor::{self, Input, Output, ReaderWatch};
 use super::file::{Reader, Stream};
 use super::unix::is_hung_up;
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
@@ -123,7 +123,10 @@ fn open(number: RawFd, claim: Claim) -> io::Result<Inherited> {
     };
     let stat = rustix::fs::fstat(&fd)?;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+    let piped = output.as_ref().filter(|_| !is_socket);
     Ok(Inherited {
+        // Where it can not be watched the next write finds out.
+        reader: piped.and_then(|output| ReaderWatch::of(output).ok().flatten()),
         stream: Stream::new(input, output),
         socket: is_socket.then_some(fd),
         claim,
@@ -171,6 +174,8 @@ struct Inherited {
     stream: Stream,
     /// Itself, where it is a socket: only its half-close tells the peer of our end.
     socket: Option<OwnedFd>,
+    /// Who reads it, where it is a pipe that is written, until that has gone.
+    reader: Option<ReaderWatch>,
     claim: Claim,
 }
 
@@ -198,6 +203,15 @@ impl ByteStream for Inherited {
             let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
         }
         Poll::Ready(ended)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Some(reader) = &mut self.reader {
+            ready!(reader.poll_gone(cx));
+            self.reader = None;
+            return Poll::Ready(Ending::ReaderGone);
+        }
+        Poll::Pending
     }
 
     fn is_local(&self) -> bool {

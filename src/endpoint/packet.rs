@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -223,6 +223,10 @@ impl Carrier for Packets {
 
     fn limit(&self) -> usize {
         self.limit
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.is_connection.then(|| self.socket.as_fd())
     }
 
     fn has_no_end(&self) -> bool {

@@ -104,6 +104,14 @@ impl MessageStream for Sending {
         self.stream.poll_cut(cx)
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_gone(cx)
+    }
+
+    fn can_go(&self) -> bool {
+        self.stream.can_go()
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.stream.poll_ready(cx)
     }

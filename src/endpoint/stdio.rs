@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -13,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(feature = "interactive")]
 use super::Settings;
-use super::descriptor::{self, Input, Output};
+use super::descriptor::{self, Input, Output, ReaderWatch};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
@@ -126,13 +127,17 @@ impl Dial for Stdio {
                 state: self.state.clone(),
                 input: None,
                 output: None,
+                reader: None,
             };
             if self.messages.is_none() {
                 let input = Input::inherited(rustix::stdio::stdin());
                 streams.input = Some(input.context("opening stdin")?);
             }
             let output = Output::inherited(rustix::stdio::stdout());
-            streams.output = Some(output.context("opening stdout")?);
+            let output = output.context("opening stdout")?;
+            // Where it can not be watched the next write finds out.
+            streams.reader = ReaderWatch::of(&output).ok().flatten();
+            streams.output = Some(output);
             Ok(match &self.messages {
                 Some(messages) => {
                     let printed = Framed::new(Box::new(streams), self.framing);
@@ -165,6 +170,8 @@ struct Streams {
     state: Arc<State>,
     input: Option<Input>,
     output: Option<Output>,
+    /// Who reads stdout, until that has gone.
+    reader: Option<ReaderWatch>,
 }
 
 impl Drop for Streams {
@@ -193,6 +200,19 @@ impl ByteStream for Streams {
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         // Our exit closes it; until then others may hold it too.
         Poll::Ready(Ok(()))
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.output.as_ref().map(|_| rustix::stdio::stdout())
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Some(reader) = &mut self.reader {
+            ready!(reader.poll_gone(cx));
+            self.reader = None;
+            return Poll::Ready(Ending::ReaderGone);
+        }
+        Poll::Pending
     }
 
     fn is_local(&self) -> bool {

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -30,7 +31,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
-use crate::sendqueue;
+use crate::sendqueue::{self, Hangup};
 
 pub use dial::{DialOptions, race, resolve};
 use reset::ResetWatch;
@@ -453,6 +454,8 @@ pub struct Connection {
     end: End,
     /// Whether its send queue was seen empty since something was last put into it.
     is_drained: Cell<bool>,
+    /// Whether the system looks after a peer that is not read.
+    is_kept_alive: bool,
     /// Sees a reset behind the end of its input.
     reset: Option<ResetWatch>,
 }
@@ -476,6 +479,7 @@ impl Connection {
             stream,
             end: End::Open,
             is_drained: Cell::new(false),
+            is_kept_alive: false,
             reset: None,
         }
     }
@@ -533,6 +537,22 @@ impl ByteStream for Connection {
         self.is_drained.set(false);
         self.end = End::Clean;
         Poll::Ready(result)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.stream.as_fd())
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        if !std::mem::replace(&mut self.is_kept_alive, true) {
+            // Whether one that half-closed still reads shows in no other way while there is nothing to send to it.
+            sendqueue::keep_alive(self.stream.as_fd());
+        }
+        match sendqueue::hangup(self.stream.as_fd()) {
+            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
+            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
+            Some(Hangup::Finished) | None => Poll::Pending,
+        }
     }
 
     fn queued(&self) -> usize {

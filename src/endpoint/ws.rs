@@ -93,8 +93,10 @@ pub struct HandshakeOptions {
     pub protocol: Vec<String>,
     /// Send a ping after this much silence; 0 sends none
     ///
-    /// A peer that is silent for as long again after the ping is dead. Any byte counts as life. Each silence is broken a little
-    /// earlier, by up to a quarter, so that many connections do not ping in one instant; -v tells how long the pong took.
+    /// A peer that has taken the ping and is silent for as long again is dead; it has more time where much was sent before the
+    /// ping. Any byte counts as life, and so does what its system acknowledges: a slow reader is never dead, a peer that is out
+    /// of reach is after twice this time. Each silence is broken a little earlier, by up to a quarter, so that many connections
+    /// do not ping in one instant; -v tells how long the pong took.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, help_heading = "WebSocket")]
     pub ping: Duration,
     /// Whether to carry half-closes to another wsbridge: auto or no

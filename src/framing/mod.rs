@@ -350,6 +350,20 @@ impl MessageStream for Framed {
         Poll::Ready(())
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        match &self.read_state {
+            // Only a socket can have half-closed.
+            ReadState::Ended(ending) if self.io.descriptor().is_none() && !self.io.is_local() => {
+                Poll::Ready(ending.clone())
+            }
+            _ => self.io.poll_gone(cx),
+        }
+    }
+
+    fn can_go(&self) -> bool {
+        self.io.descriptor().is_some() && !self.io.is_local()
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         if self.outbox.is_full() || self.write_end.is_some() {
             return self.poll_drain(cx);

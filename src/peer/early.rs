@@ -1,6 +1,7 @@
 //! A byte stream of which some bytes have been read already.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -42,6 +43,14 @@ impl ByteStream for Early {
 
     fn queued(&self) -> usize {
         self.io.queued()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.io.descriptor()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.io.poll_gone(cx)
     }
 
     fn is_local(&self) -> bool {

@@ -16,6 +16,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LOCAL_LINGER: Duration = Duration::from_secs(1);
 /// How often it is looked whether a peer has acknowledged all that it was sent.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same where it has taken nothing for so long.
+const LOOK_LATER: Duration = Duration::from_secs(1);
 
 /// What the end of one side does to a WebSocket on the other.
 pub(super) enum Wait {
@@ -140,7 +142,7 @@ pub(super) fn abandon(
 pub(super) fn conclude(
     end: &mut End<'_>,
     other: &mut End<'_>,
-    close_timeout: Duration,
+    stall: Option<Duration>,
 ) -> Option<Instant> {
     let is_told = matches!(end.told, Told::Done(_)) && end.owes_close();
     let said = end.said.as_ref().filter(|_| is_told)?.0.clone();
@@ -153,12 +155,14 @@ pub(super) fn conclude(
     let unsent = other.stream.unsent();
     let now = Instant::now();
     wait.look(unsent);
-    if unsent > 0 && now < wait.since + close_timeout {
-        return Some(now + LOOK);
+    if unsent > 0 && stall.is_some_and(|stall| now >= wait.since + stall) {
+        other.amend(Ending::Deadline(Deadline::Unread));
+        return Some(now);
     }
     if unsent > 0 {
-        other.amend(Ending::Deadline(Deadline::Stall));
-        return Some(now);
+        // Its caller has half-closed, which is no reason to be in a hurry.
+        let is_slow = now > wait.since + LOOK_LATER;
+        return Some(now + if is_slow { LOOK_LATER } else { LOOK });
     }
     end.tell(match said {
         close @ Ending::Close(_) => close,

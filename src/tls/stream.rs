@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, BufRead, Read};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -267,6 +268,14 @@ impl ByteStream for Stream {
 
     fn queued(&self) -> usize {
         self.tls.get_ref().0.io.queued()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.tls.get_ref().0.io.descriptor()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.transport().poll_gone(cx)
     }
 
     fn is_local(&self) -> bool {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rand::RngExt;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
 use tracing::{Level, debug};
 
+use super::alive::{Alive, Silence};
 use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::half_close::HalfClose;
 use super::mask;
@@ -22,6 +22,7 @@ use crate::extension;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
 use crate::peer::{ByteStream, Event, Marks, MessageStream, Pings, Proof};
+use crate::sendqueue::{self, Hangup};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
 const PONGS_QUEUED: usize = 4096;
@@ -92,24 +93,14 @@ enum Finish {
     Done,
 }
 
-/// The watch over silence.
-struct Alive {
-    ping: Option<Duration>,
-    /// How long a silence this one may be before a ping breaks it.
-    wait: Duration,
-    last_read: Instant,
-    has_pinged: bool,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
 /// All our pings, whatever they are for: each has its number as its payload, and so its pong says what it answers. A pong of a
 /// later ping is one of those before it, too (RFC 6455 5.5.3).
 #[derive(Default)]
 struct Probes {
     sent: u64,
     answered: u64,
-    /// When the last one was put, until it is answered.
-    sent_at: Option<Instant>,
+    /// The last one whose round trip is told, and when it was put, until it is answered.
+    timed: Option<(u64, Instant)>,
     /// The one that a person asked for, until it is answered.
     asked: Option<u64>,
 }
@@ -118,6 +109,9 @@ impl Socket {
     /// Makes a WebSocket of a byte stream after the opening handshake. `early` are bytes of frames that the handshake's
     /// reader had read already.
     pub fn new(io: Box<dyn ByteStream>, early: &[u8], role: Role, options: Options) -> Socket {
+        if let (Some(period), Some(socket)) = (options.ping, io.descriptor()) {
+            sendqueue::limit_backoff(socket, period / 2);
+        }
         Socket {
             io,
             role,
@@ -132,13 +126,7 @@ impl Socket {
             ended: None,
             cut: None,
             finish: Finish::Open,
-            alive: Alive {
-                ping: options.ping,
-                wait: options.ping.map_or(Duration::ZERO, jittered),
-                last_read: Instant::now(),
-                has_pinged: false,
-                timer: None,
-            },
+            alive: Alive::new(options.ping),
             probes: Probes::default(),
             pings: None,
             caller: None,
@@ -211,17 +199,17 @@ impl Socket {
 
     /// Answers pings while the peer says nothing else; ready when it has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.has_sent_close {
-            if self.pings.as_ref().is_some_and(|pings| pings.is_due(cx)) {
-                self.probes.asked = Some(self.put_ping());
-            }
-            while let Poll::Ready(expired) = self.alive.poll(cx) {
-                match expired {
-                    Silence::Dead => return Poll::Ready(()),
-                    Silence::Ping => {
-                        self.put_ping();
-                    }
-                }
+        if !self.has_sent_close && self.pings.as_ref().is_some_and(|pings| pings.is_due(cx)) {
+            self.probes.asked = Some(self.put_ping());
+        }
+        loop {
+            let (io, is_flushed) = (&self.io, self.is_flushed());
+            match self.alive.poll(cx, is_flushed, || io.delivery()) {
+                Poll::Ready(Silence::Dead) => return Poll::Ready(()),
+                // Behind our Close no peer expects one.
+                Poll::Ready(Silence::Ping) if self.has_sent_close => {}
+                Poll::Ready(Silence::Ping) => drop(self.put_ping()),
+                Poll::Pending => break,
             }
         }
         self.put_proof(cx);
@@ -294,12 +282,32 @@ impl Socket {
         }
     }
 
-    /// Queues a ping; its number.
+    /// Whether all that was put has left.
+    fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && !self.unflushed
+    }
+
+    /// Queues a ping whose round trip is told; its number.
     fn put_ping(&mut self) -> u64 {
+        let number = self.put_number();
+        self.probes.timed = Some((number, Instant::now()));
+        number
+    }
+
+    /// Queues a ping; its number.
+    fn put_number(&mut self) -> u64 {
         self.probes.sent += 1;
-        self.probes.sent_at = Some(Instant::now());
-        self.put_control(OpCode::Ping, &self.probes.sent.to_be_bytes());
-        self.probes.sent
+        let number = self.probes.sent;
+        self.put_control(OpCode::Ping, &number.to_be_bytes());
+        self.alive.pinged(number);
+        number
+    }
+
+    /// Notes bytes of payload that were put; of many of them each MiB is followed by a ping.
+    fn note_volume(&mut self, bytes: usize) {
+        if self.alive.sent(bytes) {
+            self.put_number();
+        }
     }
 
     fn note_pong(&mut self, payload: &[u8]) {
@@ -317,12 +325,13 @@ impl Socket {
             return;
         }
         probes.answered = number;
+        self.alive.answered(number);
         if probes.asked.take_if(|asked| *asked <= number).is_some()
             && let Some(pings) = &self.pings
         {
             pings.answered();
         }
-        if let Some(at) = probes.sent_at.take_if(|_| number == probes.sent) {
+        if let Some((_, at)) = probes.timed.take_if(|(timed, _)| *timed <= number) {
             let caller = self.caller.as_deref().map(tracing::field::display);
             let (who, took) = (self.role.peer(), at.elapsed());
             debug!(caller, "{who}: pong after {took:.1?}");
@@ -384,6 +393,7 @@ impl Socket {
                 other => other,
             };
             self.unflushed = false;
+            self.alive.flushed();
             return Poll::Ready(flushed.map_err(|error| self.fail(&error)));
         }
     }
@@ -454,7 +464,7 @@ impl MessageStream for Socket {
                 other => other,
             }),
             Poll::Ready(Ok(_)) => {
-                self.alive.is_heard();
+                self.alive.heard();
                 None
             }
             Poll::Ready(Err(error)) => Some(self.io.read_failed(&error).of_websocket()),
@@ -464,6 +474,30 @@ impl MessageStream for Socket {
             }
         };
         Poll::Ready(())
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        match self.io.descriptor().and_then(sendqueue::hangup) {
+            Some(Hangup::Reset) => return Poll::Ready(Ending::Lost(Loss::Reset)),
+            // What lies before it may end with a Close.
+            Some(Hangup::Finished | Hangup::Closed) => return Poll::Ready(Ending::Eof),
+            None => {}
+        }
+        if self.ended.is_none() && !self.has_sent_close {
+            let (io, is_flushed) = (&self.io, self.is_flushed());
+            match self.alive.look_unread(is_flushed, || io.delivery()) {
+                Some(Silence::Dead) => return Poll::Ready(Ending::Lost(Loss::Silent)),
+                Some(Silence::Ping) => drop(self.put_ping()),
+                None => {}
+            }
+        }
+        // A failure shows at the next write or read.
+        let _ = self.poll_sent(cx);
+        Poll::Pending
+    }
+
+    fn can_go(&self) -> bool {
+        true
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -494,10 +528,12 @@ impl MessageStream for Socket {
         if let Some(key) = &mut key {
             mask::apply(&mut payload, key);
         }
+        let bytes = payload.len();
         self.outbox.copy(&head[..head_len]);
         self.outbox.push(payload);
         self.is_within_message = !fin;
         self.unflushed = true;
+        self.note_volume(bytes);
         Ok(())
     }
 
@@ -515,6 +551,7 @@ impl MessageStream for Socket {
             None => self.outbox.put(Batch::ROOM, write),
         }
         self.unflushed = true;
+        self.note_volume(batch.payload());
         Ok(())
     }
 
@@ -619,57 +656,6 @@ impl MessageStream for Socket {
     fn merged_messages(&self) -> Option<u64> {
         self.decoder.merged_messages()
     }
-}
-
-enum Silence {
-    Ping,
-    Dead,
-}
-
-impl Alive {
-    fn is_heard(&mut self) {
-        if self.ping.is_some() {
-            self.last_read = Instant::now();
-            if std::mem::take(&mut self.has_pinged) {
-                self.wait = self.ping.map_or(Duration::ZERO, jittered);
-            }
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Silence> {
-        let Some(ping) = self.ping else {
-            return Poll::Pending;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.wait)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            let now = Instant::now();
-            let silence = now.duration_since(self.last_read);
-            if self.has_pinged && silence >= self.wait + ping {
-                return Poll::Ready(Silence::Dead);
-            }
-            if !self.has_pinged && silence >= self.wait {
-                self.has_pinged = true;
-                timer
-                    .as_mut()
-                    .reset(now.max(self.last_read + self.wait + ping));
-                return Poll::Ready(Silence::Ping);
-            }
-            let waits = if self.has_pinged {
-                self.wait + ping
-            } else {
-                self.wait
-            };
-            timer.as_mut().reset(self.last_read + waits);
-        }
-    }
-}
-
-/// Between three quarters of a time and all of it.
-fn jittered(most: Duration) -> Duration {
-    most.mul_f64(rand::rng().random_range(0.75..=1.0))
 }
 
 #[cfg(test)]

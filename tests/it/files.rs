@@ -304,7 +304,7 @@ fn random_and_zero_have_no_end_and_clogged_never_begins() {
         "clogged:",
         "--linger",
         "0",
-        "--close-timeout",
+        "--deliver-timeout",
         "200ms",
     ]);
     let mut ws = bridge.client();

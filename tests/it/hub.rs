@@ -166,7 +166,7 @@ fn stuck(bridge: &Bridge, speaker: &mut Ws) -> (Ws, usize) {
 fn whole(ws: &mut Ws) -> Frame {
     let mut got = Vec::new();
     loop {
-        match ws.next() {
+        match ws.heard() {
             Frame::Piece(false, _, payload) => got.extend(payload),
             Frame::Piece(true, _, payload) => {
                 got.extend(payload);

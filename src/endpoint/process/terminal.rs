@@ -146,6 +146,10 @@ impl MessageStream for Resizable {
         self.framed.poll_more(cx)
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.framed.poll_gone(cx)
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.framed.poll_ready(cx)
     }

@@ -375,6 +375,18 @@ impl MessageStream for Link {
         polled
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let State::Up { stream, .. } = &mut self.state {
+            // One that has gone is found when it is read on, and connected again.
+            let _ = stream.poll_gone(cx);
+        }
+        Poll::Pending
+    }
+
+    fn can_go(&self) -> bool {
+        matches!(&self.state, State::Up { stream, .. } if stream.can_go())
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.poll_sending(cx, |stream, cx| stream.poll_ready(cx))
     }

@@ -5,6 +5,7 @@ mod answers;
 mod bytes;
 mod deadlines;
 mod directions;
+mod gone_callers;
 mod half_close;
 mod opening;
 mod pipes;

@@ -383,3 +383,30 @@ fn no_input_at_all_is_a_clean_session() {
         (vec![], Frame::Close(1000, String::new()))
     );
 }
+
+/// A client whose stdout is read no more, while the server says nothing: it ends at once, not at the next message.
+#[test]
+fn a_client_ends_when_its_reader_has_gone_and_nothing_comes() {
+    for words in [&["-n"][..], &["-n", "-b"]] {
+        let (mut running, mut server) = stdio_to_ws(words);
+        let mut out = running.stdout();
+        server.text("x");
+        // Lines have a newline behind them, bytes have none.
+        let len = if words.len() == 1 { 2 } else { 1 };
+        let mut read = vec![0; len];
+        std::io::Read::read_exact(&mut out, &mut read).unwrap();
+        drop(out);
+        assert_eq!(close_code(&mut server), 1000);
+        server.answer_close(1000);
+        assert_eq!(running.finish().status, 0);
+    }
+}
+
+/// Who only sends does not need a reader.
+#[test]
+fn a_client_that_prints_nothing_goes_on_without_a_reader() {
+    let (mut running, mut server) = stdio_to_ws(&["-u"]);
+    drop(running.stdout());
+    running.stdin().write_all(b"one\n").unwrap();
+    assert_eq!(server.next(), Frame::text("one"));
+}

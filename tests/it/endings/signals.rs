@@ -269,7 +269,7 @@ fn a_stop_tells_a_server_nothing_while_its_answer_comes() {
         panic!("{begun:?}");
     };
     let end = loop {
-        match client.next() {
+        match client.heard() {
             Frame::Binary(more) | Frame::Piece(_, _, more) => seen.extend(more),
             end => break end,
         }

@@ -329,3 +329,34 @@ fn a_slow_backend_that_takes_something_is_not_given_up() {
         assert_eq!(status(bridge), *exit);
     });
 }
+
+/// Its pong lies behind megabytes that it takes in its own time.
+#[test]
+fn a_slow_reader_is_not_silent() {
+    let sent = pattern(LEN);
+    let (bridge, mut client, backend) = ws_to_tcp(&["--ping", "500ms"]);
+    narrow(&client.stream);
+    let backend = send_tcp(backend, &sent);
+    let (bytes, end) = read_frames_slowly(&mut client, Duration::from_millis(100));
+    assert_same(&bytes, &sent);
+    assert_eq!(end, Frame::Close(1000, String::new()));
+    client.answer_close(1000);
+    drop(backend.join().unwrap());
+    assert_eq!(status(bridge), 0);
+}
+
+#[test]
+fn a_reader_that_stands_still_is_not_silent() {
+    let sent = pattern(LEN);
+    let (bridge, mut client, backend) = ws_to_tcp(&["--ping", "500ms"]);
+    narrow(&client.stream);
+    let backend = send_tcp(backend, &sent);
+    // Many periods of pings: it is the time that is tested.
+    thread::sleep(Duration::from_secs(5));
+    let (bytes, end) = client.bytes();
+    assert_same(&bytes, &sent);
+    assert_eq!(end, Frame::Close(1000, String::new()));
+    client.answer_close(1000);
+    drop(backend.join().unwrap());
+    assert_eq!(status(bridge), 0);
+}

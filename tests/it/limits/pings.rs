@@ -39,7 +39,7 @@ fn a_flood_of_pings_from_one_that_never_reads_is_bounded() {
         // It reads after all: there are pongs, and the newest ping is answered.
         let reader = thread::spawn(move || {
             loop {
-                match ws.next() {
+                match ws.heard() {
                     Frame::Pong(payload) if payload == b"last" => return ws,
                     Frame::Pong(payload) => assert_eq!(payload, [b'p'; 125]),
                     other => panic!("{other:?}"),
@@ -89,7 +89,7 @@ fn pings_during_a_stalled_direction_are_answered_once_it_moves() {
     });
     let (mut got, mut pongs) = (0, Vec::new());
     let end = loop {
-        match ws.next() {
+        match ws.heard() {
             Frame::Binary(bytes) | Frame::Piece(_, _, bytes) => got += bytes.len() as u64,
             Frame::Pong(payload) => pongs.push(payload),
             end => break end,

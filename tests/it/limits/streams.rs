@@ -182,7 +182,7 @@ fn a_flood_from_tcp(size: u64) {
         });
         let mut at = 0;
         while at < size {
-            match ws.next() {
+            match ws.heard() {
                 Frame::Binary(bytes) | Frame::Piece(_, _, bytes) => {
                     pattern.check(at, &bytes);
                     at += bytes.len() as u64;
@@ -191,7 +191,7 @@ fn a_flood_from_tcp(size: u64) {
             }
         }
         assert_eq!(at, size);
-        assert_eq!(ws.next(), Frame::Close(1000, String::new()));
+        assert_eq!(ws.heard(), Frame::Close(1000, String::new()));
     });
     assert_small(&bridge.running, size);
 }

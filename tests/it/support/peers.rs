@@ -292,6 +292,17 @@ impl Ws {
         }
     }
 
+    /// The next frame that is no ping: of much that it is sent each MiB is followed by one.
+    #[track_caller]
+    pub fn heard(&mut self) -> Frame {
+        loop {
+            match self.next() {
+                Frame::Ping(_) => {}
+                frame => return frame,
+            }
+        }
+    }
+
     /// Whole messages put together of their frames, up to the Close or the end of the connection, which is last.
     #[track_caller]
     pub fn messages(&mut self) -> (Vec<Frame>, Frame) {
