@@ -70,6 +70,8 @@ pub struct Options {
     #[arg(long, short = 'U')]
     pub unidirectional_reverse: bool,
     /// Copy one message in each direction, then end
+    ///
+    /// With bytes as they come (-b) all of stdin, of a file or of a program's output is one message.
     #[arg(long, short = '1')]
     pub one_message: bool,
     /// Copy this many messages in each direction, then end
@@ -362,6 +364,12 @@ async fn join(
     begun: Instant,
     level: Level,
 ) -> Outcome {
+    let [left, right] = [left, right].map(|peer| match peer {
+        Peer::Bytes(stream, framing) if shared.options.one_message && stream.is_whole() => {
+            Peer::Bytes(stream, framing.whole())
+        }
+        other => other,
+    });
     let [mut left, mut right] = into_messages(left, right);
     left.greet(right.greeting());
     right.greet(left.greeting());

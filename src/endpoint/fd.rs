@@ -197,6 +197,10 @@ impl ByteStream for Inherited {
     fn is_local(&self) -> bool {
         true
     }
+
+    fn is_whole(&self) -> bool {
+        self.socket.is_none()
+    }
 }
 
 impl AsyncRead for Inherited {

@@ -375,6 +375,10 @@ impl ByteStream for Streams {
         }
         Poll::Ready(Ok(()))
     }
+
+    fn is_whole(&self) -> bool {
+        !self.is_terminal
+    }
 }
 
 impl AsyncRead for Streams {

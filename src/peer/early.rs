@@ -47,6 +47,10 @@ impl ByteStream for Early {
     fn is_local(&self) -> bool {
         self.io.is_local()
     }
+
+    fn is_whole(&self) -> bool {
+        self.io.is_whole()
+    }
 }
 
 impl AsyncRead for Early {

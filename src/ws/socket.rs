@@ -16,7 +16,7 @@ use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::caller::Caller;
-use crate::ending::{Ending, Loss};
+use crate::ending::{Close, Ending, Loss};
 use crate::message::{Batch, Fragment};
 use crate::peer::{ByteStream, Event, MessageStream, Pings};
 
@@ -160,7 +160,13 @@ impl Socket {
                 Err(violation) => return Some(Event::End(Ending::Broken(violation))),
                 Ok(Some(Item::Fragment(fragment))) => return Some(Event::Fragment(fragment)),
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
-                Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
+                Ok(Some(Item::Close(close))) => {
+                    let ending = Ending::Close(close);
+                    return Some(Event::End(match self.decoder.begun() {
+                        Some(received) => ending.within_message(received),
+                        None => ending,
+                    }));
+                }
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
                 Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
                 Ok(None) => {
@@ -263,8 +269,8 @@ impl Socket {
         let close = match &self.ended {
             Some(ended @ Ending::Broken(_)) => ended.close_reply(),
             // A Close is echoed, unless the other side has an end of its own to tell.
-            Some(ended @ Ending::Close(_))
-                if !why.is_abort() && !matches!(why, Ending::Close(_)) =>
+            Some(ended @ (Ending::Close(_) | Ending::Cut { .. }))
+                if why == ended || is_echo(ended, why) =>
             {
                 ended.close_reply()
             }
@@ -481,6 +487,17 @@ impl MessageStream for Socket {
 
     fn merged_messages(&self) -> Option<u64> {
         self.decoder.merged_messages()
+    }
+}
+
+/// Whether a peer that ended with a Close is told nothing new by `why`: a Close without a code crosses the other side as 1000
+/// and comes back so.
+fn is_echo(ended: &Ending, why: &Ending) -> bool {
+    match (ended, why) {
+        (Ending::Close(Close { code: None, .. }), Ending::Close(close)) => {
+            matches!(close.code, None | Some(1000)) && close.reason.is_empty()
+        }
+        _ => !why.is_abort() && !matches!(why, Ending::Close(_)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! contract (design section 6). Tables where one side ends in many ways; a test for each way in which both have a part.
 
 mod bytes;
+mod cuts;
 mod deadlines;
 mod directions;
 mod half_close;
