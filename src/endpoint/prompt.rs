@@ -185,7 +185,6 @@ impl MessageStream for Prompt {
                 self.start_send(cut)?;
             }
             self.console.say(&format!("closed: {why}"));
-            self.console.settle();
         }
         ready!(self.console.poll_shown(cx));
         Poll::Ready(Ok(()))
