@@ -29,9 +29,9 @@ pub struct Options {
     /// length, a number of 4 bytes, big-endian; length:1, length:2, length:4 and length:8 say how many bytes, length:4:le that
     /// it is little-endian. With lsp it stands behind the headers of language servers ('Content-Length: 5' and an empty line)
     /// and is text. With json each line is an object: {"kind":"text","text":"hello"}, {"kind":"binary","base64":"AP8="}, and
-    /// at the end {"kind":"close","code":1000,"reason":""}; a message whose rest never came has "cut":true; with --reconnect {"kind":"gap","messages":1,"bytes":5} where another
-    /// connection begins and so much of what was sent may be lost. Two sides that both speak bytes are joined as they are,
-    /// unless their framings were asked for and differ.
+    /// at the end {"kind":"close","code":1000,"reason":""}. A message whose rest never came has "cut":true. With --reconnect
+    /// {"kind":"gap","messages":1,"bytes":5} stands where another connection begins and so much of what was sent may be lost.
+    /// Two sides that both speak bytes are joined as they are, unless their framings were asked for and differ.
     #[arg(long, value_name = "HOW")]
     pub framing: Option<Cut>,
     /// End each message with NUL: --framing null

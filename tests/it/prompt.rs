@@ -41,6 +41,8 @@ fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) 
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let (keys, line) = terminal();
     let open = || line.try_clone().unwrap();
+    // The program changes it soon.
+    let before = tcgetattr(&line).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
         .args(words)
         .arg(&url)
@@ -65,7 +67,7 @@ fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) 
     let terminal = Terminal {
         child,
         keys,
-        before: tcgetattr(&line).unwrap(),
+        before,
         line,
         chunks,
         raw: String::new(),
