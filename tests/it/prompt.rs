@@ -185,6 +185,17 @@ fn what_comes_does_not_tear_what_is_typed() {
 }
 
 #[test]
+fn a_message_that_is_cut_is_shown_as_far_as_it_came() {
+    let (mut terminal, mut ws) = ready(&[]);
+    ws.frame(0x01, b"half").close(1000, "");
+    terminal.sees("< half");
+    terminal.sees("# closed: close 1000 within a message, after 4 bytes of it");
+    assert_eq!(ws.next(), close(1000, ""));
+    ws.fin();
+    terminal.ends(56);
+}
+
+#[test]
 fn a_ping_goes_over_a_connection_that_is_made_again_too() {
     let (mut terminal, mut ws) = ready(&["--reconnect"]);
     terminal.types("hello\r/ping\r");
