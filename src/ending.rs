@@ -16,6 +16,13 @@ pub enum Ending {
     Eof,
     /// The peer sent a Close frame.
     Close(Close),
+    /// The direction ended cleanly, but within a message: the rest of it never comes (RFC 6455 5.5.1 allows that).
+    Cut {
+        /// The peer's Close, or the Close that the end would have been between two messages.
+        close: Close,
+        /// Bytes of the message received before the end.
+        received: u64,
+    },
     /// The connection went away without saying that it was finished.
     Lost(Loss),
     /// The peer broke its protocol; the code is what it is told (RFC 6455 7.4.1).
@@ -249,7 +256,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
     (47, "too many redirects, or one that is not followed"),
     (
         56,
-        "the connection was lost without a Close: data may be incomplete",
+        "lost without a Close, or closed within a message: data may be incomplete",
     ),
     (
         58,
@@ -340,6 +347,20 @@ impl Ending {
         }
     }
 
+    /// Returns what the end is where it comes within a message of which `received` bytes have come: no clean end and no Close
+    /// is complete there. A loss, a deadline or another failure stays what it is.
+    #[must_use]
+    pub fn within_message(self, received: u64) -> Ending {
+        match self {
+            Ending::Close(close) => Ending::Cut { close, received },
+            other if other.is_abort() => other,
+            other => Ending::Cut {
+                close: other.close_across(),
+                received,
+            },
+        }
+    }
+
     /// Whether the stream was cut, so that it must not be passed on as finished.
     pub fn is_abort(&self) -> bool {
         match self {
@@ -352,7 +373,8 @@ impl Ending {
             Ending::Close(close) => matches!(close.code, Some(1002..=2999)),
             // What was killed may not have said all.
             Ending::Exited(exit) | Ending::Held(exit) => matches!(exit, Exit::Signal(_)),
-            Ending::Lost(_)
+            Ending::Cut { .. }
+            | Ending::Lost(_)
             | Ending::Broken(_)
             | Ending::NotText { .. }
             | Ending::Malformed { .. }
@@ -387,6 +409,7 @@ impl Ending {
             | Ending::Abandoned
             | Ending::LingerExpired(_) => Close::new(1000, ""),
             Ending::Close(close) => Close::new(close.code.unwrap_or(1000), close.reason.clone()),
+            Ending::Cut { .. } => Close::new(1011, "cut"),
             Ending::Lost(Loss::Reset | Loss::ResetOpen) => Close::new(1011, "reset"),
             Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
             Ending::Lost(Loss::Silent) => Close::new(1011, "silent"),
@@ -419,7 +442,7 @@ impl Ending {
     /// What a WebSocket peer is sent that ended so itself: its Close is echoed, its breach is named.
     pub fn close_reply(&self) -> Close {
         match self {
-            Ending::Close(close) => close.clone(),
+            Ending::Close(close) | Ending::Cut { close, .. } => close.clone(),
             Ending::Broken(violation) => Close::new(violation.code, violation.reason),
             other => other.close_across(),
         }
@@ -438,7 +461,7 @@ impl Ending {
                 Some(3000..) => 111,
                 Some(_) => 110,
             },
-            Ending::Lost(_) => 56,
+            Ending::Cut { .. } | Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) | Ending::TooLong { .. } => 63,
             Ending::Broken(_) | Ending::Malformed { .. } | Ending::WrongKind { .. } => 112,
             Ending::Exited(Exit::Status(0)) | Ending::Held(Exit::Status(0)) => 0,
@@ -611,15 +634,24 @@ impl fmt::Display for RetryAfter {
     }
 }
 
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.reason.as_str()) {
+            (None, _) => f.write_str("close without code"),
+            (Some(code), "") => write!(f, "close {code}"),
+            (Some(code), reason) => write!(f, "close {code} \"{}\"", reason.escape_debug()),
+        }
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Eof => f.write_str("eof"),
-            Ending::Close(close) => match (close.code, close.reason.as_str()) {
-                (None, _) => f.write_str("close without code"),
-                (Some(code), "") => write!(f, "close {code}"),
-                (Some(code), reason) => write!(f, "close {code} \"{}\"", reason.escape_debug()),
-            },
+            Ending::Close(close) => close.fmt(f),
+            Ending::Cut { close, received } => {
+                write!(f, "{close} within a message, after {received} bytes of it")
+            }
             Ending::Lost(Loss::Reset | Loss::ResetOpen) => f.write_str("connection reset"),
             Ending::Lost(Loss::NoClose) => {
                 f.write_str("connection lost without Close, data may be incomplete")
@@ -687,6 +719,7 @@ mod tests {
     #[test]
     fn every_ending_is_called_what_the_table_says() {
         let close = |code| Ending::Close(Close::new(code, "why"));
+        let cut = |code| close(code).within_message(4);
         let broken = |code| Ending::Broken(Violation { code, reason: "x" });
         let table = [
             (Ending::Eof, false, 1000, 1000, 0),
@@ -697,6 +730,8 @@ mod tests {
             (close(1002), true, 1002, 1002, 110),
             (close(1011), true, 1011, 1011, 110),
             (close(1014), true, 1014, 1014, 110),
+            (cut(1000), true, 1011, 1000, 56),
+            (cut(4001), true, 1011, 4001, 56),
             (Ending::Lost(Loss::NoClose), true, 1011, 1011, 56),
             (Ending::Lost(Loss::Reset), true, 1011, 1011, 56),
             (Ending::Lost(Loss::ResetOpen), true, 1011, 1011, 56),
@@ -757,6 +792,27 @@ mod tests {
                 "exit status {exit} is not in the table"
             );
         }
+    }
+
+    #[test]
+    fn an_end_within_a_message_is_a_cut_unless_it_is_an_abort_already() {
+        let cut = |close| Ending::Cut { close, received: 4 };
+        let close = Close::new(1011, "drain");
+        let table = [
+            (Ending::Eof, cut(Close::new(1000, ""))),
+            (Ending::Close(Close::empty()), cut(Close::empty())),
+            (Ending::Close(close.clone()), cut(close)),
+            (
+                Ending::Stopped(Stop::Terminate),
+                cut(Close::new(1001, "stop")),
+            ),
+            (Ending::Lost(Loss::NoClose), Ending::Lost(Loss::NoClose)),
+        ];
+        for (ending, expected) in table {
+            assert_eq!(ending.within_message(4), expected);
+        }
+        let reason = cut(Close::empty()).close_across().reason;
+        assert_eq!(reason, "cut");
     }
 
     #[test]

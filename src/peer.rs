@@ -68,7 +68,11 @@ pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
     };
     [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
         match peer {
-            Peer::Bytes(stream, own) => Box::new(Framed::new(stream, joined.unwrap_or(own))),
+            Peer::Bytes(stream, own) => {
+                let is_one = own.is_one;
+                let framing = joined.unwrap_or(own);
+                Box::new(Framed::new(stream, Framing { is_one, ..framing }))
+            }
             Peer::Messages(stream) => stream,
         }
     })
@@ -147,6 +151,12 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Ready when it was reset after its clean end, while it still takes what it is sent.
     fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
         Poll::Pending
+    }
+
+    /// Whether its input is one whole that ends by itself: stdin, a file, what a program prints. A connection stays open for
+    /// another answer.
+    fn is_whole(&self) -> bool {
+        false
     }
 }
 
@@ -437,6 +447,8 @@ struct QueueState {
     /// Bytes of memory that they hold on to.
     bytes: usize,
     end: Option<Ending>,
+    /// Bytes of the message that was begun and not finished, if there is one.
+    begun: Option<u64>,
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -479,6 +491,12 @@ impl Pipe {
             return Err(Ending::ReaderGone);
         }
         queue.bytes += event.size();
+        queue.begun = match &event {
+            Event::Fragment(piece) if !piece.fin => {
+                Some(queue.begun.unwrap_or(0) + piece.payload.len() as u64)
+            }
+            _ => None,
+        };
         queue.events.push_back(event);
         queue.wake_reader();
         Ok(())
@@ -551,7 +569,11 @@ impl MessageStream for Pipe {
     fn poll_close(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
         let mut queue = self.outgoing.lock();
         if queue.end.is_none() {
-            queue.end = Some(why.clone());
+            let why = why.clone();
+            queue.end = Some(match queue.begun {
+                Some(received) => why.within_message(received),
+                None => why,
+            });
         }
         queue.wake_reader();
         Poll::Ready(Ok(()))

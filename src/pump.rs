@@ -834,7 +834,9 @@ impl Pump<'_> {
     }
 
     fn outcome(mut self) -> Outcome {
-        // A deadline that passed last ends the session before it is noted.
+        // What fails last, a deadline or the write of what came with the Close, ends the session before it is noted.
+        refusal(&mut self.left);
+        refusal(&mut self.right);
         note(&mut self.cause, Side::Left, &self.left, &self.right);
         note(&mut self.cause, Side::Right, &self.right, &self.left);
         let stopped = self.stopped.map(|(stop, _)| stop);

@@ -89,6 +89,7 @@ pub struct Options {
     ///
     /// The answer is awaited until the other side closes, or for --idle, --max-time or --linger where one is given; without it
     /// the exit status is 28.
+    /// With bytes as they come (-b) all of stdin, of a file or of a program's output is one message.
     #[arg(long, short = '1')]
     pub one_message: bool,
     /// Copy this many messages in each direction, then end
@@ -479,6 +480,12 @@ struct Joined<'a> {
 /// Pumps, and writes the closing line.
 async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> Outcome {
     let Joined { name, begun, .. } = joined;
+    let [left, right] = [left, right].map(|peer| match peer {
+        Peer::Bytes(stream, framing) if shared.options.one_message && stream.is_whole() => {
+            Peer::Bytes(stream, framing.whole())
+        }
+        other => other,
+    });
     let [mut left, mut right] = into_messages(left, right);
     let framing_of_left = left.framing();
     left.prove(right.proof());

@@ -121,7 +121,7 @@ impl Value {
         let takes = arg.get_action().takes_values();
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
         let raw: Vec<_> = raw
-            .map(|value| value.to_string_lossy().into_owned())
+            .map(|value| without_user(&value.to_string_lossy()))
             .collect();
         let value = match raw.join(" ") {
             _ if !takes => None,

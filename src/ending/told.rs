@@ -59,6 +59,10 @@ impl Ending {
     pub fn told(&self) -> String {
         match self {
             Ending::Close(close) => close.told(),
+            Ending::Cut { close, received } => {
+                let told = close.told();
+                format!("{told}, within a message: {received} bytes of it came, the rest did not")
+            }
             Ending::Broken(Violation { code, reason }) => match known(VIOLATIONS, reason) {
                 Some(what) => format!("protocol error: {what} ({code} {reason})"),
                 None => self.to_string(),

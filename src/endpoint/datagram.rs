@@ -10,6 +10,7 @@ use clap::Args;
 use rustix::io::Errno;
 
 use crate::ending::{Ending, Loss, errno_text};
+use crate::framing::Whole;
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 use crate::sendqueue::{self, Hangup};
@@ -83,8 +84,8 @@ pub struct Datagrams {
     /// Bytes received so far.
     offset: u64,
     ended: Option<Ending>,
-    /// The beginning of a message whose end has not come.
-    begun: BytesMut,
+    /// The message whose end has not come.
+    whole: Whole,
     outgoing: VecDeque<BytesMut>,
     cut: Option<Ending>,
 }
@@ -93,12 +94,12 @@ impl Datagrams {
     /// Makes messages of a kind out of what a socket carries.
     pub fn new(carrier: Box<dyn Carrier>, kind: Kind) -> Datagrams {
         Datagrams {
+            whole: Whole::new(carrier.limit()),
             carrier,
             kind,
             received: None,
             offset: 0,
             ended: None,
-            begun: BytesMut::new(),
             outgoing: VecDeque::new(),
             cut: None,
         }
@@ -196,21 +197,13 @@ impl MessageStream for Datagrams {
         if let Some(cut) = &self.cut {
             return Err(cut.clone());
         }
-        let limit = self.carrier.limit();
-        if self.begun.len() + fragment.payload.len() > limit {
-            self.begun = BytesMut::new();
-            return Err(self.fail(Ending::TooLong { limit }));
+        match self.whole.add(fragment) {
+            Ok(datagram) => {
+                self.outgoing.extend(datagram);
+                Ok(())
+            }
+            Err(too_long) => Err(self.fail(too_long)),
         }
-        if !fragment.fin {
-            self.begun.extend_from_slice(&fragment.payload);
-        } else if self.begun.is_empty() {
-            self.outgoing.push_back(fragment.payload);
-        } else {
-            let mut whole = std::mem::take(&mut self.begun);
-            whole.extend_from_slice(&fragment.payload);
-            self.outgoing.push_back(whole);
-        }
-        Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -218,6 +211,7 @@ impl MessageStream for Datagrams {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.whole.leave_out();
         ready!(self.poll_drain(cx))?;
         Poll::Ready(self.carrier.end(why).map_err(|error| {
             let ending = of_error(&error).unwrap_or(Ending::WriteFailed(errno_text(&error)));

@@ -307,6 +307,7 @@ impl MessageStream for Answers {
 
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
         self.is_told = true;
+        self.whole.leave_out();
         wake(&mut self.reader);
         match &mut self.state {
             State::Open { stream, .. } if why.is_abort() => stream.poll_close(cx, why),

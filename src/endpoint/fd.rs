@@ -221,6 +221,10 @@ impl ByteStream for Inherited {
     fn is_closed(&self) -> bool {
         self.socket.as_ref().is_some_and(is_hung_up)
     }
+
+    fn is_whole(&self) -> bool {
+        self.socket.is_none()
+    }
 }
 
 impl AsyncRead for Inherited {

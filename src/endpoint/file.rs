@@ -227,6 +227,10 @@ impl ByteStream for Stream {
         }
     }
 
+    fn is_whole(&self) -> bool {
+        matches!(self.reader, Some(Reader::Input(_)))
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         let flushed = match &mut self.output {
             Some(output) => ready!(Pin::new(output).poll_flush(cx)),

@@ -80,6 +80,10 @@ impl ByteStream for Bytes {
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 impl AsyncRead for Bytes {

@@ -80,6 +80,7 @@ impl Wanted {
             console,
             greeting: Some(to_whom),
             message: Vec::new(),
+            kind: Kind::Text,
             len: 0,
             ended: None,
             has_said_end: false,
@@ -114,8 +115,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Prompt {
     console: Arc<Console>,
     greeting: Option<String>,
-    /// The first bytes of the message that is coming, and how long it is by now.
+    /// The first bytes of the message that is coming, its kind, and how long it is by now.
     message: Vec<u8>,
+    kind: Kind,
     len: usize,
     ended: Option<Ending>,
     has_said_end: bool,
@@ -185,6 +187,7 @@ impl MessageStream for Prompt {
         self.message
             .extend_from_slice(&payload[..payload.len().min(room)]);
         self.len += payload.len();
+        self.kind = kind;
         if fin {
             let bytes = std::mem::take(&mut self.message);
             let len = std::mem::take(&mut self.len);
@@ -212,12 +215,11 @@ impl MessageStream for Prompt {
         if !self.has_said_end {
             self.has_said_end = true;
             if self.len > 0 {
-                let cut = Fragment::whole(Kind::Binary, b"");
+                let cut = Fragment::whole(self.kind, b"");
                 self.start_send(cut)?;
             }
             self.patience = None;
             self.console.say(&format!("closed: {why}"));
-            self.console.settle();
         }
         ready!(self.console.poll_shown(cx));
         Poll::Ready(Ok(()))

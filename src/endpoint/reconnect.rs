@@ -162,6 +162,8 @@ fn may_retry(why: &Ending) -> bool {
     match why {
         // A peer that was killed ends so, too.
         Ending::Eof | Ending::Lost(_) | Ending::Exited(_) | Ending::Held(_) => true,
+        // What was cut within a message is not done, however cleanly it was closed.
+        Ending::Cut { close, .. } => !matches!(close.code, Some(1002 | 1003 | 1007..=1010)),
         Ending::Close(close) => {
             !matches!(close.code, None | Some(1000 | 1002 | 1003 | 1007..=1010))
         }

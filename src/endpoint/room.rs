@@ -632,6 +632,7 @@ impl MessageStream for Member {
     }
 
     fn poll_close(&mut self, _cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.whole.leave_out();
         let Some(desk) = &self.room.desk else {
             self.room.leave(self.id);
             self.seat.lock().end_with(Ending::Eof);

@@ -218,6 +218,10 @@ impl ByteStream for Streams {
     fn is_local(&self) -> bool {
         true
     }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 impl AsyncRead for Streams {

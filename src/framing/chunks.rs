@@ -13,19 +13,31 @@ use crate::utf8::Utf8;
 pub(super) struct Chunks {
     kind: Kind,
     offset: u64,
+    /// Whether all reads are fragments of one message, which ends with the stream.
+    is_one: bool,
+    /// Whether fragments of that message are out and its last is not.
+    within: bool,
 }
 
 impl Chunks {
-    pub(super) fn new(kind: Kind) -> Chunks {
-        Chunks { kind, offset: 0 }
+    pub(super) fn new(kind: Kind, is_one: bool) -> Chunks {
+        Chunks {
+            kind,
+            offset: 0,
+            is_one,
+            within: false,
+        }
     }
 
     fn take(&mut self, bytes: &mut BytesMut, len: usize) -> Option<Fragment> {
         self.offset += len as u64;
-        (len > 0).then(|| Fragment {
-            kind: self.kind,
-            fin: true,
-            payload: bytes.split_to(len),
+        (len > 0).then(|| {
+            self.within = self.is_one;
+            Fragment {
+                kind: self.kind,
+                fin: !self.is_one,
+                payload: bytes.split_to(len),
+            }
         })
     }
 
@@ -57,8 +69,12 @@ impl Splitter for Chunks {
 
     fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event> {
         let event = self.next(bytes, true);
-        if event.is_some() || bytes.is_empty() {
+        if event.is_some() {
             return event;
+        }
+        if bytes.is_empty() {
+            return std::mem::take(&mut self.within)
+                .then(|| Event::Fragment(Fragment::whole(self.kind, b"")));
         }
         // A character that was begun and never finished.
         Some(Event::End(Ending::NotText {

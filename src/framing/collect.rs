@@ -1,10 +1,11 @@
 //! Messages and lines that must be whole, collected as they come and bounded.
 
 use bytes::{Buf, BytesMut};
+use tracing::warn;
 
 use super::lines::Search;
 use super::{Separator, Splitter};
-use crate::ending::Ending;
+use crate::ending::{Close, Ending};
 use crate::message::Fragment;
 use crate::peer::Event;
 
@@ -43,11 +44,25 @@ impl Whole {
         self.begun.extend_from_slice(&fragment.payload);
         Ok(fragment.fin.then(|| std::mem::take(&mut self.begun)))
     }
+
+    /// Drops the part that came of a message whose rest never comes, and logs how long it is; called at the end.
+    pub fn leave_out(&mut self) {
+        leave_out(std::mem::take(&mut self.begun).len());
+    }
+}
+
+/// Logs that `received` bytes of a message that was cut are not passed on; silent where there are none.
+pub(super) fn leave_out(received: usize) {
+    if received > 0 {
+        let end = if received == 1 { "" } else { "s" };
+        warn!("a message was cut: the {received} byte{end} that came of it are left out");
+    }
 }
 
 /// Makes something of one line at a time.
 pub(super) trait Reader: Send {
-    /// Reads a line that begins at byte `offset` of the stream; `None` where it says nothing.
+    /// Reads a line that begins at byte `offset` of the stream; `None` where it says nothing. A fragment that is not the last
+    /// of its message is all of a message that was cut.
     ///
     /// # Errors
     /// [`Ending::Malformed`], or any end that the line tells.
@@ -63,6 +78,8 @@ pub(super) struct WholeLines<R> {
     /// Bytes of the stream taken so far, and where the line that is collected began.
     offset: u64,
     began: u64,
+    /// Bytes of a message that was cut: the end is next.
+    cut: Option<u64>,
 }
 
 impl<R: Reader> WholeLines<R> {
@@ -74,6 +91,7 @@ impl<R: Reader> WholeLines<R> {
             limit,
             offset: 0,
             began: 0,
+            cut: None,
         }
     }
 
@@ -91,17 +109,37 @@ impl<R: Reader> WholeLines<R> {
         bytes.advance(end);
         self.offset += (len + end) as u64;
         let began = std::mem::replace(&mut self.began, self.offset);
-        if self.begun.is_empty() {
-            return self.reader.read(&rest, began);
+        let read = if self.begun.is_empty() {
+            self.reader.read(&rest, began)
+        } else {
+            let mut line = std::mem::take(&mut self.begun);
+            line.extend_from_slice(&rest);
+            self.reader.read(&line, began)
+        };
+        if let Ok(Some(Fragment {
+            fin: false,
+            payload,
+            ..
+        })) = &read
+        {
+            self.cut = Some(payload.len() as u64);
         }
-        let mut line = std::mem::take(&mut self.begun);
-        line.extend_from_slice(&rest);
-        self.reader.read(&line, began)
+        read
+    }
+
+    /// The end of a stream that says so itself, within a message.
+    fn cut(&self) -> Option<Event> {
+        let ending = Ending::Close(Close::new(1011, "cut"));
+        let received = self.cut?;
+        Some(Event::End(ending.within_message(received)))
     }
 }
 
 impl<R: Reader> Splitter for WholeLines<R> {
     fn next(&mut self, bytes: &mut BytesMut, full: bool) -> Option<Event> {
+        if let Some(cut) = self.cut() {
+            return Some(cut);
+        }
         while let Some((len, end)) = self.search.find(bytes) {
             match self.read(bytes, len, end) {
                 Ok(None) => {}
@@ -122,6 +160,9 @@ impl<R: Reader> Splitter for WholeLines<R> {
     }
 
     fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event> {
+        if let Some(cut) = self.cut() {
+            return Some(cut);
+        }
         if bytes.is_empty() && self.begun.is_empty() {
             return None;
         }

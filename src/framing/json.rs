@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::BytesMut;
 use data_encoding::BASE64;
 use serde::Deserialize;
 
@@ -27,6 +28,8 @@ struct Object<'a> {
     base64: Option<Cow<'a, str>>,
     code: Option<u16>,
     reason: Option<String>,
+    #[serde(default)]
+    cut: bool,
 }
 
 impl Reader for Objects {
@@ -47,12 +50,15 @@ impl Reader for Objects {
                 return Err(Ending::Malformed { what, offset });
             }
         };
+        let fin = !object.cut;
+        let message = |kind, payload: &[u8]| {
+            let whole = Fragment::whole(kind, payload);
+            Ok(Some(Fragment { fin, ..whole }))
+        };
         match (object.kind.as_deref(), object.text, object.base64) {
-            (None | Some("text"), Some(text), None) => {
-                Ok(Some(Fragment::whole(Kind::Text, text.as_bytes())))
-            }
+            (None | Some("text"), Some(text), None) => message(Kind::Text, text.as_bytes()),
             (None | Some("binary"), None, Some(base64)) => match BASE64.decode(base64.as_bytes()) {
-                Ok(payload) => Ok(Some(Fragment::whole(Kind::Binary, payload))),
+                Ok(payload) => message(Kind::Binary, &payload),
                 Err(_) => wrong("\"base64\" that is no base64 (RFC 4648 4)"),
             },
             (Some("close"), None, None) => close(object.code, object.reason.unwrap_or_default())
@@ -91,6 +97,8 @@ fn close(code: Option<u16>, reason: String) -> Result<Close, &'static str> {
 pub(super) struct Lines {
     is_stamped: bool,
     base64: Option<Encoder>,
+    /// The beginning of a character of a text: up to 3 bytes that are no JSON unless the rest comes.
+    begun: BytesMut,
     within: bool,
     is_finished: bool,
 }
@@ -100,6 +108,7 @@ impl Lines {
         Lines {
             is_stamped: framing.is_stamped,
             base64: Encoder::new(Encoding::Base64),
+            begun: BytesMut::new(),
             within: false,
             is_finished: false,
         }
@@ -112,6 +121,32 @@ impl Lines {
         }
         out.copy(format!("\"kind\":\"{kind}\"").as_bytes());
     }
+
+    /// Writes the characters of a text that are whole.
+    fn push_text(&mut self, mut text: BytesMut, out: &mut Outbox) {
+        if !self.begun.is_empty() {
+            self.begun.extend_from_slice(&text);
+            text = std::mem::take(&mut self.begun);
+        }
+        self.begun = text.split_off(text.len() - partial_len(&text));
+        escape(&text, out);
+    }
+}
+
+/// How many bytes at the end of a text are a character of which the rest has yet to come: at most 3.
+fn partial_len(text: &[u8]) -> usize {
+    let last = text.iter().rev().take(3);
+    let lead = last.enumerate().find(|(_, byte)| **byte & 0xC0 != 0x80);
+    let Some((after, lead)) = lead else {
+        return 0;
+    };
+    let wanted = match lead {
+        0xC0..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0.. => 4,
+        _ => 1,
+    };
+    if after + 1 < wanted { after + 1 } else { 0 }
 }
 
 impl Joiner for Lines {
@@ -128,7 +163,7 @@ impl Joiner for Lines {
         self.within = !fin;
         match (kind, &mut self.base64) {
             (Kind::Binary, Some(base64)) => base64.push(&payload, fin, out),
-            _ => escape(&payload, out),
+            _ => self.push_text(payload, out),
         }
         if fin {
             out.copy(b"\"}\n");
@@ -149,11 +184,13 @@ impl Joiner for Lines {
             return;
         }
         if self.within {
-            // The line of a message that was cut stays cut.
-            out.copy(b"\n");
+            if let Some(base64) = &mut self.base64 {
+                base64.push(b"", true, out);
+            }
+            out.copy(b"\",\"cut\":true}\n");
         }
         let close = match why {
-            Ending::Close(close) => close.clone(),
+            Ending::Close(close) | Ending::Cut { close, .. } => close.clone(),
             other => other.close_across(),
         };
         self.begin("close", out);

@@ -104,6 +104,10 @@ impl Prefixes {
 }
 
 impl Joiner for Prefixes {
+    fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {
+        self.whole.leave_out();
+    }
+
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
         if let Some(payload) = self.whole.add(fragment)? {
             let head = self.prefix.head(payload.len());

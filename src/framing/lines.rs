@@ -3,9 +3,10 @@
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memmem};
 
+use super::collect::leave_out;
 use super::encoded::Encoder;
 use super::piece::Pieces;
-use super::{Framing, Joiner, Separator, Splitter, time};
+use super::{Encoding, Framing, Joiner, Separator, Splitter, time};
 use crate::buffer::Outbox;
 use crate::ending::Ending;
 use crate::message::{Batch, Fragment, Head, Kind, SHORT};
@@ -132,7 +133,12 @@ pub(super) struct Ends {
     end: Separator,
     framing: Framing,
     encoder: Option<Encoder>,
+    /// Whether some of the message is out and its last fragment has not come.
     within: bool,
+    /// Bytes of a message that are held back until it is whole, as far as the limit: digits and JSON-RPC are for programs, which
+    /// must not take a part for a message. A longer one goes out as it comes.
+    held: BytesMut,
+    is_held_back: bool,
 }
 
 impl Ends {
@@ -142,7 +148,23 @@ impl Ends {
             framing,
             encoder: Encoder::new(framing.encoding),
             within: false,
+            held: BytesMut::new(),
+            is_held_back: framing.encoding != Encoding::Plain || framing.makes_requests,
         }
+    }
+
+    /// Adds a fragment to what is held back; gives what is to be written now.
+    fn hold(&mut self, fragment: Fragment) -> Option<Fragment> {
+        let Fragment { kind, fin, payload } = fragment;
+        if !self.is_held_back || self.within || (fin && self.held.is_empty()) {
+            return Some(Fragment { kind, fin, payload });
+        }
+        self.held.extend_from_slice(&payload);
+        if !fin && self.held.len() <= self.framing.limit {
+            return None;
+        }
+        let payload = std::mem::take(&mut self.held);
+        Some(Fragment { kind, fin, payload })
     }
 
     /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
@@ -153,7 +175,9 @@ impl Ends {
 
 impl Joiner for Ends {
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
-        let Fragment { kind, fin, payload } = fragment;
+        let Some(Fragment { kind, fin, payload }) = self.hold(fragment) else {
+            return Ok(());
+        };
         let is_line = self.is_line(kind);
         if is_line && self.framing.is_stamped && !self.within {
             out.copy(time::now().as_bytes());
@@ -182,5 +206,10 @@ impl Joiner for Ends {
         let write = |room: &mut [u8]| batch.write(room, |_| Head::NONE, tail);
         out.put(Batch::ROOM, write);
         Ok(())
+    }
+
+    /// The part of a line stands without its end.
+    fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {
+        leave_out(std::mem::take(&mut self.held).len());
     }
 }

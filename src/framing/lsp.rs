@@ -126,6 +126,10 @@ impl Headers {
 }
 
 impl Joiner for Headers {
+    fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {
+        self.whole.leave_out();
+    }
+
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
         if fragment.kind != Kind::Text {
             return Err(Ending::WrongKind { takes: "text" });

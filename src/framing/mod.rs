@@ -113,6 +113,8 @@ pub struct Framing {
     pub is_stamped: bool,
     /// Whether requests of JSON-RPC are made of lines.
     pub makes_requests: bool,
+    /// Whether all that is read is one message, in fragments; only where it is cut into [`Cut::Chunks`].
+    pub is_one: bool,
     /// Bytes of a message that must be whole to be framed, at most.
     pub limit: usize,
     /// Whether it was asked for, rather than the endpoint's own.
@@ -127,6 +129,7 @@ impl Framing {
         encoding: Encoding::Plain,
         is_stamped: false,
         makes_requests: false,
+        is_one: false,
         limit: 16 << 20,
         is_asked: false,
     };
@@ -137,6 +140,16 @@ impl Framing {
         ..Framing::BYTES
     };
 
+    /// Returns a framing that makes one message, in fragments, of all that is read; lines and other messages with an end of their
+    /// own stay as they are.
+    #[must_use]
+    pub fn whole(self) -> Framing {
+        Framing {
+            is_one: true,
+            ..self
+        }
+    }
+
     /// What this and the framing of another byte side become when both are joined: bytes as they are, unless framings were
     /// asked for that differ. Then one becomes the other, and the kind of message in between is for them alone.
     pub fn joined_to(self, other: Framing) -> [Framing; 2] {
@@ -144,6 +157,7 @@ impl Framing {
             == Framing {
                 kind: other.kind,
                 is_asked: other.is_asked,
+                is_one: other.is_one,
                 ..self
             };
         if is_same || !(self.is_asked || other.is_asked) {
@@ -168,7 +182,7 @@ impl Framing {
     fn splitter(self) -> Box<dyn Splitter> {
         let is_encoded = self.encoding != Encoding::Plain && self.kind == Kind::Binary;
         match self.cut {
-            Cut::Chunks => Box::new(chunks::Chunks::new(self.kind)),
+            Cut::Chunks => Box::new(chunks::Chunks::new(self.kind, self.is_one)),
             Cut::Lines(end) if self.makes_requests => Box::new(WholeLines::new(
                 requests::Requests::default(),
                 end,

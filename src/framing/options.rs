@@ -29,9 +29,9 @@ pub struct Options {
     /// length, a number of 4 bytes, big-endian; length:1, length:2, length:4 and length:8 say how many bytes, length:4:le that
     /// it is little-endian. With lsp it stands behind the headers of language servers ('Content-Length: 5' and an empty line)
     /// and is text. With json each line is an object: {"kind":"text","text":"hello"}, {"kind":"binary","base64":"AP8="}, and
-    /// at the end {"kind":"close","code":1000,"reason":""}; with --reconnect {"kind":"gap","messages":1,"bytes":5} where another
-    /// connection begins and so much of what was sent may be lost. Two sides that both speak bytes are joined as they are,
-    /// unless their framings were asked for and differ.
+    /// at the end {"kind":"close","code":1000,"reason":""}. A message whose rest never came has "cut":true. With --reconnect
+    /// {"kind":"gap","messages":1,"bytes":5} stands where another connection begins and so much of what was sent may be lost.
+    /// Two sides that both speak bytes are joined as they are, unless their framings were asked for and differ.
     #[arg(long, value_name = "HOW")]
     pub framing: Option<Cut>,
     /// End each message with NUL: --framing null
@@ -62,7 +62,8 @@ pub struct Options {
     /// Take no message over this many bytes where one must be whole to be framed
     ///
     /// It is refused with Close 1009, never cut: what is sent to length or lsp, and what is read as lines of json, base64 or
-    /// hex. Whatever can be passed on as it comes has no limit.
+    /// hex. With --base64, --hex and --jsonrpc a message of up to this many bytes is written when it is whole, and left out when
+    /// the peer cuts it; a longer one is written as it comes. Whatever can be passed on as it comes has no limit.
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
     pub max_message: usize,
 }
@@ -128,6 +129,7 @@ impl Options {
             encoding,
             is_stamped: self.timestamp,
             makes_requests: self.jsonrpc,
+            is_one: false,
             limit: self.max_message,
             is_asked: is_asked || self.timestamp,
         })

@@ -723,9 +723,116 @@ async fn a_gap_is_a_line_of_json_and_the_close_is_the_last() {
         far.read_to_string(&mut bytes).await.unwrap();
         let a = r#"{"kind":"text","text":"a"}"#;
         let gap = r#"{"kind":"gap","messages":3,"bytes":40}"#;
-        let begun = r#"{"kind":"text","text":"cut"#;
+        let begun = r#"{"kind":"text","text":"cut","cut":true}"#;
         assert_eq!(bytes, format!("{a}\n{gap}\n{begun}\n{line}\n"));
     }
+}
+
+/// A character that is cut with its message is left out: half of one is no JSON.
+#[tokio::test]
+async fn a_cut_line_of_json_ends_with_a_whole_character() {
+    let piece = |kind, bytes: &[u8]| Fragment {
+        fin: false,
+        ..Fragment::whole(kind, bytes)
+    };
+    for text in ["a€", "a🎈", "aü"] {
+        for len in 1..=text.len() {
+            let whole = if len == text.len() { text } else { "a" };
+            let expected = format!("{{\"kind\":\"text\",\"text\":\"{whole}\",\"cut\":true}}\n");
+            let close = "{\"kind\":\"close\",\"code\":1000,\"reason\":\"\"}\n";
+            let bytes = &text.as_bytes()[..len];
+            let at_once = vec![piece(Kind::Text, bytes)];
+            let each = bytes.iter().map(|byte| piece(Kind::Text, &[*byte]));
+            for fragments in [at_once, each.collect()] {
+                let written = written(named("json", Kind::Text), fragments).await;
+                assert_eq!(String::from_utf8(written), Ok(format!("{expected}{close}")));
+            }
+        }
+    }
+    let fragments = vec![piece(Kind::Binary, b"a"), piece(Kind::Binary, b"b")];
+    let written = written(named("json", Kind::Text), fragments).await;
+    assert!(written.starts_with(b"{\"kind\":\"binary\",\"base64\":\"YWI=\",\"cut\":true}\n"));
+}
+
+/// What a reader could take for a whole message is left out; what is longer than the limit has gone out by then.
+#[tokio::test]
+async fn a_cut_message_is_left_out_where_it_must_be_whole() {
+    let encoded = |encoding, limit| Framing {
+        encoding,
+        limit,
+        ..Framing::LINES
+    };
+    let pieces = |kind| {
+        let piece = |fin, bytes| Fragment {
+            fin,
+            ..Fragment::whole(kind, bytes)
+        };
+        vec![
+            piece(false, "wh"),
+            piece(true, "ole"),
+            piece(false, "ha"),
+            piece(false, "lf"),
+        ]
+    };
+    let jsonrpc = Framing {
+        makes_requests: true,
+        ..Framing::LINES
+    };
+    for (framing, kind, expected) in [
+        (encoded(Encoding::Base64, 100), Kind::Binary, "d2hvbGU=\n"),
+        (encoded(Encoding::Hex, 100), Kind::Binary, "77686f6c65\n"),
+        (encoded(Encoding::Hex, 100), Kind::Text, "whole\n"),
+        (
+            encoded(Encoding::Hex, 3),
+            Kind::Binary,
+            "77686f6c65\n68616c66",
+        ),
+        (jsonrpc, Kind::Text, "whole\n"),
+        (Framing::LINES, Kind::Text, "whole\nhalf"),
+    ] {
+        let written = written(framing, pieces(kind)).await;
+        assert_eq!(String::from_utf8_lossy(&written), expected, "{framing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_line_of_json_is_a_message_without_its_end() {
+    let (mut stream, mut far) = framed(named("json", Kind::Text));
+    far.write_all(b"{\"text\":\"half\",\"cut\":true}\n{\"text\":\"never read\"}\n")
+        .await
+        .unwrap();
+    let half = Fragment {
+        fin: false,
+        ..Fragment::text("half")
+    };
+    let close = crate::ending::Close::new(1011, "cut");
+    let cut = Event::End(Ending::Cut { close, received: 4 });
+    for expected in [Event::Fragment(half), cut.clone(), cut] {
+        assert_eq!(poll_fn(|cx| stream.poll_next(cx)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_read_is_one_message_where_that_was_asked_for() {
+    for (reads, expected) in [
+        (&[][..], None),
+        (&["a"], Some("a")),
+        (&["ab", "c", "de"], Some("abcde")),
+        (&["\u{20ac}", "x"], Some("\u{20ac}x")),
+    ] {
+        for kind in [Kind::Text, Kind::Binary] {
+            let framing = Framing {
+                kind,
+                ..Framing::BYTES.whole()
+            };
+            let pieces = reads.iter().map(|read| read.as_bytes().to_vec()).collect();
+            let (messages, ending) = read(framing, pieces).await;
+            let expected = expected.map(|text| (kind, text.as_bytes().to_vec()));
+            assert_eq!(messages, Vec::from_iter(expected));
+            assert_eq!(ending, Ending::Eof);
+        }
+    }
+    assert_eq!(Framing::LINES.whole(), Framing::LINES);
 }
 
 #[tokio::test]

@@ -72,6 +72,10 @@ impl ByteStream for Early {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.io.poll_reset(cx)
     }
+
+    fn is_whole(&self) -> bool {
+        self.io.is_whole()
+    }
 }
 
 impl AsyncRead for Early {

@@ -834,7 +834,12 @@ proptest! {
                 fin,
                 payload: bytes[..].into(),
             };
-            list.into_iter().map(fragment).collect()
+            let mut fragments: Vec<_> = list.into_iter().map(fragment).collect();
+            // An end within a message is a cut, of which the other direction would hear.
+            if let Some(last) = fragments.last_mut() {
+                last.fin = true;
+            }
+            fragments
         };
         let (forth, back) = (fragments(forth), fragments(back));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -126,6 +126,8 @@ pub struct Decoder {
     is_half_closed: bool,
     /// The message that was begun and not finished.
     message: Option<Kind>,
+    /// Bytes of that message, as the headers of its frames so far say.
+    begun: u64,
     utf8: Utf8,
     frame: Option<Frame>,
     failed: Option<Violation>,
@@ -165,6 +167,7 @@ impl Decoder {
             knows_half_close: false,
             is_half_closed: false,
             message: None,
+            begun: 0,
             utf8: Utf8::default(),
             frame: None,
             failed: None,
@@ -206,6 +209,12 @@ impl Decoder {
         };
         self.is_half_closed |= matches!(result, Ok(Some(Item::HalfClose)));
         result.inspect_err(|violation| self.failed = Some(*violation))
+    }
+
+    /// Bytes of a message that was begun and not finished; `None` between two messages. Exact between two frames, which is where
+    /// a Close comes.
+    pub fn begun(&self) -> Option<u64> {
+        self.message.map(|_| self.begun)
     }
 
     /// Takes what has come of a frame that will never be whole: the transport ended within it.
@@ -452,7 +461,9 @@ impl Decoder {
     fn begin(&mut self, header: &Header) -> Frame {
         if let OpCode::Data(kind) = header.opcode {
             self.message = Some(kind);
+            self.begun = 0;
         }
+        self.begun = self.begun.saturating_add(header.len);
         Frame {
             fin: header.fin,
             key: header.key,

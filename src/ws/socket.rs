@@ -17,7 +17,7 @@ use super::half_close::HalfClose;
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::caller::Caller;
-use crate::ending::{Ending, Loss};
+use crate::ending::{Close, Ending, Loss};
 use crate::extension;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
@@ -179,7 +179,13 @@ impl Socket {
                 Err(violation) => return Some(Event::End(Ending::Broken(violation))),
                 Ok(Some(Item::Fragment(fragment))) => return Some(Event::Fragment(fragment)),
                 Ok(Some(Item::Batch(batch))) => return Some(Event::Batch(batch)),
-                Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
+                Ok(Some(Item::Close(close))) => {
+                    let ending = Ending::Close(close);
+                    return Some(Event::End(match self.decoder.begun() {
+                        Some(received) => ending.within_message(received),
+                        None => ending,
+                    }));
+                }
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
                 Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
                 Ok(Some(Item::HalfClose)) => {
@@ -363,8 +369,8 @@ impl Socket {
         let close = match &self.ended {
             Some(ended @ Ending::Broken(_)) => ended.close_reply(),
             // A Close is echoed, unless the other side has an end of its own to tell.
-            Some(ended @ Ending::Close(_))
-                if !why.is_abort() && !matches!(why, Ending::Close(_)) =>
+            Some(ended @ (Ending::Close(_) | Ending::Cut { .. }))
+                if why == ended || is_echo(ended, why) =>
             {
                 ended.close_reply()
             }
@@ -478,7 +484,7 @@ impl MessageStream for Socket {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         match self.io.descriptor().and_then(sendqueue::hangup) {
-            Some(Hangup::Reset) => return Poll::Ready(Ending::Lost(Loss::Reset)),
+            Some(Hangup::Reset) => return Poll::Ready(Ending::Lost(Loss::ResetOpen)),
             // What lies before it may end with a Close.
             Some(Hangup::Finished | Hangup::Closed) => return Poll::Ready(Ending::Eof),
             None => {}
@@ -655,6 +661,17 @@ impl MessageStream for Socket {
 
     fn merged_messages(&self) -> Option<u64> {
         self.decoder.merged_messages()
+    }
+}
+
+/// Whether a peer that ended with a Close is told nothing new by `why`: a Close without a code crosses the other side as 1000
+/// and comes back so.
+fn is_echo(ended: &Ending, why: &Ending) -> bool {
+    match (ended, why) {
+        (Ending::Close(Close { code: None, .. }), Ending::Close(close)) => {
+            matches!(close.code, None | Some(1000)) && close.reason.is_empty()
+        }
+        _ => !why.is_abort() && !matches!(why, Ending::Close(_)),
     }
 }
 

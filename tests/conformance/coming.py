@@ -21,6 +21,8 @@ from common import free_port, reason, report, same
 BINARY, FOLDER, LINES = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 AT_ONCE = 4
 WAIT = 30
+# The flag of a socket that listens in /proc/net/unix (__SO_ACCEPTCON).
+LISTENING = 1 << 16
 CA = FOLDER / "ca.pem"
 
 # What stands in the place of what a line names.
@@ -198,6 +200,12 @@ def listens(port):
     return any(row[3] == "0A" and row[1].endswith(f":{port:04X}") for row in rows)
 
 
+def listens_at(path):
+    """Whether somebody listens at a Unix socket; `@` begins an abstract name. One that is bound only still refuses callers."""
+    rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return any(row[7:] == [path] and int(row[3], 16) & LISTENING for row in rows)
+
+
 async def until(true, process):
     while not true():
         if process.returncode is not None:
@@ -270,11 +278,11 @@ class Line:
         port, path = places["port"], "/chat" if "/chat" in line else "/"
         if "abstract" in line or "@app" in line:
             name = f"@{places['abstract']}"
-            await until(lambda: name in Path("/proc/net/unix").read_text(), self.process)
+            await until(lambda: listens_at(name), self.process)
             async with unix_connect(f"\0{name[1:]}", "ws://localhost/", **self.options()) as peer:
                 await self.messages(peer)
         elif ".sock" in line and re.search(r"unix-l|UNIX-LISTEN", line):
-            await until(lambda: places["listen"] in Path("/proc/net/unix").read_text(), self.process)
+            await until(lambda: listens_at(places["listen"]), self.process)
             if "ws-u:" in line:
                 async with unix_connect(places["listen"], "ws://localhost/", **self.options()) as peer:
                     await self.messages(peer)

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -130,6 +130,58 @@ fn a_file_that_is_read_takes_nothing_and_says_so() {
         done.stderr
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "content\n");
+}
+
+/// Nothing that a server says is taken, whether it comes before the end of the file, with the server's Close or behind ours.
+#[test]
+fn a_file_on_the_left_of_a_client_has_the_same_status_every_time() {
+    let (_folder, path, place) = folder("in");
+    fs::write(&path, "content\n").unwrap();
+    let habits: [fn(&mut Ws); 4] = [
+        |ws| {
+            ws.text("early").close(1000, "");
+        },
+        |ws| {
+            ws.text("early");
+            assert_eq!(ws.next(), Frame::text("content"));
+        },
+        |ws| {
+            assert_eq!(ws.next(), Frame::text("content"));
+            ws.raw(
+                &[
+                    frame_bytes(0x81, b"answer", false),
+                    frame_bytes(0x88, &close_frame(1000, ""), false),
+                ]
+                .concat(),
+            );
+        },
+        |ws| {
+            assert_eq!(ws.messages(), (vec![Frame::text("content")], normal()));
+            ws.raw(
+                &[
+                    frame_bytes(0x81, b"late", false),
+                    frame_bytes(0x88, &close_frame(1000, ""), false),
+                ]
+                .concat(),
+            );
+        },
+    ];
+    for habit in habits {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        for _ in 0..10 {
+            let mut client = spawn(&[&place, &url]);
+            let mut ws = Ws::accept(&listener);
+            habit(&mut ws);
+            if ws.messages().1 != Frame::Eof {
+                ws.answer_close(1000);
+            }
+            drop(ws);
+            let done = client.finish();
+            assert_eq!(done.status, 23, "{}", done.stderr);
+            assert!(done.stderr.contains("-u or -U"), "{}", done.stderr);
+        }
+    }
 }
 
 #[test]

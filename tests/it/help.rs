@@ -152,3 +152,14 @@ fn what_would_be_done_is_said() {
             .contains("did you mean 'tcp:'?")
     );
 }
+
+/// What it prints is pasted into reports.
+#[test]
+fn an_explanation_has_no_password_of_a_url_in_an_option() {
+    let uri = "ws://user:CANARY@host/path?a=b";
+    let output = wsbridge(&["-", "ws-c:tcp:127.0.0.1:1", "--uri", uri, "--explain"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("ws://host/path?a=b"), "{text}");
+    assert!(!text.contains("CANARY"), "{text}");
+}

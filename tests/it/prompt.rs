@@ -41,6 +41,8 @@ fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) 
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let (keys, line) = terminal();
     let open = || line.try_clone().unwrap();
+    // The program changes it soon.
+    let before = tcgetattr(&line).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
         .args(words)
         .arg(&url)
@@ -65,7 +67,7 @@ fn open_at(home: tempfile::TempDir, words: &[&str], variables: &[(&str, &str)]) 
     let terminal = Terminal {
         child,
         keys,
-        before: tcgetattr(&line).unwrap(),
+        before,
         line,
         chunks,
         raw: String::new(),
@@ -180,6 +182,17 @@ fn what_comes_does_not_tear_what_is_typed() {
     ws.close(1000, "bye");
     terminal.sees("# closed: close 1000 \"bye\"");
     terminal.ends(0);
+}
+
+#[test]
+fn a_message_that_is_cut_is_shown_as_far_as_it_came() {
+    let (mut terminal, mut ws) = ready(&[]);
+    ws.frame(0x01, b"half").close(1000, "");
+    terminal.sees("< half");
+    terminal.sees("# closed: close 1000 within a message, after 4 bytes of it");
+    assert_eq!(ws.next(), close(1000, ""));
+    ws.fin();
+    terminal.ends(56);
 }
 
 #[test]

@@ -146,6 +146,10 @@ impl ByteStream for Streams {
         // Its end is the exit of the program.
         true
     }
+
+    fn is_whole(&self) -> bool {
+        !self.is_terminal
+    }
 }
 
 impl AsyncRead for Streams {

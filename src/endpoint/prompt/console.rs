@@ -1,4 +1,9 @@
-//! The terminal of the process: a thread that edits what is typed, one that prints between it, and the way back to how it was.
+//! The terminal of the process: a thread that edits what is typed and shows what comes, and the way back to how it was.
+//!
+//! Nothing but the editor's thread writes to the terminal while it runs. What is to be shown waits in a queue: the editor shows it
+//! before it draws a prompt, and at a prompt when it is knocked at, above the line that is typed. rustyline's own printer is used
+//! for the knock alone, because it writes by itself where the editor is between two lines, be it over a prompt that has been drawn
+//! by then.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,7 +20,7 @@ use rustix::stdio::stdin;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
@@ -32,8 +37,13 @@ const QUEUED: usize = 64;
 const KEPT: usize = 4096;
 /// How long the editor is waited for that may be drawing: it can be where it sees nothing but keys.
 const LAST_DRAW: Duration = Duration::from_millis(200);
-/// Shows nothing: up a row and down again.
-const NOTHING: &str = "\x1bM\n";
+/// Has the editor draw its prompt anew and shows nothing: up a row and down again.
+const KNOCK: &str = "\x1b[A\n";
+/// Begins a row anew. The editor has done so where it answers a knock; a knock that came just when it drew for a key is taken for
+/// answered.
+const ROW: &str = "\r\x1b[J";
+/// How long a knock may stay without an answer before it is repeated; one that meets ctrl-Z is lost.
+const KNOCK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the terminal was before.
 static BEFORE: OnceLock<Termios> = OnceLock::new();
@@ -50,23 +60,52 @@ pub(super) enum Typed {
     End(Ending),
 }
 
-/// What the editor, the printer and the session share.
+/// What the editor and the session share.
 pub(super) struct Console {
     pub(super) is_coloured: bool,
     state: Mutex<State>,
     changed: Condvar,
     /// Whether the line that is edited is empty.
     is_empty: AtomicBool,
+    /// Where lines are shown.
+    screen: Mutex<Box<dyn Write + Send>>,
 }
 
 #[derive(Default)]
 struct State {
     typed: VecDeque<Typed>,
     lines: VecDeque<String>,
-    is_printing: bool,
+    is_showing: bool,
+    editor: Doing,
+    /// Whether the editor has been knocked at and has not answered.
+    is_knocked: bool,
     /// Whether the editor draws nothing more.
     is_still: bool,
     task: Option<Waker>,
+}
+
+/// What the editor's thread does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Doing {
+    /// Something else than waiting for keys; it shows what waits before it draws its next prompt.
+    #[default]
+    Other,
+    /// It has drawn its prompt and waits for keys, and for a knock.
+    Waiting,
+    /// Nothing any more: the terminal has gone, or all is over.
+    Gone,
+}
+
+impl State {
+    /// Whether something is to be shown, or all is over, and the editor does not see it by itself.
+    fn is_knock_due(&self) -> bool {
+        let is_over = || IS_OVER.load(Ordering::Acquire);
+        match self.editor {
+            Doing::Other => false,
+            Doing::Waiting => !self.is_knocked && (!self.lines.is_empty() || is_over()),
+            Doing::Gone => !self.lines.is_empty(),
+        }
+    }
 }
 
 /// How a console is made.
@@ -117,12 +156,7 @@ impl Console {
             return Ok(console.clone());
         }
         let _ = BEFORE.set(tcgetattr(stdin())?);
-        let console = Arc::new(Console {
-            is_coloured: setup.is_coloured,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            is_empty: AtomicBool::new(true),
-        });
+        let console = Arc::new(Console::new(setup.is_coloured, Box::new(io::stdout())));
         let config = Config::builder()
             .history_ignore_space(true)
             .auto_add_history(false)
@@ -130,22 +164,34 @@ impl Console {
             .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config).map_err(io::Error::other)?;
-        editor.set_helper(Some(Watcher(console.clone())));
+        editor.set_helper(Some(Watcher::new(console.clone())));
         let printer = editor.create_external_printer().map_err(io::Error::other)?;
         let shared = console.clone();
         thread::Builder::new()
-            .name("prompt-print".to_owned())
-            .spawn(move || shared.print(printer))?;
+            .name("prompt-knock".to_owned())
+            .spawn(move || shared.knock(printer))?;
         let shared = console.clone();
         thread::Builder::new()
             .name("prompt".to_owned())
             .spawn(move || {
                 shared.edit(editor, &setup);
-                shared.lock().is_still = true;
+                let mut state = shared.lock();
+                (state.editor, state.is_still) = (Doing::Gone, true);
+                drop(state);
                 shared.changed.notify_all();
             })?;
         let _ = CONSOLE.set(console.clone());
         Ok(console)
+    }
+
+    fn new(is_coloured: bool, screen: Box<dyn Write + Send>) -> Console {
+        Console {
+            is_coloured,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            is_empty: AtomicBool::new(true),
+            screen: Mutex::new(screen),
+        }
     }
 
     /// Takes what was typed.
@@ -167,7 +213,7 @@ impl Console {
 
     /// Ready when all has been shown.
     pub(super) fn poll_shown(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_state(cx, |state| state.lines.is_empty() && !state.is_printing)
+        self.poll_state(cx, |state| state.lines.is_empty() && !state.is_showing)
     }
 
     fn poll_state(&self, cx: &mut Context<'_>, holds: impl Fn(&State) -> bool) -> Poll<()> {
@@ -190,16 +236,10 @@ impl Console {
         self.show(control(text, self.is_coloured));
     }
 
-    /// Has the editor hand over all that it was given to show.
-    pub(super) fn settle(&self) {
-        // It holds one and takes the next only when that is on the screen.
-        self.show(NOTHING.to_owned());
-        self.show(NOTHING.to_owned());
-    }
-
     /// Has the editor draw nothing more, now that all is over: it halts before it draws its prompt behind what is shown.
     fn still(&self) {
-        self.show(NOTHING.to_owned());
+        // For who knocks.
+        self.changed.notify_all();
         let waited = self
             .changed
             .wait_timeout_while(self.lock(), LAST_DRAW, |state| !state.is_still);
@@ -216,30 +256,96 @@ impl Console {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The printer's thread.
-    fn print(&self, mut printer: impl ExternalPrinter) {
+    /// The thread that tells the editor of what is to be shown, and shows it itself once there is no editor.
+    fn knock(&self, mut printer: impl ExternalPrinter) {
         loop {
-            let lines = {
-                let mut state = self.wait_until(|state| !state.lines.is_empty());
-                state.is_printing = true;
-                state.lines.pop_front().unwrap_or_default()
-            };
-            // Where the terminal has gone, the editor says so.
-            let _ = printer.print(lines);
-            let mut state = self.lock();
-            state.is_printing = false;
-            if let Some(task) = state.task.take() {
-                task.wake();
+            match self.next_knock() {
+                Doing::Gone => self.show_waiting(),
+                // Where the terminal has gone, the editor says so.
+                _ => drop(printer.print(KNOCK.to_owned())),
             }
         }
     }
 
+    /// Waits until a knock is due and notes it; returns what the editor does.
+    fn next_knock(&self) -> Doing {
+        let mut state = self.lock();
+        while !state.is_knock_due() {
+            let waited = match state.is_knocked {
+                false => self.changed.wait(state),
+                true => {
+                    let waited = self.changed.wait_timeout(state, KNOCK_AGAIN);
+                    let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    state.is_knocked &= !timeout.timed_out();
+                    Ok(state)
+                }
+            };
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_knocked = true;
+        state.editor
+    }
+
+    /// Shows all that waits, where the cursor is at the beginning of a row: on the editor's thread, while there is one.
+    fn show_waiting(&self) {
+        loop {
+            let mut state = self.lock();
+            let next = state.lines.pop_front();
+            state.is_showing = next.is_some();
+            if let Some(task) = state.task.take() {
+                task.wake();
+            }
+            drop(state);
+            let Some(lines) = next else {
+                self.changed.notify_all();
+                return;
+            };
+            self.write(&lines);
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the terminal has gone, the editor says so.
+        let _ = screen
+            .write_all(text.as_bytes())
+            .and_then(|()| screen.flush());
+    }
+
+    /// The editor has its prompt drawn; `is_answer`: because it was knocked at, with the cursor where the prompt is to stand.
+    fn drawing(&self, is_answer: bool) {
+        let mut state = self.lock();
+        let is_answer = is_answer && state.is_knocked;
+        state.is_knocked &= !is_answer;
+        state.editor = Doing::Waiting;
+        drop(state);
+        if is_answer {
+            self.write(ROW);
+            self.show_waiting();
+        }
+        self.changed.notify_all();
+    }
+
+    /// The editor has left its prompt. A knock that it has not seen may be lost.
+    fn left(&self) {
+        let mut state = self.lock();
+        (state.editor, state.is_knocked) = (Doing::Other, false);
+    }
+
+    /// Hands over what was typed; shows what comes while there is no room for it.
     fn put(&self, typed: Typed) {
-        let is_over = || IS_OVER.load(Ordering::Acquire);
-        let mut state = self.wait_until(|state| state.typed.len() < QUEUED || is_over());
-        state.typed.push_back(typed);
-        if let Some(task) = state.task.take() {
-            task.wake();
+        let may_put = |state: &State| state.typed.len() < QUEUED || IS_OVER.load(Ordering::Acquire);
+        loop {
+            let mut state = self.wait_until(|state| may_put(state) || !state.lines.is_empty());
+            if may_put(&state) {
+                state.typed.push_back(typed);
+                if let Some(task) = state.task.take() {
+                    task.wake();
+                }
+                return;
+            }
+            drop(state);
+            self.show_waiting();
         }
     }
 
@@ -256,7 +362,10 @@ impl Console {
         let prompt = Mark::Outgoing.shown(false);
         let mut has_ended = false;
         while !IS_OVER.load(Ordering::Acquire) {
-            match editor.readline(&prompt) {
+            self.show_waiting();
+            let typed = editor.readline(&prompt);
+            self.left();
+            match typed {
                 Ok(_) if has_ended => self.say("the input has ended"),
                 Ok(line) => {
                     if line.len() <= KEPT
@@ -349,14 +458,32 @@ fn prepare(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Sees whether the line is empty: what ctrl-C means depends on it. And halts the editor where it would draw when all is over.
-struct Watcher(Arc<Console>);
+/// Sees whether the line is empty: what ctrl-C means depends on it. Sees when the prompt is drawn, and what for. And halts the
+/// editor where it would draw when all is over.
+struct Watcher {
+    console: Arc<Console>,
+    /// Whether the prompt is drawn next for a key, while a knock has no answer yet.
+    is_for_key: AtomicBool,
+}
+
+impl Watcher {
+    fn new(console: Arc<Console>) -> Watcher {
+        Watcher {
+            console,
+            is_for_key: AtomicBool::new(false),
+        }
+    }
+}
 
 impl Hinter for Watcher {
     type Hint = String;
 
     fn hint(&self, line: &str, _pos: usize, _cx: &rustyline::Context<'_>) -> Option<String> {
-        self.0.is_empty.store(line.is_empty(), Ordering::Release);
+        let is_empty = line.is_empty();
+        self.console.is_empty.store(is_empty, Ordering::Release);
+        // A hint is asked for where a key changes the line, and not where something is printed.
+        let is_knocked = self.console.lock().is_knocked;
+        self.is_for_key.store(is_knocked, Ordering::Release);
         None
     }
 }
@@ -371,15 +498,122 @@ impl Highlighter for Watcher {
         is_ours: bool,
     ) -> Cow<'b, str> {
         while IS_OVER.load(Ordering::Acquire) {
-            self.0.lock().is_still = true;
-            self.0.changed.notify_all();
+            self.console.lock().is_still = true;
+            self.console.changed.notify_all();
             thread::park();
         }
+        let is_for_key = self.is_for_key.swap(false, Ordering::AcqRel);
+        self.console.drawing(!is_for_key);
         match is_ours {
-            true => Cow::Owned(Mark::Outgoing.shown(self.0.is_coloured)),
+            true => Cow::Owned(Mark::Outgoing.shown(self.console.is_coloured)),
             false => Cow::Borrowed(prompt),
         }
+    }
+
+    /// Has the prompt drawn for the key, too, where it could be left as it is: what is drawn next then is the answer.
+    fn highlight_char(&self, _line: &str, _pos: usize, kind: CmdKind) -> bool {
+        kind == CmdKind::Other && self.is_for_key.load(Ordering::Acquire)
     }
 }
 impl Validator for Watcher {}
 impl Helper for Watcher {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A screen that can be looked at.
+    #[derive(Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Screen {
+        #[track_caller]
+        fn shows(&self, expected: &str) {
+            let bytes = self.0.lock().unwrap();
+            assert_eq!(String::from_utf8_lossy(&bytes), expected);
+        }
+    }
+
+    /// The editor draws its prompt as it does for a key, and as it does for a knock.
+    fn draw(watcher: &Watcher, is_answer: bool) {
+        if !is_answer {
+            let history = FileHistory::new();
+            watcher.hint("half a li", 0, &rustyline::Context::new(&history));
+        }
+        assert_eq!(watcher.highlight_prompt("> ", true), "> ");
+    }
+
+    #[test]
+    fn what_comes_while_the_prompt_is_drawn_is_shown_above_it() {
+        let screen = Screen::default();
+        let console = Arc::new(Console::new(false, Box::new(screen.clone())));
+        let watcher = Watcher::new(console.clone());
+        let is_due = || console.lock().is_knock_due();
+        console.show("before\n".to_owned());
+        assert!(!is_due(), "the editor sees it by itself");
+        console.show_waiting();
+        screen.shows("before\n");
+        // The editor has looked and goes to draw: nothing else writes behind its prompt.
+        console.show("meanwhile\n".to_owned());
+        assert!(!is_due());
+        draw(&watcher, false);
+        screen.shows("before\n");
+        assert!(is_due());
+        assert_eq!(console.next_knock(), Doing::Waiting);
+        assert!(!is_due(), "one knock is enough");
+        // A key comes first.
+        draw(&watcher, false);
+        screen.shows("before\n");
+        draw(&watcher, true);
+        screen.shows("before\n\r\x1b[Jmeanwhile\n");
+        assert!(!is_due());
+    }
+
+    #[test]
+    fn a_knock_that_the_editor_does_not_see_is_repeated() {
+        let screen = Screen::default();
+        let console = Arc::new(Console::new(false, Box::new(screen.clone())));
+        let watcher = Watcher::new(console.clone());
+        draw(&watcher, false);
+        console.show("one\n".to_owned());
+        assert_eq!(console.next_knock(), Doing::Waiting);
+        // A line was typed just then: it is shown before the next prompt, and what comes later is knocked for.
+        console.left();
+        console.show_waiting();
+        screen.shows("one\n");
+        draw(&watcher, false);
+        console.show("two\n".to_owned());
+        assert_eq!(console.next_knock(), Doing::Waiting);
+        // Nothing answers.
+        assert_eq!(console.next_knock(), Doing::Waiting);
+        draw(&watcher, true);
+        screen.shows("one\n\r\x1b[Jtwo\n");
+    }
+
+    #[test]
+    fn who_waits_for_room_shows_what_comes() {
+        let screen = Screen::default();
+        let console = Arc::new(Console::new(false, Box::new(screen.clone())));
+        for _ in 0..QUEUED {
+            console.put(Typed::Ping);
+        }
+        let shared = console.clone();
+        let editor = thread::spawn(move || shared.put(Typed::Ping));
+        console.show("comes\n".to_owned());
+        let shown = console.wait_until(|state| state.lines.is_empty() && !state.is_showing);
+        drop(shown);
+        screen.shows("comes\n");
+        console.take();
+        editor.join().unwrap();
+    }
+}

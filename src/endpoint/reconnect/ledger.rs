@@ -82,6 +82,8 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     held: BytesMut,
+    /// The kind of the message that is held.
+    kind: Option<Kind>,
     state: State,
 }
 
@@ -108,6 +110,7 @@ impl Partial {
                 payload
             }
             (State::Between | State::Held, _) => {
+                self.kind = Some(kind);
                 self.held.extend_from_slice(&payload);
                 return self.whole(kind, fin);
             }
@@ -132,6 +135,18 @@ impl Partial {
     /// Whether some of an unfinished message was passed on, so that no other connection can finish it.
     pub(super) fn is_passed(&self) -> bool {
         self.state == State::Passed
+    }
+
+    /// Takes what is held of an unfinished message, which is to be passed on: there is no other connection that could bring it
+    /// whole.
+    pub(super) fn pass(&mut self) -> Option<Fragment> {
+        let kind = self.kind.filter(|_| self.state == State::Held)?;
+        self.state = State::Passed;
+        Some(Fragment {
+            kind,
+            fin: false,
+            payload: std::mem::take(&mut self.held),
+        })
     }
 
     /// Drops what is held of an unfinished message; how many bytes, where there is one.

@@ -321,7 +321,7 @@ fn up(stream: Box<dyn MessageStream>) -> State {
 
 /// Answers a server's Close, while others go on.
 fn farewell(mut stream: Box<dyn MessageStream>, why: &Ending) {
-    if matches!(why, Ending::Close(_)) {
+    if matches!(why, Ending::Close(_) | Ending::Cut { .. }) {
         let why = why.clone();
         tokio::spawn(async move {
             let close = std::future::poll_fn(|cx| stream.poll_close(cx, &why));
@@ -347,6 +347,10 @@ impl MessageStream for Link {
                     self.lose(&why);
                 }
                 Event::End(why) => {
+                    // It is asked again and says its end again.
+                    if let Some(part) = self.partial.pass() {
+                        return Some(Event::Fragment(part));
+                    }
                     let gone = self.ledger.close();
                     if why.is_abort() && !self.is_told {
                         self.gap = self.gap.and(gone);

@@ -295,7 +295,10 @@ impl Driver {
     ) -> Poll<Option<Ending>> {
         ready!(self.shared.room.poll_ready(cx));
         match ready!(stream.poll_next(cx)) {
-            Event::End(ending) => return Poll::Ready(Some(ending)),
+            Event::End(ending) => {
+                carried.whole.leave_out();
+                return Poll::Ready(Some(ending));
+            }
             // It is in the log.
             Event::Gap(_) => {}
             Event::Batch(batch) if !self.shared.options.pair => {

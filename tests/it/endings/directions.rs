@@ -62,6 +62,42 @@ fn one_message_each_way_and_no_more() {
     assert_eq!((finished.status, finished.text()), (0, "answer\n"));
 }
 
+/// However many reads it takes: with bytes as they come, the input is the message.
+#[test]
+fn one_message_of_bytes_is_the_whole_input() {
+    let (mut running, mut server) = stdio_to_ws(&["-1", "-b"]);
+    let bytes: Vec<u8> = (0..1_000_000).map(|i| (i / 7) as u8).collect();
+    let (mut stdin, input) = (running.stdin(), bytes.clone());
+    let writer = std::thread::spawn(move || {
+        stdin.write_all(&input[..10]).unwrap();
+        stdin.write_all(&input[10..]).unwrap();
+    });
+    let mut got = Vec::new();
+    let is_whole = loop {
+        match server.next() {
+            Frame::Piece(fin, _, payload) => {
+                got.extend(payload);
+                if fin {
+                    break true;
+                }
+            }
+            Frame::Ping(_) => {}
+            Frame::Binary(payload) => {
+                got.extend(payload);
+                break true;
+            }
+            _ => break false,
+        }
+    };
+    assert!(is_whole, "the message ends after {} bytes", got.len());
+    assert_eq!(got.len(), bytes.len());
+    assert!(got == bytes, "other bytes came");
+    writer.join().unwrap();
+    server.binary(b"answer").answer_close(1000);
+    let finished = running.finish();
+    assert_eq!((finished.status, finished.text()), (0, "answer"));
+}
+
 #[test]
 fn so_many_messages_each_way_and_no_more() {
     let (mut running, mut server) =

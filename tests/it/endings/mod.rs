@@ -3,6 +3,7 @@
 
 mod answers;
 mod bytes;
+mod cuts;
 mod deadlines;
 mod directions;
 mod gone_callers;

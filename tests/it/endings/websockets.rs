@@ -15,6 +15,8 @@ enum How {
     Close(u16, &'static str),
     /// A Close with this body.
     CloseBody(&'static [u8]),
+    /// A Close behind the first fragment of a message.
+    CloseWithin(u16),
     /// A frame with this first byte and payload, where it breaks the protocol.
     Frame(u8, &'static [u8]),
     /// A frame that is masked where it must not be, or not masked where it must.
@@ -26,7 +28,9 @@ enum How {
     Reset,
     ResetWithinFrame,
 }
-use How::{Close, CloseBody, Fin, FinWithinFrame, ResetWithinFrame, WrongLength, WrongMask};
+use How::{
+    Close, CloseBody, CloseWithin, Fin, FinWithinFrame, ResetWithinFrame, WrongLength, WrongMask,
+};
 
 /// A row of the table.
 struct Way {
@@ -68,7 +72,7 @@ const fn way(
 const WAYS: &[Way] = &[
     way(Close(1000, ""),       &[1000],       (1000, None),         Eof,   0),
     way(Close(1000, "bye"),    &[1000],       (1000, None),         Eof,   0),
-    way(CloseBody(b""),        &[1000, 1005], (1000, None),         Eof,   0),
+    way(CloseBody(b""),        &[1005],       (1000, None),         Eof,   0),
     way(Close(1001, "away"),   &[1001],       (1001, None),         Eof,   0),
     way(Close(3000, "lib"),    &[3000],       (3000, Some("lib")),  Eof,   111),
     way(Close(4001, "exit 1"), &[4001],       (4001, Some("exit 1")), Eof, 111),
@@ -82,6 +86,10 @@ const WAYS: &[Way] = &[
     way(Close(1012, ""),       &[1012],       (1012, Some("")),     Reset, 110),
     way(Close(1013, "later"),  &[1013],       (1013, Some("later")), Reset, 110),
     way(Close(1014, ""),       &[1014],       (1014, Some("")),     Reset, 110),
+    // Within a message it is a cut, whatever the code (RFC 6455 5.5.1 allows a Close there).
+    way(CloseWithin(1000),     &[1000],       (1011, Some("cut")),  Reset, 56),
+    way(CloseWithin(4001),     &[4001],       (1011, Some("cut")),  Reset, 56),
+    way(CloseWithin(1008),     &[1008],       (1011, Some("cut")),  Reset, 56),
     way(Fin,                   &[],           (1011, None),         Reset, 56),
     way(FinWithinFrame,        &[],           (1011, None),         Reset, 56),
     way(How::Reset,            &[],           (1011, None),         Reset, 56),
@@ -115,6 +123,11 @@ impl How {
         let len = match self {
             FinWithinFrame => 100,
             ResetWithinFrame => 100_000,
+            CloseWithin(_) => {
+                ws.frame(0x02, b"part");
+                due.extend(b"part");
+                return (due, Vec::new());
+            }
             _ => return (due, Vec::new()),
         };
         let whole = frame_bytes(0x82, &vec![b'x'; len], is_client);
@@ -131,6 +144,9 @@ impl How {
         match self {
             Close(code, reason) => {
                 ws.close(code, reason);
+            }
+            CloseWithin(code) => {
+                ws.close(code, "");
             }
             CloseBody(body) => {
                 ws.frame(0x88, body);
