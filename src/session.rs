@@ -263,7 +263,7 @@ pub async fn stopped(mut stop: watch::Receiver<Option<Stop>>) -> Stop {
 /// What became of a caller.
 pub enum Served {
     /// It had its session.
-    Session(Outcome),
+    Session(Box<Outcome>),
     /// The other side could not be opened, and it was told so.
     Refused(Cause),
     /// It went away before it had an answer.
@@ -282,7 +282,7 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
                 permit: Some(permit),
                 level: Level::INFO,
             };
-            Served::Session(join(left, right, caller, shared).await)
+            Served::Session(Box::new(join(left, right, caller, shared).await))
         }
         Err(served) => served,
     }

@@ -144,15 +144,12 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
         }) => {
             step.done(|| {
                 let protocol = protocol.iter().map(|name| format!(", subprotocol {name}"));
-                let half_close = call.half_close.then(|| match half_close {
-                    true => ", half-close agreed",
-                    false => ", half-close offered",
-                });
-                format!(
-                    "{status}{}{}",
-                    protocol.collect::<String>(),
-                    half_close.unwrap_or_default()
-                )
+                let half_close = match (call.half_close, half_close) {
+                    (_, true) => ", half-close agreed",
+                    (true, false) => ", half-close offered",
+                    (false, false) => "",
+                };
+                format!("{status}{}{half_close}", protocol.collect::<String>())
             });
             let is_byte_target = has_token(exchange.headers(), &TARGET, TARGET_BYTES);
             let (io, early) = exchange.into_stream().await.context(Cause::Handshake)?;

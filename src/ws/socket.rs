@@ -239,7 +239,10 @@ impl Socket {
     /// Pings while our Close waits for that of a peer that may still have much to deliver before it.
     fn poll_closing(&mut self, cx: &mut Context<'_>) {
         let is_waiting = self.half_close.is_some() && self.has_sent_close && self.ended.is_none();
-        while is_waiting {
+        if !is_waiting {
+            return;
+        }
+        loop {
             let timer = self
                 .closing
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSING_PING)));
