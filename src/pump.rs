@@ -63,7 +63,7 @@ impl Default for Options {
         Options {
             linger: Duration::from_secs(2),
             close_timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(8),
             idle: None,
             max_time: None,
             keeps_open: false,

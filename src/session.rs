@@ -51,10 +51,11 @@ pub struct Options {
     /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
-    /// Give sessions this long to end after a signal (1s with stdin, else 10s)
+    /// Give sessions this long to end after a signal (1s with stdin, else 8s)
     ///
     /// Half of it is for what is under way: Close 1001 is sent as soon as nothing has come for 250 ms. What still comes at
-    /// half of it is cut, and told so: Close 1011, a reset, the exit status 143.
+    /// half of it is cut, and told so: Close 1011, a reset, the exit status 143. Programs that still run after three quarters
+    /// of it are sent TERM, whatever --kill-after says, and KILL at its end. A second signal ends at once.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub drain: Option<Duration>,
     /// Whose end the exit status tells

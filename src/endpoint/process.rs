@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
+use super::size::{Asked, Size};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, number, parse_duration};
 use crate::caller::Caller;
@@ -30,7 +31,7 @@ use crate::child::{Child, Command};
 use crate::ending::{Cause, Ending, Exit, errno_text};
 use crate::framing::{self, Framed, Framing};
 use crate::peer::{ByteStream, Peer};
-use terminal::{Resizable, Wishes};
+use terminal::Resizable;
 
 /// `exec:`
 pub const EXEC: Scheme = Scheme {
@@ -239,6 +240,14 @@ impl Dial for Program {
     fn runs_programs(&self) -> bool {
         !self.options.allow_remote_exec
     }
+
+    fn kill_after(&self) -> Option<Duration> {
+        Some(self.options.kill_after)
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.options.pty
+    }
 }
 
 impl Program {
@@ -283,8 +292,8 @@ impl Program {
     }
 
     fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
-        let wishes = Wishes::of(caller);
-        let (ours, theirs) = terminal::open(wishes)?;
+        let asked = Asked::by(caller);
+        let (ours, theirs) = terminal::open(asked.size().unwrap_or(Size::USUAL))?;
         let how = self.options.stderr.unwrap_or(Stderr::Merge);
         let (mut command, logged) = self.command(caller, (theirs.try_clone()?, theirs), how)?;
         if std::env::var_os("TERM").is_none() {
@@ -298,7 +307,7 @@ impl Program {
         );
         let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, true);
-        if !wishes.resizes {
+        if !asked.resizes {
             return Ok(Peer::Bytes(streams, self.framing));
         }
         let framed = Framed::new(streams, self.framing);

@@ -20,6 +20,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::framing::Framed;
 use crate::framing::Framing;
+use crate::http::page::Page;
 use crate::peer::{MessageStream, Peer};
 use backoff::Backoff;
 use link::Link;
@@ -145,6 +146,26 @@ impl Dial for Reconnect {
 
     fn framing(&self) -> Option<Framing> {
         self.0.dial.framing()
+    }
+
+    fn begin(&self) {
+        self.0.dial.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.0.dial.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.0.dial.kill_after()
+    }
+
+    fn page(&self) -> Option<Page> {
+        self.0.dial.page()
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.0.dial.has_terminal()
     }
 
     fn is_spent(&self) -> bool {

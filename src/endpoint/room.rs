@@ -414,6 +414,11 @@ impl Room {
         (state.replay, state.replayed) = (VecDeque::new(), (0, 0));
     }
 
+    /// How many have ever come.
+    pub(super) fn came(&self) -> u64 {
+        self.lock().came
+    }
+
     /// How many are in it, now and later.
     pub(super) fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
@@ -475,6 +480,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Its number in the room, from 1.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Takes the next piece of a long message.
     fn piece(&mut self) -> Option<Event> {
         let (kind, rest) = self.begun.as_mut()?;

@@ -156,6 +156,18 @@ impl Dial for TlsDial {
         Some(self.framing)
     }
 
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.inner.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.inner.kill_after()
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
