@@ -266,7 +266,12 @@ impl<'a> End<'a> {
     fn is_listened_to(&self) -> bool {
         let awaits_close = !self.stream.half_closes()
             && (!matches!(self.told, Told::No) || self.copied == Copied::Nothing);
-        !self.is_over && (awaits_close || self.refused.is_some())
+        !self.is_over && (awaits_close || self.refused.is_some() || self.works_unheard())
+    }
+
+    /// Whether it is read on only for its own sake: nothing of it is copied.
+    fn works_unheard(&self) -> bool {
+        self.copied == Copied::Nothing && self.stream.works_unheard()
     }
 
     fn is_done(&self) -> bool {
@@ -769,6 +774,9 @@ fn abandon(
 ) -> Option<Instant> {
     let awaits_reply = !end.stream.half_closes();
     let now = Instant::now();
+    if other.works_unheard() {
+        return None;
+    }
     if other.copied == Copied::Nothing && other.stream.half_closes() {
         // Nothing that it says would go anywhere.
     } else if awaits_reply && other.stream.is_local() {

@@ -343,6 +343,14 @@ impl MessageStream for Answers {
         true
     }
 
+    fn works_unheard(&self) -> bool {
+        match self.state {
+            State::Idle => self.is_told,
+            State::Opening { .. } | State::Open { .. } => true,
+            State::Over(_) => false,
+        }
+    }
+
     fn framing(&self) -> Option<Framing> {
         self.inner.framing()
     }
