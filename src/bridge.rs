@@ -132,7 +132,9 @@ async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
     let help = async {
         sleep(drain - drain / 4).await;
         child::terminate_all();
-        sleep(drain / 4).await;
+        // Callers that hold on to what they share do so no longer.
+        let finished = async { tokio::join!(plan.left.finish(), plan.right.finish()) };
+        let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, finished));
         child::kill_all();
         sleep(GRACE).await;
     };
@@ -146,6 +148,9 @@ async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
 /// Says what a stop waits for, and how not to.
 fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
     let programs = child::count();
+    if sessions + programs == 0 {
+        return info!("{stop}: stopping");
+    }
     info!(
         sessions,
         programs,

@@ -21,6 +21,8 @@ pub struct Caller {
     pub subject: Option<String>,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
+    /// Whether each connection that it asks for is a session of its own: what is lost is not joined to what comes next.
+    pub takes_turns: bool,
 }
 
 impl Caller {

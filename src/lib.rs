@@ -132,6 +132,7 @@ pub mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod steps;
+pub mod takers;
 pub mod tap;
 pub mod tls;
 pub mod utf8;

@@ -1,23 +1,26 @@
 //! One pair: both sides are opened, joined by the pump, and accounted for in one closing line.
 
+mod turns;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Dial, Endpoint, Offer};
+use crate::endpoint::{Dial, Endpoint, Offer};
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
+use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
 
 /// How long an answer is waited for when one side is standard input.
@@ -25,6 +28,9 @@ const LOCAL_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a caller waits for one of a right side that listens.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of every session.
 #[derive(Args, Clone, Debug)]
@@ -76,6 +82,9 @@ pub struct Options {
     /// Copy this many messages in each direction, then end
     #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = number(1..=u64::MAX))]
     pub max_messages: Option<u64>,
+    /// How long a caller waits for one of a right side that listens: `--connect-timeout`, an option of what connects.
+    #[arg(skip)]
+    pub connect_timeout: Option<Duration>,
 }
 
 /// Whose end the exit status of a single session tells.
@@ -149,7 +158,7 @@ pub enum Right {
     /// It is dialled.
     Dial(Arc<dyn Dial>),
     /// It listens, and each session takes its next caller.
-    Accept(Mutex<Box<dyn Accept>>),
+    Accept(Takers),
 }
 
 impl Right {
@@ -163,7 +172,7 @@ impl Right {
             Endpoint::Listen(listen) => {
                 let accept = listen.bind().await?;
                 info!("listening on {}", accept.places().join(" and "));
-                Ok(Right::Accept(Mutex::new(accept)))
+                Ok(Right::Accept(Takers::of(accept)))
             }
         }
     }
@@ -173,19 +182,21 @@ impl Right {
         matches!(self, Right::Dial(dial) if dial.is_spent())
     }
 
-    async fn open(&self, caller: &Caller) -> Result<Peer> {
-        let accept = match self {
+    /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
+    async fn open(&self, caller: &Caller, limit: Option<Duration>) -> Result<Peer> {
+        let takers = match self {
             Right::Dial(dial) => return dial.dial(caller).await,
-            Right::Accept(accept) => accept,
+            Right::Accept(takers) => takers,
         };
-        loop {
-            let handshake = accept.lock().await.accept().await.context("accepting")?;
-            match handshake.shake().await {
-                Ok(Some(offer)) => return offer.accept().await,
-                Ok(None) => {}
-                Err(error) => debug!("{error:#}"),
-            }
-        }
+        let Some(limit) = limit else {
+            return Ok(takers.next().await);
+        };
+        timeout(limit, takers.next()).await.map_err(|_| {
+            let what = format!(
+                "no caller of the right side within {limit:?}; --connect-timeout waits longer"
+            );
+            anyhow!(Cause::Timeout).context(what)
+        })
     }
 }
 
@@ -245,11 +256,12 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
 /// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
 async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
     let caller = Arc::clone(offer.caller());
+    let limit = Some(shared.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller) => opened.map_err(|error| {
+            opened = shared.right.open(&caller, limit) => opened.map_err(|error| {
                 warn!(%caller, "{}", Cause::line(&error));
                 Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused))
             }),
@@ -263,7 +275,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     }
     let opened = tokio::select! {
         biased;
-        opened = shared.right.open(&caller) => opened,
+        opened = shared.right.open(&caller, limit) => opened,
         _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
         () = offer.gone() => {
             debug!(%caller, "the caller went away before the other side was open");
@@ -303,19 +315,41 @@ async fn ended(why: &Ending) -> Peer {
     Peer::Messages(Box::new(near))
 }
 
-/// Runs the one session of a left side that dials.
+/// Runs the sessions of a left side that dials: one, or one after the other where it connects again.
 ///
 /// # Errors
 /// Which side could not be opened, and why.
 pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+    if turns::are_taken(left, shared) {
+        return turns::take(left, shared, || one(left, shared, true)).await;
+    }
+    one(left, shared, false).await
+}
+
+/// What there is to tell of a session that was stopped before it began.
+fn abandoned(stop: Stop) -> Outcome {
+    Outcome {
+        left: Ending::Abandoned,
+        right: Ending::Abandoned,
+        left_to_right: pump::Counts::default(),
+        right_to_left: pump::Counts::default(),
+        cause: None,
+        stopped: Some(stop),
+        gap: Gap::default(),
+    }
+}
+
+/// Runs one session of a left side that dials.
+async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
     let caller = Caller {
         is_local: true,
+        takes_turns,
         ..Caller::new("left")
     };
     let begun = Instant::now();
     let open = async {
         let left = left.dial(&caller).await?;
-        anyhow::Ok((left, shared.right.open(&caller).await?))
+        anyhow::Ok((left, shared.right.open(&caller, None).await?))
     };
     let late = async {
         match shared.options.max_time() {
@@ -330,17 +364,14 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             let what = format!("{}: not open before --max-time", shared.names[1]);
             return Err(anyhow!(Cause::Timeout).context(what));
         }
-        stop = stopped(shared.stop.clone()) => return Ok(Outcome {
-            left: Ending::Abandoned,
-            right: Ending::Abandoned,
-            left_to_right: pump::Counts::default(),
-            right_to_left: pump::Counts::default(),
-            cause: None,
-            stopped: Some(stop),
-            gap: Gap::default(),
-        }),
+        stop = stopped(shared.stop.clone()) => return Ok(abandoned(stop)),
     };
-    let outcome = join(left, right, &caller.from, shared, begun, Level::DEBUG).await;
+    let level = if takes_turns {
+        Level::INFO
+    } else {
+        Level::DEBUG
+    };
+    let outcome = join(left, right, &caller.from, shared, begun, level).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
         let name = match (ending, side) {

@@ -49,6 +49,7 @@ use crate::mistake;
 use crate::peer::Peer;
 use crate::tap;
 use crate::variables::Variables;
+pub use reconnect::backoff::Backoff;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -144,9 +145,9 @@ pub trait Dial: Send + Sync {
         false
     }
 
-    /// Whether each session after a clean end is to be followed by another: `reconnect:`.
-    fn dials_again(&self) -> bool {
-        false
+    /// The waits between one session and the next, where it connects again: `reconnect:`.
+    fn again(&self) -> Option<Backoff> {
+        None
     }
 
     /// Whether each session has a stream of bytes of its own, which nothing of another session may become part of.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use tokio::time::sleep;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
 use crate::address::{Address, parse_duration};
@@ -120,6 +120,11 @@ impl Target {
                 Err(error) if caller.is_local && may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
+            if caller.takes_turns && Cause::of(&error) == Some(Cause::Timeout) {
+                // It has been waited for long enough: what takes one session after the other lets us wait for ours.
+                debug!("{}: {}; again at once", self.name, self.line(&error));
+                continue;
+            }
             let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
             let Some((wait, attempt)) = backoff.next(asked, &mut rand::rng()) else {
                 return Err(error);
@@ -138,6 +143,9 @@ impl Dial for Reconnect {
             let limits = target.limits;
             let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
             let stream = target.open_first(caller, &mut backoff).await?;
+            if caller.takes_turns {
+                return Ok(Peer::Messages(stream));
+            }
             let caller = Arc::new(caller.clone());
             let link = Link::new(target, caller, backoff, stream);
             Ok(Peer::Messages(Box::new(link)))
@@ -166,6 +174,11 @@ impl Dial for Reconnect {
 
     fn has_terminal(&self) -> bool {
         self.0.dial.has_terminal()
+    }
+
+    fn again(&self) -> Option<Backoff> {
+        let limits = self.0.limits;
+        Some(Backoff::new(limits.reconnect_max, limits.retries))
     }
 
     fn is_spent(&self) -> bool {

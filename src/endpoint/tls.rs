@@ -176,6 +176,10 @@ impl Dial for TlsDial {
         self.inner.runs_programs()
     }
 
+    fn is_fresh_stream(&self) -> bool {
+        self.inner.is_fresh_stream()
+    }
+
     fn host(&self) -> Option<&str> {
         self.inner.host()
     }
