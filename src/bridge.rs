@@ -127,7 +127,7 @@ async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
         if matches!(plan.left, Endpoint::Dial(_)) {
             say_stopping(stop, 1, drain);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let help = async {
         sleep(drain - drain / 4).await;
