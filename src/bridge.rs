@@ -24,6 +24,7 @@ use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
+use crate::lingering::Lingering;
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::session::{self, Right, Served, Shared, stopped};
@@ -257,7 +258,8 @@ async fn listen(
     }
     let (news, mut told) = mpsc::unbounded_channel();
     let house = Arc::new(House {
-        seats: Semaphore::new(seats(&plan.bridge)),
+        permits: Arc::new(Semaphore::new(seats(&plan.bridge))),
+        lingering: Arc::default(),
         is_taken: AtomicBool::new(false),
         once: plan.bridge.once,
         handshakes: HalfOpen::new(half_open(&plan.bridge)),
@@ -323,7 +325,8 @@ async fn listen(
 
 /// What the tasks of all callers share.
 struct House {
-    seats: Semaphore,
+    permits: Arc<Semaphore>,
+    lingering: Arc<Lingering>,
     is_taken: AtomicBool,
     once: bool,
     handshakes: HalfOpen,
@@ -338,18 +341,20 @@ impl House {
         let Some(offer) = Box::pin(self.shake(handshake)).await else {
             return;
         };
-        let Ok(_seat) = self.seats.try_acquire() else {
-            warn!(caller = %offer.caller(), "refused: all seats are taken; --max-connections allows more");
+        let permit = self.permits.clone().try_acquire_owned().ok();
+        let Some(permit) = permit.or_else(|| self.lingering.take_quietest()) else {
+            warn!(caller = %offer.caller(), "refused: connection limit reached; --max-connections allows more");
             return offer
                 .refuse(Cause::Busy, "the bridge is full".to_owned())
                 .await;
         };
+        let held = self.lingering.hold(permit);
         if self.once && self.is_taken.swap(true, Ordering::AcqRel) {
             let why = "the bridge serves one caller".to_owned();
             return offer.refuse(Cause::Busy, why).await;
         }
         self.tell(News::Begun);
-        let served = Box::pin(session::serve(offer, &self.shared)).await;
+        let served = Box::pin(session::serve(offer, &self.shared, held.permit())).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }

@@ -222,7 +222,10 @@ async fn examine(patient: &Patient) -> Result<()> {
             Ok(())
         }
         Endpoint::Dial(dial) => {
-            let caller = Caller::local();
+            let caller = Caller {
+                half_closes: true,
+                ..Caller::local()
+            };
             let step = Step::begin("open");
             match dial.dial(&caller).await? {
                 Peer::Messages(stream) => {
@@ -262,6 +265,7 @@ async fn greeted(io: &mut (impl AsyncReadExt + Unpin)) {
 /// Sends a ping, waits for its pong, and closes.
 async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
     let step = Step::begin("ping");
+    stream.prove(None);
     let Some(number) = stream.probe() else {
         step.done(|| "it has none".to_owned());
         return Ok(());
@@ -280,8 +284,18 @@ async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
         Poll::Ready(None)
     });
     match timeout(PATIENCE, pong).await {
-        Ok(None) if messages == 0 => step.done(|| "pong".to_owned()),
-        Ok(None) => step.done(|| format!("pong, and {messages} messages meanwhile")),
+        Ok(None) => step.done(|| {
+            let meanwhile = match messages {
+                0 => String::new(),
+                _ => format!(", and {messages} messages meanwhile"),
+            };
+            let half_close = match stream.marks().map(|marks| marks.proof_wait) {
+                None => "",
+                Some(None) => "; half-close in force",
+                Some(Some(_)) => "; half-close agreed, but a proxy on the way forgot it",
+            };
+            format!("pong{meanwhile}{half_close}")
+        }),
         Ok(Some(ending)) => {
             return Err(anyhow::anyhow!(Cause::Refused).context(format!("it ends: {ending}")));
         }

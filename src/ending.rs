@@ -54,8 +54,10 @@ pub enum Ending {
     Unreachable(Cause),
     /// As many messages as were asked for have passed.
     Enough,
-    /// The other side had ended and this one was not waited for any longer.
+    /// The other side had ended and this one was not waited for at all.
     Abandoned,
+    /// The other side had ended, and nothing came from this one for so long.
+    LingerExpired(Duration),
     /// A program ended, all of its output is read; with status 0 it is [`Ending::Eof`].
     Exited(Exit),
     /// The bridge was told to stop.
@@ -179,8 +181,6 @@ pub enum Deadline {
     Close,
     /// The peer took nothing of what was left to deliver within `--close-timeout`.
     Stall,
-    /// The other side had sent its Close, and this one was still sending after `--close-timeout`.
-    Linger,
     /// A stop was not done within `--drain`.
     Drain,
 }
@@ -351,6 +351,7 @@ impl Ending {
             | Ending::ReaderGone
             | Ending::Enough
             | Ending::Abandoned
+            | Ending::LingerExpired(_)
             | Ending::Stopped(_) => false,
             Ending::Close(close) => matches!(close.code, Some(1002..=2999)),
             // What was killed may not have said all.
@@ -376,9 +377,11 @@ impl Ending {
     /// What the WebSocket peer on the other side is sent when this side ended so.
     pub fn close_across(&self) -> Close {
         match self {
-            Ending::Eof | Ending::ReaderGone | Ending::Enough | Ending::Abandoned => {
-                Close::new(1000, "")
-            }
+            Ending::Eof
+            | Ending::ReaderGone
+            | Ending::Enough
+            | Ending::Abandoned
+            | Ending::LingerExpired(_) => Close::new(1000, ""),
             Ending::Close(close) => Close::new(close.code.unwrap_or(1000), close.reason.clone()),
             Ending::Lost(Loss::Reset) => Close::new(1011, "reset"),
             Ending::Lost(Loss::NoClose) => Close::new(1011, "lost"),
@@ -403,7 +406,6 @@ impl Ending {
             Ending::Deadline(Deadline::Time) => Close::new(1001, "max-time"),
             Ending::Deadline(Deadline::Close) => Close::new(1011, "close-timeout"),
             Ending::Deadline(Deadline::Stall) => Close::new(1011, "stall"),
-            Ending::Deadline(Deadline::Linger) => Close::new(1011, "linger"),
             Ending::Deadline(Deadline::Drain) => Close::new(1011, "drain"),
         }
     }
@@ -420,7 +422,11 @@ impl Ending {
     /// The exit status of a single session that ended so.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Ending::Eof | Ending::ReaderGone | Ending::Enough | Ending::Abandoned => 0,
+            Ending::Eof
+            | Ending::ReaderGone
+            | Ending::Enough
+            | Ending::Abandoned
+            | Ending::LingerExpired(_) => 0,
             Ending::Close(close) => match close.code {
                 None | Some(1000 | 1001) => 0,
                 Some(3000..) => 111,
@@ -642,13 +648,13 @@ impl fmt::Display for Ending {
             Ending::Unreachable(cause) => write!(f, "target {cause}"),
             Ending::Enough => f.write_str("enough messages"),
             Ending::Abandoned => f.write_str("not waited for"),
+            Ending::LingerExpired(linger) => write!(f, "linger expired after {linger:?}"),
             Ending::Exited(exit) => exit.fmt(f),
             Ending::Stopped(stop) => write!(f, "stopped by {stop}"),
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
             Ending::Deadline(Deadline::Time) => f.write_str("maximum time reached"),
             Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),
             Ending::Deadline(Deadline::Stall) => f.write_str("write stalled"),
-            Ending::Deadline(Deadline::Linger) => f.write_str("cut while still sending"),
             Ending::Deadline(Deadline::Drain) => f.write_str("drain timeout"),
         }
     }
@@ -716,6 +722,13 @@ mod tests {
             (Ending::Unreachable(Cause::Timeout), true, 1014, 1014, 28),
             (Ending::Enough, false, 1000, 1000, 0),
             (Ending::Abandoned, false, 1000, 1000, 0),
+            (
+                Ending::LingerExpired(Duration::from_secs(1)),
+                false,
+                1000,
+                1000,
+                0,
+            ),
             (Ending::Exited(Exit::Status(0)), false, 1000, 1000, 0),
             (Ending::Exited(Exit::Status(7)), false, 4007, 4007, 1),
             (Ending::Exited(Exit::Signal(15)), true, 4143, 4143, 1),

@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address variables secret utf8 sendqueue workers heap steps columns
+//!             > message ending caller address extension lingering variables secret utf8 sendqueue workers heap steps columns
 //!                                            progress mistake
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -126,9 +126,11 @@ pub mod docs;
 pub mod doctor;
 pub mod ending;
 pub mod endpoint;
+pub mod extension;
 pub mod framing;
 pub mod heap;
 pub mod http;
+pub mod lingering;
 pub mod message;
 pub mod mistake;
 pub mod peer;

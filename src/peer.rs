@@ -2,22 +2,25 @@
 
 mod early;
 mod pings;
+mod proof;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::LARGE;
 use crate::ending::Ending;
-use crate::framing::{Framed, Framing};
+use crate::framing::{Cut, Framed, Framing};
 use crate::message::{Batch, Fragment};
 
 pub use early::behind;
 pub use pings::Pings;
+pub use proof::Proof;
 
 /// An open connection.
 pub enum Peer {
@@ -25,6 +28,24 @@ pub enum Peer {
     Bytes(Box<dyn ByteStream>, Framing),
     /// Messages.
     Messages(Box<dyn MessageStream>),
+}
+
+impl Peer {
+    /// Whether a half-close can be carried to it and from it.
+    pub fn can_half_close(&self) -> bool {
+        match self {
+            Peer::Bytes(io, framing) => io.can_half_close() && framing.can_half_close(),
+            Peer::Messages(stream) => stream.can_half_close(),
+        }
+    }
+
+    /// Whether it takes bytes whose boundaries mean nothing, so that a client need not cut lines.
+    pub fn is_byte_stream(&self) -> bool {
+        match self {
+            Peer::Bytes(_, framing) => framing.cut == Cut::Chunks,
+            Peer::Messages(stream) => stream.framing().is_some_and(|it| it.cut == Cut::Chunks),
+        }
+    }
 }
 
 /// Makes messages of both sides: the one seam between bytes and messages.
@@ -88,6 +109,22 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     fn has_no_end(&self) -> bool {
         false
     }
+
+    /// Whether the end of what it takes and the end of what it yields are two events: not for a serial line or a terminal.
+    fn can_half_close(&self) -> bool {
+        !self.has_no_end()
+    }
+
+    /// Whether its end was that of both directions, so that an answer would reach no one: a program that has exited, a Unix
+    /// socket that was closed. Asked after its end.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Ready when it was reset after its clean end, while it still takes what it is sent.
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
 }
 
 /// A stream of messages in both directions, with a close that says why.
@@ -101,7 +138,7 @@ pub trait MessageStream: Send + Unpin {
     /// Reads once, when there was nothing to take, and sees to what is due meanwhile: pings, pongs.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Yields fragments, then exactly one end.
+    /// Yields fragments, then exactly one end; behind the end that a half-close marker is, also the Close that follows it.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             if let Some(event) = self.take() {
@@ -161,8 +198,38 @@ pub trait MessageStream: Send + Unpin {
     /// Bytes sent that the other end has not taken yet, as far as can be told.
     fn unsent(&self) -> usize;
 
-    /// Whether it may go on sending after we closed our direction (bytes: yes; WebSocket: only until its Close).
+    /// Whether it may go on sending after we closed our direction. Bytes: yes. A WebSocket: only until its Close, unless
+    /// half-closes are in force and no Close has passed.
     fn half_closes(&self) -> bool;
+
+    /// Whether the end of what it takes and the end of what it yields are two events, so that a WebSocket across may offer to
+    /// carry half-closes.
+    fn can_half_close(&self) -> bool {
+        false
+    }
+
+    /// Whether its end was that of both directions, so that an answer would reach no one. Asked after its end.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Ready when it was reset after its clean end, while it still takes what it is sent.
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    /// How far the half-close extension has come; `None` where it was not agreed to.
+    fn marks(&self) -> Option<Marks> {
+        None
+    }
+
+    /// The proof that its peer knows half-closes, where the extension was agreed to.
+    fn proof(&self) -> Option<Arc<Proof>> {
+        None
+    }
+
+    /// Proves to its peer that half-closes are known here: at once, or once the hop across has its proof.
+    fn prove(&mut self, _across: Option<Arc<Proof>>) {}
 
     /// Whether this is the process's own input and output.
     fn is_local(&self) -> bool {
@@ -223,6 +290,9 @@ pub trait MessageStream: Send + Unpin {
         None
     }
 
+    /// Is told that the other side takes bytes whose boundaries mean nothing: a line that a person types has its newline then.
+    fn speak_bytes(&mut self) {}
+
     /// The pings that a person may ask for here, to be sent by the other side.
     fn pings(&self) -> Option<Arc<Pings>> {
         None
@@ -238,6 +308,17 @@ pub trait MessageStream: Send + Unpin {
     fn merged_messages(&self) -> Option<u64> {
         None
     }
+}
+
+/// How far the half-close extension has come on a WebSocket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// How long an end of input waits for the proof of the extension; `None` once it is proved.
+    pub proof_wait: Option<Duration>,
+    /// Whether our marker was sent, and our Close has to follow.
+    pub owes_close: bool,
+    /// Whether the peer's marker was received, and its Close has to follow.
+    pub awaits_close: bool,
 }
 
 /// What was sent and may never have arrived, because a connection was lost and another took its place.
@@ -451,6 +532,10 @@ impl MessageStream for Pipe {
     }
 
     fn half_closes(&self) -> bool {
+        true
+    }
+
+    fn can_half_close(&self) -> bool {
         true
     }
 }

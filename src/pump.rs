@@ -1,5 +1,6 @@
 //! The one pump: moves fragments both ways between two message streams and carries their endings across.
 
+mod answers;
 mod stop;
 
 use std::future::{Future, poll_fn};
@@ -11,8 +12,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::ending::{Deadline, Ending, Stop};
+use crate::lingering::Permit;
 use crate::peer::{Event, Gap, MessageStream};
 use crate::progress::{Meter, Passed};
+use answers::Wait;
 
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. Less than what a full buffer
 /// of 256 KiB has without its frames' headers: a piece of a second one would leave by itself.
@@ -21,15 +24,18 @@ const BYTES_A_POLL: usize = 240 * 1024;
 const FRAGMENTS_A_POLL: usize = 4 * 1024;
 /// How long a peer that takes nothing more is listened to, so that it can say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the answer to our Close is waited for where no one reads what comes before it.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How long a session may take to end once it was as long as it may be.
+const LATE: Duration = Duration::from_secs(1);
 
 /// How a session waits and what it copies.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long nothing must come before an answer is no longer waited for: after the end of stdin, before our Close is
-    /// sent; after a peer's Close, before our Close answers it.
-    pub linger: Duration,
-    /// How long a peer may take to answer our Close, to take anything of what is left for it, or to go on sending to a
-    /// WebSocket that has sent its Close.
+    /// How long nothing must come before an answer is no longer waited for: after the end of a caller's input, before our
+    /// Close is sent; after a peer's Close, before our Close answers it. `None` is what suits the sides.
+    pub linger: Option<Duration>,
+    /// How long a peer may take to answer our Close, or to take anything of what is left for it.
     pub close_timeout: Duration,
     /// How long a session may go on after a stop: half of it to finish what is under way, all of it to end.
     pub drain: Duration,
@@ -37,7 +43,7 @@ pub struct Options {
     pub idle: Option<Duration>,
     /// How long a session may take; `None` is for ever.
     pub max_time: Option<Duration>,
-    /// Whether the end of stdin leaves a WebSocket open.
+    /// Whether the end of a caller's input leaves a WebSocket open.
     pub keeps_open: bool,
     /// What is copied from left to right.
     pub left_to_right: Copied,
@@ -45,6 +51,8 @@ pub struct Options {
     pub right_to_left: Copied,
     /// Told of what passes, where somebody looks on.
     pub meter: Option<Arc<Meter>>,
+    /// What the session gives up to a new caller while it only waits for answers.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// How much of a direction is copied.
@@ -61,7 +69,7 @@ pub enum Copied {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            linger: Duration::from_secs(2),
+            linger: None,
             close_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(8),
             idle: None,
@@ -70,6 +78,7 @@ impl Default for Options {
             left_to_right: Copied::All,
             right_to_left: Copied::All,
             meter: None,
+            permit: None,
         }
     }
 }
@@ -100,7 +109,16 @@ pub struct Outcome {
     pub stopped: Option<Stop>,
     /// What may have been lost where a side was connected again.
     pub gap: Gap,
+    /// Whether the linger of a caller's input ran out, and nothing had come since that ended, or it was empty.
+    pub is_unheard: bool,
+    /// How many messages came and how many were to come, where they were fewer.
+    pub fewer: Option<(u64, u64)>,
+    /// Whether a WebSocket was sent the half-close marker.
+    pub is_marked: bool,
 }
+
+/// The exit status of a session in which fewer messages came than were asked for.
+const FEWER: u8 = 28;
 
 /// One side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +135,7 @@ impl Outcome {
         match (self.stopped, &self.cause) {
             (Some(stop), _) => stop.exit_status(),
             (None, Some((_, ending))) => ending.exit_status(),
+            (None, None) if self.fewer.is_some() => FEWER,
             (None, None) => 0,
         }
     }
@@ -142,6 +161,7 @@ pub async fn pump(
         right: End::new(&mut *right, options.right_to_left),
         options,
         cause: None,
+        lingers: Lingers::default(),
         stopped: None,
         begun: Instant::now(),
         timer: None,
@@ -155,7 +175,13 @@ pub async fn pump(
         {
             pump.stopped = Some((stop, Instant::now()));
         }
-        let polled = pump.poll(cx);
+        let mut polled = pump.poll(cx);
+        if let Some(permit) = &options.permit
+            && polled.is_pending()
+            && pump.lingers.note(permit, cx)
+        {
+            polled = pump.poll(cx);
+        }
         if let Some(meter) = &options.meter {
             pump.measure(meter);
         }
@@ -165,11 +191,41 @@ pub async fn pump(
     pump.outcome()
 }
 
+/// Whether the session only waits for answers after the end of its caller's input.
+#[derive(Default)]
+struct Lingers {
+    /// Since when nothing has moved, while it does.
+    since: Option<Instant>,
+    /// Whether its permit is known to linger.
+    is_noted: bool,
+    /// Whether it had to give up its permit, and so ends.
+    is_over: bool,
+}
+
+impl Lingers {
+    /// Tells its permit; true where it has just been given up.
+    fn note(&mut self, permit: &Arc<Permit>, cx: &Context<'_>) -> bool {
+        match self.since {
+            Some(since) if !self.is_over => {
+                self.is_noted = true;
+                self.is_over = permit.poll_linger(since, cx).is_ready();
+                self.is_over
+            }
+            _ if std::mem::take(&mut self.is_noted) => {
+                permit.resume();
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
 struct Pump<'a> {
     left: End<'a>,
     right: End<'a>,
     options: &'a Options,
     cause: Option<(Side, Ending)>,
+    lingers: Lingers,
     stopped: Option<(Stop, Instant)>,
     begun: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -180,12 +236,20 @@ struct Pump<'a> {
 /// One side of the session.
 struct End<'a> {
     stream: &'a mut dyn MessageStream,
-    /// How its direction ended, once it has.
-    said: Option<Ending>,
+    /// How its direction ended, once it has, and when.
+    said: Option<(Ending, Instant)>,
     /// How it came to take no more, where it did, and when.
     refused: Option<(Ending, Instant)>,
     /// Whether it has been told that the other side ended.
     told: Told,
+    /// What it was told last: an end, a Close, an abort.
+    told_grade: Option<Grade>,
+    /// How long it was waited for in vain.
+    lingered: Option<Duration>,
+    /// Whether nothing had come of it by then since the other side ended, or that had said nothing at all.
+    is_unheard: bool,
+    /// Whether it was sent the half-close marker.
+    is_marked: bool,
     /// Whether it will never yield anything again.
     is_over: bool,
     /// When something of it was last taken, at first when it began.
@@ -200,18 +264,39 @@ struct End<'a> {
     counts: Counts,
 }
 
+/// How much an end says: what was told can be followed by what says more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    /// The end of one direction.
+    Half,
+    /// The end of both.
+    Both,
+    /// A cut.
+    Abort,
+}
+
+impl Grade {
+    fn of(why: &Ending) -> Grade {
+        match why {
+            Ending::Eof | Ending::Enough => Grade::Half,
+            why if why.is_abort() => Grade::Abort,
+            _ => Grade::Both,
+        }
+    }
+}
+
 enum Told {
     No,
     /// Being told.
-    Telling(Ending, Wait),
+    Telling(Ending, Waiting),
     /// It has been told; a WebSocket has yet to answer, and then its transport to end.
-    Done(Wait),
+    Done(Waiting),
     /// Nothing more is to be done with it.
     Over,
 }
 
 /// How long a peer has kept us waiting.
-struct Wait {
+struct Waiting {
     /// When it was told, or last took something of what was on its way to it, and how much was left then.
     since: Instant,
     unsent: usize,
@@ -220,9 +305,9 @@ struct Wait {
 /// Bytes that are as good as taken: a peer's system takes a Close whether the peer lives or not.
 const LITTLE: usize = 256;
 
-impl Wait {
-    fn begin(unsent: usize) -> Wait {
-        Wait {
+impl Waiting {
+    fn begin(unsent: usize) -> Waiting {
+        Waiting {
             since: Instant::now(),
             unsent: if unsent > LITTLE { unsent } else { 0 },
         }
@@ -231,7 +316,7 @@ impl Wait {
     /// Begins anew where it has taken something.
     fn look(&mut self, unsent: usize) {
         if unsent < self.unsent {
-            *self = Wait::begin(unsent);
+            *self = Waiting::begin(unsent);
         }
     }
 }
@@ -243,6 +328,10 @@ impl<'a> End<'a> {
             said: None,
             refused: None,
             told: Told::No,
+            told_grade: None,
+            lingered: None,
+            is_unheard: false,
+            is_marked: false,
             is_over: false,
             moved_at: Instant::now(),
             heard_at: None,
@@ -254,8 +343,14 @@ impl<'a> End<'a> {
     }
 
     /// What its pouring may change, besides what has moved.
-    fn phase(&self) -> (bool, bool, bool) {
-        (self.said.is_some(), self.refused.is_some(), self.is_over)
+    fn phase(&self) -> (bool, bool, bool, bool) {
+        let is_cut = self.said.as_ref().is_some_and(|said| said.0.is_abort());
+        (
+            self.said.is_some(),
+            is_cut,
+            self.refused.is_some(),
+            self.is_over,
+        )
     }
 
     fn takes(&self) -> bool {
@@ -264,8 +359,10 @@ impl<'a> End<'a> {
 
     /// Whether its words matter though nobody takes them: a WebSocket's Close, the reason of a refusal.
     fn is_listened_to(&self) -> bool {
-        let awaits_close = !self.stream.half_closes()
-            && (!matches!(self.told, Told::No) || self.copied == Copied::Nothing);
+        let awaits_close = self.closes_both()
+            && (!matches!(self.told, Told::No)
+                || self.copied == Copied::Nothing
+                || self.awaits_close());
         !self.is_over && (awaits_close || self.refused.is_some() || self.works_unheard())
     }
 
@@ -277,13 +374,25 @@ impl<'a> End<'a> {
     fn is_done(&self) -> bool {
         match self.told {
             Told::No | Told::Telling(..) => false,
-            Told::Done(_) => self.stream.half_closes(),
+            Told::Done(_) => !self.closes_both(),
             Told::Over => true,
         }
     }
 
     fn say(&mut self, ending: Ending) {
-        self.said.get_or_insert(ending);
+        self.said.get_or_insert_with(|| (ending, Instant::now()));
+    }
+
+    /// Notes what followed a clean end: the Close behind a marker, or a reset.
+    fn amend(&mut self, ending: Ending) {
+        match &mut self.said {
+            Some((said @ Ending::Eof, _)) => *said = ending,
+            _ => self.say(ending),
+        }
+    }
+
+    fn has_said(&self, ending: &Ending) -> bool {
+        self.said.as_ref().is_some_and(|said| said.0 == *ending)
     }
 
     fn refuse(&mut self, ending: Ending) {
@@ -291,8 +400,20 @@ impl<'a> End<'a> {
     }
 
     fn tell(&mut self, why: Ending) {
-        if matches!(self.told, Told::No) {
-            self.told = Told::Telling(why, Wait::begin(self.stream.unsent()));
+        let grade = Grade::of(&why);
+        let says_more = self.told_grade.is_none_or(|told| grade > told);
+        let can_follow = match self.told {
+            Told::No => true,
+            Told::Over => false,
+            // A byte stream that was half-closed can be reset, a WebSocket that was sent the marker can be closed.
+            Told::Telling(..) | Told::Done(_) => {
+                self.stream.half_closes() && (grade == Grade::Abort || self.closes_both())
+                    || self.owes_close()
+            }
+        };
+        if says_more && can_follow {
+            self.told_grade = Some(grade);
+            self.told = Told::Telling(why, Waiting::begin(self.stream.unsent()));
         }
     }
 
@@ -355,8 +476,8 @@ impl<'a> End<'a> {
             moved = true;
             match event {
                 Event::End(ending) => {
-                    self.is_over = true;
-                    self.say(ending);
+                    self.is_over = !self.awaits_close();
+                    self.amend(ending);
                 }
                 Event::Fragment(fragment) => {
                     budget.spend(fragment.payload.len());
@@ -423,8 +544,8 @@ impl<'a> End<'a> {
             // Nobody hears what it says where nothing of it is copied.
             Err(unfit) if unfit.is_unfit() => {
                 let is_mute = self.is_over || self.copied == Copied::Nothing;
-                if is_mute && !self.said.as_ref().is_some_and(Ending::is_abort) {
-                    self.said = Some(unfit);
+                if is_mute && !self.said.as_ref().is_some_and(|said| said.0.is_abort()) {
+                    self.said = Some((unfit, Instant::now()));
                 }
             }
             Err(ending) => self.refuse(ending),
@@ -451,7 +572,9 @@ impl<'a> End<'a> {
     fn poll_told(&mut self, cx: &mut Context<'_>) -> bool {
         let (why, is_last) = match &self.told {
             Told::Telling(why, _) => (why, self.is_over),
-            Told::Done(_) if self.is_over && !self.stream.half_closes() => (&Ending::Eof, true),
+            Told::Done(_) if self.is_over && !self.stream.half_closes() && !self.owes_close() => {
+                (&Ending::Eof, true)
+            }
             _ => return false,
         };
         let Poll::Ready(result) = self.stream.poll_close(cx, why) else {
@@ -460,9 +583,11 @@ impl<'a> End<'a> {
         if let Err(ending) = result {
             self.refuse(ending);
         }
-        self.told = match is_last {
+        self.is_marked |= self.owes_close();
+        // After the marker a Close is still to be sent.
+        self.told = match is_last && self.closes_both() && !self.owes_close() {
             true => Told::Over,
-            false => Told::Done(Wait::begin(self.stream.unsent())),
+            false => Told::Done(Waiting::begin(self.stream.unsent())),
         };
         true
     }
@@ -477,7 +602,22 @@ impl<'a> End<'a> {
             _ => return None,
         };
         wait.look(self.stream.unsent());
-        Some((wait.since + timeout, deadline))
+        // Where half-closes are in force our pings break the silence before the peer's Close.
+        let heard_at = self.heard_at.filter(|_| self.stream.marks().is_some());
+        let since = heard_at.map_or(wait.since, |at| at.max(wait.since));
+        Some((since + timeout, deadline))
+    }
+
+    /// Looks for what may follow a clean end while the other direction goes on.
+    fn poll_after_end(&mut self, cx: &mut Context<'_>) {
+        let is_clean = self.said.as_ref().is_some_and(|said| !said.0.is_abort());
+        if is_clean
+            && self.is_over
+            && !matches!(self.told, Told::Over)
+            && let Poll::Ready(ending) = self.stream.poll_reset(cx)
+        {
+            self.amend(ending);
+        }
     }
 }
 
@@ -508,6 +648,8 @@ impl Pump<'_> {
             let before = self.phases();
             self.left.pour(&mut self.right, cx, &mut forth);
             self.right.pour(&mut self.left, cx, &mut back);
+            self.left.poll_after_end(cx);
+            self.right.poll_after_end(cx);
             // What was poured has been poured to the end: only where a side ended is there more to do.
             let mut has_changed = self.phases() != before;
             let wake_at = self.decide();
@@ -541,7 +683,7 @@ impl Pump<'_> {
         self.left.moved_at.max(self.right.moved_at)
     }
 
-    fn phases(&self) -> [(bool, bool, bool); 2] {
+    fn phases(&self) -> [(bool, bool, bool, bool); 2] {
         [&self.left, &self.right].map(End::phase)
     }
 
@@ -551,20 +693,40 @@ impl Pump<'_> {
         let (options, stopping) = (self.options, self.stopped.is_some());
         let quiet_since = self.moved_at();
         let Pump {
-            left, right, cause, ..
+            left,
+            right,
+            cause,
+            lingers,
+            ..
         } = self;
         earliest(&mut wake_at, refusal(left));
         earliest(&mut wake_at, refusal(right));
         note(cause, Side::Left, left, right);
         note(cause, Side::Right, right, left);
-        earliest(
-            &mut wake_at,
-            consequence(left, right, options, stopping, quiet_since),
+        lingers.since = None;
+        let follows = consequence(
+            left,
+            right,
+            Side::Left,
+            options,
+            lingers,
+            stopping,
+            quiet_since,
         );
-        earliest(
-            &mut wake_at,
-            consequence(right, left, options, stopping, quiet_since),
+        earliest(&mut wake_at, follows);
+        let follows = consequence(
+            right,
+            left,
+            Side::Right,
+            options,
+            lingers,
+            stopping,
+            quiet_since,
         );
+        earliest(&mut wake_at, follows);
+        let timeout = options.close_timeout;
+        earliest(&mut wake_at, answers::conclude(left, right, timeout));
+        earliest(&mut wake_at, answers::conclude(right, left, timeout));
         for end in [left, right] {
             if let Some((at, deadline)) = end.patience(options.close_timeout) {
                 if at <= Instant::now() {
@@ -609,6 +771,15 @@ impl Pump<'_> {
             }
             earliest(&mut wake_at, Some(until));
         }
+        // Also where a peer does not answer.
+        if let Some(max_time) = self.options.max_time {
+            let until = self.begun + max_time + LATE;
+            if until <= Instant::now() {
+                self.left.give_up(Deadline::Time);
+                self.right.give_up(Deadline::Time);
+            }
+            earliest(&mut wake_at, Some(until));
+        }
         wake_at
     }
 
@@ -642,8 +813,18 @@ impl Pump<'_> {
         note(&mut self.cause, Side::Left, &self.left, &self.right);
         note(&mut self.cause, Side::Right, &self.right, &self.left);
         let stopped = self.stopped.map(|(stop, _)| stop);
-        let ending = |end: &End<'_>| end.said.clone().unwrap_or(Ending::Abandoned);
+        let ending = |end: &End<'_>| match (&end.said, end.lingered) {
+            // The Close that answers ours.
+            (Some((said, _)), Some(linger)) if said.exit_status() == 0 && !said.is_abort() => {
+                Ending::LingerExpired(linger)
+            }
+            (Some((said, _)), _) => said.clone(),
+            (None, _) => Ending::Abandoned,
+        };
         Outcome {
+            is_unheard: self.left.is_unheard || self.right.is_unheard,
+            fewer: self.fewer(),
+            is_marked: self.left.is_marked || self.right.is_marked,
             left: ending(&self.left),
             right: ending(&self.right),
             cause: self.cause,
@@ -655,16 +836,28 @@ impl Pump<'_> {
     }
 }
 
+impl Pump<'_> {
+    /// How many answers came and how many were to come, where they were fewer and no one has stopped reading them.
+    fn fewer(&self) -> Option<(u64, u64)> {
+        let (came, copied) = (self.right.counts().messages, self.right.copied);
+        match copied {
+            Copied::Messages(wanted) if came < wanted => Some((came, wanted)),
+            _ => None,
+        }
+        .filter(|_| !self.left.has_said(&Ending::ReaderGone))
+    }
+}
+
 /// Notes the first ending that is no normal one. A Close that was asked for at our own input is normal, and so is its echo.
 fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>, other: &End<'_>) {
     let is_asked_for = |said: &Ending| match said {
         Ending::Close(close) if other.stream.is_local() => {
-            matches!(&other.said, Some(Ending::Close(asked)) if asked.code == close.code)
+            matches!(&other.said, Some((Ending::Close(asked), _)) if asked.code == close.code)
         }
         Ending::Close(_) => end.stream.is_local(),
         _ => false,
     };
-    if let Some(said) = &end.said
+    if let Some((said, _)) = &end.said
         && said.exit_status() != 0
         && !is_asked_for(said)
     {
@@ -683,7 +876,7 @@ fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
 fn refusal(end: &mut End<'_>) -> Option<Instant> {
     let (refused, at) = end.refused.clone()?;
     if !matches!(end.told, Told::Done(_) | Told::Over) {
-        end.told = Told::Done(Wait::begin(0));
+        end.told = Told::Done(Waiting::begin(0));
     }
     // A WebSocket that was closed and shut down has sent its Close before our writes fail.
     let has_last_words = end.said.is_none() && refused.is_abort() && !end.stream.is_local();
@@ -691,50 +884,58 @@ fn refusal(end: &mut End<'_>) -> Option<Instant> {
         return Some(at + LAST_WORDS);
     }
     (end.is_over, end.told) = (true, Told::Over);
-    let said = end.said.as_ref();
+    let said = end.said.as_ref().map(|said| &said.0);
     let was_clean = said.is_none_or(|said| !said.is_abort() && !matches!(said, Ending::Stopped(_)));
     if was_clean && (end.said.is_none() || end.stream.half_closes()) {
         // Its own end was clean, and yet it did not take all that it was sent.
-        end.said = Some(refused);
+        end.said = Some((refused, at));
     }
     None
 }
 
-/// What follows for `other` from the end of `end`.
+/// What follows for `other` from the end of `end`, which is the `side` of the session.
 fn consequence(
     end: &mut End<'_>,
     other: &mut End<'_>,
+    side: Side,
     options: &Options,
+    lingers: &mut Lingers,
     stopping: bool,
     quiet_since: Instant,
 ) -> Option<Instant> {
-    let said = end.said.clone()?;
+    let (said, _) = end.said.clone()?;
     if said.is_abort() {
         // Both of its directions are gone.
         end.tell(said.clone());
         other.tell(said);
         return None;
     }
-    let waits_for_answers = end.stream.is_local()
-        && !other.stream.half_closes()
-        && other.said.is_none()
-        && other.copied != Copied::Nothing
-        && matches!(said, Ending::Eof | Ending::Enough)
-        && !stopping;
-    if waits_for_answers && matches!(other.told, Told::No) {
-        let until = quiet_since + options.linger;
-        if options.keeps_open {
-            return None;
+    match answers::wait(end, other, side, options, quiet_since) {
+        _ if stopping => {}
+        Wait::Over => {}
+        Wait::Proof(until) => return Some(until),
+        Wait::Linger(until) if !lingers.is_over => {
+            lingers.since = Some(quiet_since);
+            return until;
         }
-        if Instant::now() < until {
-            return Some(until);
+        Wait::Linger(_) => other.tell(Ending::LingerExpired(quiet_since.elapsed())),
+        Wait::Expired(linger) => {
+            if other.lingered.replace(linger).is_none() {
+                let ended_at = end.said.as_ref().map(|said| said.1);
+                let is_empty = end.counts() == Counts::default();
+                other.is_unheard = is_empty || other.heard_at < ended_at;
+            }
+            other.tell(Ending::LingerExpired(linger));
         }
     }
     let is_enough = said == Ending::Enough;
     let is_unread = said == Ending::ReaderGone && end.stream.is_local();
-    other.tell(said);
+    // The end of what takes nothing more is no half-close.
+    let is_carried = other.stream.half_closes() && other.closes_both();
+    let is_both = is_carried && said == Ending::Eof && end.stream.is_closed();
+    other.tell(if is_both { Ending::Abandoned } else { said });
     if let Some((_, at)) = end.refused.as_ref().filter(|_| is_unread) {
-        return leave(other, *at + options.linger);
+        return leave(other, *at + LEAVE);
     }
     let unsent = other.stream.unsent();
     match &mut other.told {
@@ -744,7 +945,7 @@ fn consequence(
             }
             told.look(unsent);
             let told_at = told.since;
-            abandon(end, other, options, quiet_since.max(told_at), told_at)
+            answers::abandon(end, other, options, quiet_since.max(told_at))
         }
         _ => None,
     }
@@ -761,49 +962,6 @@ fn leave(other: &mut End<'_>, until: Instant) -> Option<Instant> {
     other.say(Ending::Abandoned);
     (other.is_over, other.told) = (true, Told::Over);
     Some(Instant::now())
-}
-
-/// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
-/// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input or has no end.
-fn abandon(
-    end: &mut End<'_>,
-    other: &mut End<'_>,
-    options: &Options,
-    quiet_since: Instant,
-    told_at: Instant,
-) -> Option<Instant> {
-    let awaits_reply = !end.stream.half_closes();
-    let now = Instant::now();
-    if other.works_unheard() {
-        return None;
-    }
-    if other.copied == Copied::Nothing && other.stream.half_closes() {
-        // Nothing that it says would go anywhere.
-    } else if awaits_reply && other.stream.is_local() {
-        // Its server has closed: an open input is no reason to stay.
-    } else if awaits_reply {
-        let is_sending = quiet_since > told_at;
-        let quiet = quiet_since + options.linger;
-        let latest = told_at + options.close_timeout;
-        let until = if is_sending { quiet.min(latest) } else { quiet };
-        if now < until {
-            return Some(until);
-        }
-        if now < quiet {
-            // What `end` got of it is no whole.
-            other.say(Ending::Deadline(Deadline::Linger));
-            return Some(now);
-        }
-    } else if (other.stream.is_local() || other.stream.has_no_end()) && !options.keeps_open {
-        let quiet = quiet_since + options.linger;
-        if now < quiet {
-            return Some(quiet);
-        }
-    } else {
-        return None;
-    }
-    other.say(Ending::Abandoned);
-    Some(now)
 }
 
 #[cfg(test)]

@@ -16,15 +16,14 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Dial, Endpoint, Offer};
+use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
+use crate::framing::Framing;
+use crate::lingering::Permit;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::{self, Copied, Outcome, Side, pump};
 use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
-
-/// How long an answer is waited for when one side is standard input.
-const LOCAL_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
@@ -37,16 +36,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[group(skip)]
 #[command(next_help_heading = "Endings")]
 pub struct Options {
-    /// Wait this long for answers after an end (1s with stdin, else 2s)
+    /// Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
     ///
-    /// After the end of stdin a WebSocket is closed when nothing has come for this time; 0 closes at once. After the peer's
-    /// Close the other side may go on sending until nothing has come for this time; then our Close answers it.
+    /// After the end of a caller's input a WebSocket is closed when nothing has come for this time; 0 closes at once. Without
+    /// it: 1s with stdin, else 10s, and 2s once something has come. After the peer's Close the other side may go on sending
+    /// until nothing has come for this time (1s with stdin, else 2s); then our Close answers it. What keeps moving is never
+    /// cut. With -1 and --max-messages answers are awaited without a limit unless this is given.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub linger: Option<Duration>,
     /// Wait this long for the answer to our Close
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub close_timeout: Duration,
-    /// Do not close the WebSocket at the end of stdin
+    /// Do not close the WebSocket at the end of a caller's input
     #[arg(long, short = 'n')]
     pub no_close: bool,
     /// End a session in which nothing has moved for this time
@@ -54,7 +55,8 @@ pub struct Options {
     pub idle: Option<Duration>,
     /// End a session after this time, connecting included
     ///
-    /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28.
+    /// A WebSocket is sent Close 1001 and "max-time"; the exit status is 28. Within a second of it the session has ended,
+    /// whatever the peer does.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
     /// Give sessions this long to end after a signal (1s with stdin, else 8s)
@@ -77,9 +79,14 @@ pub struct Options {
     #[arg(long, short = 'U')]
     pub unidirectional_reverse: bool,
     /// Copy one message in each direction, then end
+    ///
+    /// The answer is awaited until the other side closes, or for --idle, --max-time or --linger where one is given; without it
+    /// the exit status is 28.
     #[arg(long, short = '1')]
     pub one_message: bool,
     /// Copy this many messages in each direction, then end
+    ///
+    /// It also ends when that many came and the input has ended. Answers are awaited as with -1; fewer are exit status 28.
     #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = number(1..=u64::MAX))]
     pub max_messages: Option<u64>,
     /// How long a caller waits for one of a right side that listens: `--connect-timeout`, an option of what connects.
@@ -127,6 +134,11 @@ impl Options {
         }
     }
 
+    /// Whether half-closes may be carried: who says how long to wait for answers wants the wait, not the marker.
+    fn allows_half_close(&self) -> bool {
+        self.linger.is_none() && !self.no_close
+    }
+
     fn max_time(&self) -> Option<Duration> {
         self.max_time.filter(|time| !time.is_zero())
     }
@@ -134,9 +146,7 @@ impl Options {
     fn of_pump(&self, is_local: bool, begun: Instant, meter: Option<&Arc<Meter>>) -> pump::Options {
         let own = pump::Options::default();
         pump::Options {
-            linger: self
-                .linger
-                .unwrap_or(if is_local { LOCAL_LINGER } else { own.linger }),
+            linger: self.linger,
             close_timeout: self.close_timeout,
             drain: self
                 .drain
@@ -149,6 +159,7 @@ impl Options {
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
             meter: meter.cloned(),
+            permit: None,
         }
     }
 }
@@ -182,6 +193,11 @@ impl Right {
         matches!(self, Right::Dial(dial) if dial.is_spent())
     }
 
+    /// Whether what it opens can carry half-closes, as far as that is known before.
+    fn can_half_close(&self) -> bool {
+        matches!(self, Right::Dial(dial) if dial.can_half_close())
+    }
+
     /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
     async fn open(&self, caller: &Caller, limit: Option<Duration>) -> Result<Peer> {
         let takers = match self {
@@ -189,9 +205,9 @@ impl Right {
             Right::Accept(takers) => takers,
         };
         let Some(limit) = limit else {
-            return Ok(takers.next().await);
+            return Ok(takers.next(caller).await);
         };
-        timeout(limit, takers.next()).await.map_err(|_| {
+        timeout(limit, takers.next(caller)).await.map_err(|_| {
             let what = format!(
                 "no caller of the right side within {limit:?}; --connect-timeout waits longer"
             );
@@ -242,12 +258,18 @@ pub enum Served {
 }
 
 /// Serves one caller: opens the right side for it, answers it, and pumps.
-pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
+pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>) -> Served {
     let begun = Instant::now();
     // In a box that is gone when both are open: a session keeps only what it pumps with.
     match Box::pin(open(offer, shared)).await {
         Ok((left, right, caller)) => {
-            Served::Session(join(left, right, &caller, shared, begun, Level::INFO).await)
+            let caller = Joined {
+                name: &caller,
+                begun,
+                permit: Some(permit),
+                level: Level::INFO,
+            };
+            Served::Session(join(left, right, caller, shared).await)
         }
         Err(served) => served,
     }
@@ -255,7 +277,10 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared) -> Served {
 
 /// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
 async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
-    let caller = Arc::clone(offer.caller());
+    let mut caller = Arc::clone(offer.caller());
+    if caller.half_closes && !shared.options.allows_half_close() {
+        caller = Arc::new(caller.without_half_close());
+    }
     let limit = Some(shared.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
@@ -284,11 +309,15 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     };
     match opened {
         Ok(right) => {
-            if let Peer::Messages(stream) = &right
-                && let Some(protocol) = stream.protocol()
-            {
-                offer.agree_to(protocol);
-            }
+            let protocol = match &right {
+                Peer::Messages(stream) => stream.protocol(),
+                Peer::Bytes(..) => None,
+            };
+            offer.agree(&Agreed {
+                protocol,
+                half_close: caller.half_closes && right.can_half_close(),
+                is_byte_stream: right.is_byte_stream(),
+            });
             Ok((accept(offer, &caller).await?, right, caller.to_string()))
         }
         Err(error) => {
@@ -336,19 +365,28 @@ fn abandoned(stop: Stop) -> Outcome {
         cause: None,
         stopped: Some(stop),
         gap: Gap::default(),
+        is_unheard: false,
+        fewer: None,
+        is_marked: false,
     }
 }
 
 /// Runs one session of a left side that dials.
 async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
+    let allows_half_close = shared.options.allows_half_close();
     let caller = Caller {
         is_local: true,
         takes_turns,
+        half_closes: allows_half_close && shared.right.can_half_close(),
         ..Caller::new("left")
     };
     let begun = Instant::now();
     let open = async {
         let left = left.dial(&caller).await?;
+        let caller = Caller {
+            half_closes: allows_half_close && left.can_half_close(),
+            ..caller.clone()
+        };
         anyhow::Ok((left, shared.right.open(&caller, None).await?))
     };
     let late = async {
@@ -371,7 +409,13 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
     } else {
         Level::DEBUG
     };
-    let outcome = join(left, right, &caller.from, shared, begun, level).await;
+    let joined = Joined {
+        name: &caller.from,
+        begun,
+        permit: None,
+        level,
+    };
+    let outcome = join(left, right, joined, shared).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {
         let [left, right] = &shared.names;
         let name = match (ending, side) {
@@ -382,19 +426,61 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         };
         error!("{name}: {}", ending.told());
     }
+    tell_missing(&outcome, shared);
     Ok(outcome)
 }
 
-/// Pumps, and writes the closing line.
-async fn join(
-    left: Peer,
-    right: Peer,
-    caller: &str,
-    shared: &Shared,
+/// Says what a single session that ended normally may have missed.
+fn tell_missing(outcome: &Outcome, shared: &Shared) {
+    if outcome.exit_status() != 0 && outcome.fewer.is_none() || outcome.cause.is_some() {
+        return;
+    }
+    let name = &shared.names[1];
+    if let Some((came, wanted)) = outcome.fewer.filter(|_| outcome.stopped.is_none()) {
+        error!("{name}: {came} of {wanted} messages came before the end");
+        return;
+    }
+    let lingers = [&outcome.left, &outcome.right].into_iter();
+    let linger = lingers.filter_map(|ending| match ending {
+        Ending::LingerExpired(linger) => Some(linger),
+        _ => None,
+    });
+    if let Some(linger) = linger.filter(|_| outcome.is_unheard).max() {
+        let what = match outcome.left_to_right.messages {
+            0 => "the input was empty, and then nothing came",
+            _ => "nothing came after the end of input",
+        };
+        info!(
+            "{name}: {what} for {linger:?}; -n waits until the other side closes, --linger 1m waits longer"
+        );
+    }
+}
+
+/// What a session is besides its two sides.
+#[derive(Clone, Copy)]
+struct Joined<'a> {
+    /// What the caller is called.
+    name: &'a str,
+    /// When it was accepted, or the dialling began.
     begun: Instant,
+    /// What it gives up to a new caller while it only waits for answers.
+    permit: Option<&'a Arc<Permit>>,
+    /// The level of the closing line.
     level: Level,
-) -> Outcome {
+}
+
+/// Pumps, and writes the closing line.
+async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> Outcome {
+    let Joined { name, begun, .. } = joined;
     let [mut left, mut right] = into_messages(left, right);
+    let framing_of_left = left.framing();
+    left.prove(right.proof());
+    right.prove(left.proof());
+    for (side, across) in [(&mut left, right.framing()), (&mut right, framing_of_left)] {
+        if across == Some(Framing::BYTES) {
+            side.speak_bytes();
+        }
+    }
     left.greet(right.greeting());
     right.greet(left.greeting());
     if let Some(pings) = left.pings() {
@@ -403,16 +489,19 @@ async fn join(
     if let Some(pings) = right.pings() {
         left.carry_pings(pings);
     }
-    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, caller));
+    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, name));
     let watched = |stream, watch: &Option<Watch>| match watch {
         Some(watch) => watch.over(stream),
         None => stream,
     };
     let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
     let is_local = left.is_local() || right.is_local();
-    let options = shared
-        .options
-        .of_pump(is_local, begun, shared.meter.as_ref());
+    let options = pump::Options {
+        permit: joined.permit.cloned(),
+        ..shared
+            .options
+            .of_pump(is_local, begun, shared.meter.as_ref())
+    };
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
         if let Some(watch) = watch {
@@ -423,7 +512,7 @@ async fn join(
     if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
         shared.cut.fetch_add(1, Ordering::Relaxed);
     }
-    log(&outcome, caller, begun.elapsed(), level);
+    log(&outcome, name, begun.elapsed(), joined.level);
     outcome
 }
 

@@ -10,8 +10,9 @@ use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::caller::Caller;
 use crate::ending::errno_text;
-use crate::endpoint::{Accept, Handshake, Offer};
+use crate::endpoint::{Accept, Agreed, Handshake, Offer};
 use crate::peer::Peer;
 
 /// Connections that wait at most: the oldest gives way, which most likely nobody holds any more.
@@ -41,12 +42,12 @@ impl Takers {
         Takers { waiting, accepting }
     }
 
-    /// Takes a caller through its handshake and accepts it; waits for one where there is none. Cancel-safe but for the one
+    /// Takes one through its handshake and accepts it for a caller of the left; waits for one where there is none. Cancel-safe but for the one
     /// whose handshake it is in, which is dropped then.
-    pub async fn next(&self) -> Peer {
+    pub async fn next(&self, caller: &Caller) -> Peer {
         loop {
             let accepted = match self.waiting.next().await.shake().await {
-                Ok(Some(offer)) => accept(offer).await,
+                Ok(Some(offer)) => accept(offer, caller).await,
                 Ok(None) => continue,
                 Err(error) => Err(error),
             };
@@ -110,7 +111,7 @@ impl Waiting {
 }
 
 /// Accepts a caller that is still there; `None` where it is not. One that gave up waiting has left its request behind.
-async fn accept(mut offer: Box<dyn Offer>) -> Result<Option<Peer>> {
+async fn accept(mut offer: Box<dyn Offer>, caller: &Caller) -> Result<Option<Peer>> {
     let turns = async {
         for _ in 0..TURNS {
             yield_now().await;
@@ -121,5 +122,9 @@ async fn accept(mut offer: Box<dyn Offer>) -> Result<Option<Peer>> {
         () = offer.gone() => return Ok(None),
         () = turns => {}
     }
+    offer.agree(&Agreed {
+        half_close: caller.half_closes,
+        ..Agreed::default()
+    });
     offer.accept().await.map(Some)
 }

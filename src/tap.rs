@@ -16,7 +16,7 @@ use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, MessageStream};
+use crate::peer::{Event, Gap, Marks, MessageStream, Proof};
 use crate::pump::Side;
 use dump::Dump;
 use recorder::Recorder;
@@ -326,6 +326,30 @@ impl MessageStream for Tap {
 
     fn half_closes(&self) -> bool {
         self.stream.half_closes()
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.stream.can_half_close()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.stream.is_closed()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn marks(&self) -> Option<Marks> {
+        self.stream.marks()
+    }
+
+    fn proof(&self) -> Option<Arc<Proof>> {
+        self.stream.proof()
+    }
+
+    fn prove(&mut self, across: Option<Arc<Proof>>) {
+        self.stream.prove(across);
     }
 
     fn is_local(&self) -> bool {

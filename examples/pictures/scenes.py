@@ -42,7 +42,7 @@ DEMO = [
     ("scene", "a TCP server for WebSockets: Redis"),
     ("type", TOP, "wsbridge ws-l:8081 tcp:localhost:6379"),
     ("shows", TOP, ":8081"),
-    ("type", BOTTOM, r"printf 'PING\r\n' | wsbridge -b ws://localhost:8081"),
+    ("type", BOTTOM, "echo PING | wsbridge ws://localhost:8081"),
     ("shows", BOTTOM, "\n+PONG\n$"),
     ("rest", 1),
     ("stop", TOP),

@@ -22,7 +22,7 @@ pub const COOKBOOK: &[Recipe] = &[
         good_for: "A page in a browser speaks RESP with a Redis server; nothing runs between them.",
         lines: &[
             "wsbridge ws-l:8080/redis --origin https://app.example.com tcp:localhost:6379",
-            "printf 'PING\\r\\n' | wsbridge -b ws://localhost:8080/redis",
+            "echo PING | wsbridge ws://localhost:8080/redis",
         ],
         remarks: "The page opens new WebSocket('ws://localhost:8080/redis') with binaryType 'arraybuffer'. Who reaches the \
                   port can give any command: let Redis have a user with few rights (ACL), and name the pages by --origin. \
@@ -52,13 +52,14 @@ pub const COOKBOOK: &[Recipe] = &[
         good_for: "Only HTTPS gets out. A host outside takes a WebSocket and gives its bytes to sshd.",
         lines: &[
             "wsbridge 'wss-l:*:443/ssh,cert=/etc/wsbridge/chain.pem,key=/etc/wsbridge/key.pem' tcp:localhost:22",
-            "ssh -o ProxyCommand='wsbridge -q -b wss://%h/ssh' example.com",
+            "ssh -o ProxyCommand='wsbridge -q wss://%h/ssh' example.com",
             "",
             "# in ~/.ssh/config",
             "Host example.com",
-            "    ProxyCommand wsbridge -q -b wss://%h/ssh",
+            "    ProxyCommand wsbridge -q wss://%h/ssh",
         ],
-        remarks: "-b takes stdin and stdout as bytes. The proxy of the house is found in https_proxy, or named by --proxy. sshd \
+        remarks: "The far bridge says that its target takes bytes, and so stdin and stdout are bytes here; in front of another server -b \
+                  says it. The proxy of the house is found in https_proxy, or named by --proxy. sshd \
                   asks who you are as ever; scp, rsync and git go the same way.",
     },
     Recipe {

@@ -112,6 +112,8 @@ pub(super) fn man(command: &Command) -> String {
     options(&mut page, command);
     page.section("ENDINGS");
     endings(&mut page);
+    page.subsection("Half-close through a WebSocket");
+    page.prose(include_str!("topics/half-close.txt"));
     page.section("SIGNALS");
     for (name, words) in SIGNALS {
         page.tagged(name, words);

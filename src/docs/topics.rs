@@ -38,6 +38,11 @@ pub const TOPICS: &[Topic] = &[
         },
     },
     Topic {
+        name: "half-close",
+        summary: "answers after the end of input, and the extension between bridges",
+        text: || include_str!("topics/half-close.txt").to_owned(),
+    },
+    Topic {
         name: "exit-status",
         summary: "what each number means",
         text: exit_statuses,

@@ -36,6 +36,14 @@ const VIOLATIONS: &[(&str, &str)] = &[
         "it went on with a message that had not begun",
     ),
     ("interleaved-message", "it began a message within another"),
+    (
+        "half-close",
+        "it sent a half-close marker that is malformed",
+    ),
+    (
+        "after-half-close",
+        "it sent data behind its half-close marker",
+    ),
     ("length", "it wrote a length in a form that is not allowed"),
     ("close-length", "it sent a Close of one byte"),
     ("close-code", "it sent a Close with a code that is not sent"),
@@ -91,7 +99,6 @@ impl Deadline {
             Deadline::Time => "not at its end within --max-time",
             Deadline::Close => "no answer to our Close within --close-timeout",
             Deadline::Stall => "it took nothing of what was left for it within --close-timeout",
-            Deadline::Linger => "still sending after --close-timeout, and cut",
             Deadline::Drain => "not at its end within --drain",
         }
     }

@@ -61,6 +61,11 @@ pub trait Carrier: Send + Unpin {
     fn has_no_end(&self) -> bool {
         true
     }
+
+    /// Whether its peer has closed it altogether; asked after its end.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }
 
 /// Datagrams as a message stream. A message is sent when all of it is there; no more than the longest datagram is collected.
@@ -211,6 +216,14 @@ impl MessageStream for Datagrams {
 
     fn has_no_end(&self) -> bool {
         self.carrier.has_no_end()
+    }
+
+    fn can_half_close(&self) -> bool {
+        !self.has_no_end()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.carrier.is_closed()
     }
 }
 

@@ -62,7 +62,7 @@ impl Dial for Each {
             Ok(Peer::Messages(Box::new(Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
-                caller: Arc::new(caller.clone()),
+                caller: Arc::new(caller.without_half_close()),
                 whole: Whole::new(self.options.max_message),
                 state: State::Idle,
                 waiting: VecDeque::new(),
@@ -72,6 +72,10 @@ impl Dial for Each {
                 writer: None,
             })))
         })
+    }
+
+    fn can_half_close(&self) -> bool {
+        true
     }
 
     fn framing(&self) -> Option<Framing> {
@@ -349,6 +353,10 @@ impl MessageStream for Answers {
             State::Opening { .. } | State::Open { .. } => true,
             State::Over(_) => false,
         }
+    }
+
+    fn can_half_close(&self) -> bool {
+        true
     }
 
     fn framing(&self) -> Option<Framing> {

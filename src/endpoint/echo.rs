@@ -29,4 +29,8 @@ impl Dial for Echo {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
     }
+
+    fn can_half_close(&self) -> bool {
+        true
+    }
 }

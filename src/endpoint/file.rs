@@ -119,6 +119,10 @@ impl Dial for FileDial {
         })
     }
 
+    fn can_half_close(&self) -> bool {
+        self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }

@@ -165,6 +165,11 @@ pub trait Dial: Send + Sync {
         false
     }
 
+    /// Whether what it opens can carry half-closes ([`Peer::can_half_close`]), as far as that is known before.
+    fn can_half_close(&self) -> bool {
+        false
+    }
+
     /// The page that suits it, for browsers that come to a listener in front of it.
     fn page(&self) -> Option<Page> {
         None
@@ -237,9 +242,8 @@ pub trait Offer: Send {
         Box::pin(std::future::pending())
     }
 
-    /// Is told which of the subprotocols that the caller offers the other side has agreed to, `""` being none of them. An offer
-    /// without subprotocols ignores it.
-    fn agree_to(&mut self, _protocol: &str) {}
+    /// Is told what the other side, which is open now, allows it to be answered with. An offer without headers ignores it.
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
 
     /// Answers yes.
     ///
@@ -249,6 +253,17 @@ pub trait Offer: Send {
 
     /// Answers no, and why, in one line where the transport has room for it.
     fn refuse(self: Box<Self>, cause: Cause, why: String) -> BoxFuture<'static, ()>;
+}
+
+/// What the side across from an offer agrees to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Agreed<'a> {
+    /// Which of the subprotocols that the caller offers it has agreed to, `""` being none of them; `None` where it has none.
+    pub protocol: Option<&'a str>,
+    /// Whether half-closes can be carried to it and from it.
+    pub half_close: bool,
+    /// Whether it takes bytes whose boundaries mean nothing.
+    pub is_byte_stream: bool,
 }
 
 /// A kind of endpoint: one row of the table in `scheme.rs`.

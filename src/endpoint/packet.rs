@@ -228,6 +228,10 @@ impl Carrier for Packets {
     fn has_no_end(&self) -> bool {
         !self.is_connection
     }
+
+    fn is_closed(&self) -> bool {
+        self.is_connection && unix::is_hung_up(&self.socket)
+    }
 }
 
 struct SeqpacketListen {
@@ -264,7 +268,10 @@ impl Accept for SeqpacketAccept {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
         Box::pin(async {
             let (stream, _) = self.socket.accept().await?;
-            let caller = Arc::new(Caller::new(unix::who(&stream)));
+            let caller = Arc::new(Caller {
+                half_closes: true,
+                ..Caller::new(unix::who(&stream))
+            });
             Ok(Box::new(SeqpacketHandshake {
                 fd: stream.into_std()?.into(),
                 kind: self.kind,

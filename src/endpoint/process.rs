@@ -233,6 +233,10 @@ impl Dial for Program {
         })
     }
 
+    fn can_half_close(&self) -> bool {
+        !self.options.pty && self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }
@@ -383,6 +387,16 @@ impl ByteStream for Streams {
             self.child.terminate();
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn can_half_close(&self) -> bool {
+        // A terminal hangs up as a whole.
+        !self.is_terminal
+    }
+
+    fn is_closed(&self) -> bool {
+        // Its end is the exit of the program.
+        true
     }
 }
 

@@ -4,12 +4,16 @@ mod command;
 mod console;
 mod shown;
 
+use std::future::Future;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use tokio::time::{Sleep, sleep};
 
 use crate::caller::Caller;
 use crate::ending::Ending;
@@ -80,6 +84,8 @@ impl Wanted {
             ended: None,
             has_said_end: false,
             pings: Arc::new(pings),
+            is_among_bytes: false,
+            patience: None,
             is_only: caller.is_local,
             end: Box::new(end),
             gone: Box::new(gone),
@@ -101,6 +107,9 @@ impl Wanted {
     }
 }
 
+/// How long nothing must come after the end of input for a person to be told what is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What one session has of the console.
 struct Prompt {
     console: Arc<Console>,
@@ -111,6 +120,10 @@ struct Prompt {
     ended: Option<Ending>,
     has_said_end: bool,
     pings: Arc<Pings>,
+    /// Whether the other side takes and says bytes, in which lines are what newlines make them.
+    is_among_bytes: bool,
+    /// Running since the end of input, until something has come or the person was told.
+    patience: Option<Pin<Box<Sleep>>>,
     /// Whether there is no session but this.
     is_only: bool,
     end: Box<dyn Fn() + Send>,
@@ -137,12 +150,18 @@ impl MessageStream for Prompt {
         }
         loop {
             match self.console.take()? {
-                Typed::Message(fragment) => return Some(Event::Fragment(fragment)),
+                Typed::Message(fragment) => {
+                    return Some(Event::Fragment(match self.is_among_bytes {
+                        true => line_of_bytes(fragment),
+                        false => fragment,
+                    }));
+                }
                 Typed::Ping if self.pings.ask() => {}
                 Typed::Ping => self.console.say("the other side has no pings"),
                 Typed::End(ending) => {
                     (self.end)();
                     self.ended = Some(ending.clone());
+                    self.patience = Some(Box::pin(sleep(PATIENCE)));
                     return Some(Event::End(ending));
                 }
             }
@@ -158,6 +177,9 @@ impl MessageStream for Prompt {
     }
 
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        if self.patience.is_some() {
+            self.patience = Some(Box::pin(sleep(PATIENCE)));
+        }
         let Fragment { kind, fin, payload } = fragment;
         let room = shown::MOST_TEXT.saturating_sub(self.message.len());
         self.message
@@ -167,13 +189,22 @@ impl MessageStream for Prompt {
             let bytes = std::mem::take(&mut self.message);
             let len = std::mem::take(&mut self.len);
             let is_coloured = self.console.is_coloured;
-            self.console
-                .show(shown::incoming(kind, &bytes, len, is_coloured));
+            self.console.show(match self.is_among_bytes {
+                true => shown::incoming_bytes(&bytes, len, is_coloured),
+                false => shown::incoming(kind, &bytes, len, is_coloured),
+            });
         }
         Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if let Some(patience) = &mut self.patience
+            && patience.as_mut().poll(cx).is_ready()
+        {
+            self.patience = None;
+            self.console
+                .say("input has ended; waiting for the other side, which is silent (ctrl-C ends)");
+        }
         self.poll_ready(cx)
     }
 
@@ -184,6 +215,7 @@ impl MessageStream for Prompt {
                 let cut = Fragment::whole(Kind::Binary, b"");
                 self.start_send(cut)?;
             }
+            self.patience = None;
             self.console.say(&format!("closed: {why}"));
             self.console.settle();
         }
@@ -199,11 +231,32 @@ impl MessageStream for Prompt {
         true
     }
 
+    fn can_half_close(&self) -> bool {
+        true
+    }
+
     fn is_local(&self) -> bool {
         true
     }
 
+    fn speak_bytes(&mut self) {
+        self.is_among_bytes = true;
+    }
+
     fn pings(&self) -> Option<Arc<Pings>> {
         Some(self.pings.clone())
+    }
+}
+
+/// A line as bytes: with the newline that ends it.
+fn line_of_bytes(line: Fragment) -> Fragment {
+    let mut payload = line.payload;
+    if line.fin {
+        payload.extend_from_slice(b"\n");
+    }
+    Fragment {
+        kind: Kind::Binary,
+        payload,
+        ..line
     }
 }

@@ -142,11 +142,12 @@ impl Dial for Reconnect {
             let target = self.0.clone();
             let limits = target.limits;
             let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
-            let stream = target.open_first(caller, &mut backoff).await?;
+            // An end of input is told once, whichever connection is there then.
+            let caller = Arc::new(caller.without_half_close());
+            let stream = target.open_first(&caller, &mut backoff).await?;
             if caller.takes_turns {
                 return Ok(Peer::Messages(stream));
             }
-            let caller = Arc::new(caller.clone());
             let link = Link::new(target, caller, backoff, stream);
             Ok(Peer::Messages(Box::new(link)))
         })

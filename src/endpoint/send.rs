@@ -11,7 +11,7 @@ use clap::Args;
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, MessageStream, Pings};
+use crate::peer::{Event, Gap, Marks, MessageStream, Pings, Proof};
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -134,6 +134,30 @@ impl MessageStream for Sending {
 
     fn half_closes(&self) -> bool {
         self.stream.half_closes()
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.stream.can_half_close()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.stream.is_closed()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn marks(&self) -> Option<Marks> {
+        self.stream.marks()
+    }
+
+    fn proof(&self) -> Option<Arc<Proof>> {
+        self.stream.proof()
+    }
+
+    fn prove(&mut self, across: Option<Arc<Proof>>) {
+        self.stream.prove(across);
     }
 
     fn is_local(&self) -> bool {

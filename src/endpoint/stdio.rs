@@ -142,6 +142,10 @@ impl Dial for Stdio {
         })
     }
 
+    fn can_half_close(&self) -> bool {
+        self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }

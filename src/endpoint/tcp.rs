@@ -1,6 +1,7 @@
 //! `tcp:` and `tcp-l:`: TCP connections and listeners.
 
 mod dial;
+mod reset;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -26,12 +27,13 @@ use super::{
 };
 use crate::address::Address;
 use crate::caller::Caller;
-use crate::ending::{Cause, Ending, errno_text};
+use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
 
 pub use dial::{DialOptions, race, resolve};
+use reset::ResetWatch;
 
 /// `tcp:`
 pub const DIAL: Scheme = Scheme {
@@ -136,6 +138,10 @@ impl Dial for TcpDial {
 
     fn host(&self) -> Option<&str> {
         Some(&self.host)
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.framing.can_half_close()
     }
 }
 
@@ -336,7 +342,10 @@ impl Accept for TcpAccept {
             let handshake: Box<dyn Handshake> = Box::new(TcpHandshake {
                 stream,
                 framing: self.framing,
-                caller: Arc::new(Caller::new(addr.to_string())),
+                caller: Arc::new(Caller {
+                    half_closes: self.framing.can_half_close(),
+                    ..Caller::new(addr.to_string())
+                }),
             });
             Ok(handshake)
         })
@@ -448,6 +457,8 @@ pub struct Connection {
     end: End,
     /// Whether its send queue was seen empty since something was last put into it.
     is_drained: Cell<bool>,
+    /// Sees a reset behind the end of its input.
+    reset: Option<ResetWatch>,
 }
 
 enum End {
@@ -469,6 +480,7 @@ impl Connection {
             stream,
             end: End::Open,
             is_drained: Cell::new(false),
+            reset: None,
         }
     }
 
@@ -476,8 +488,9 @@ impl Connection {
     fn poll_abort(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match &mut self.end {
-                End::Aborted | End::Clean => return Poll::Ready(()),
-                End::Open => {
+                End::Aborted => return Poll::Ready(()),
+                // Also after a half-close: the end that was announced was none.
+                End::Open | End::Clean => {
                     self.end = End::Aborting {
                         queued: usize::MAX,
                         patience: Instant::now() + RESET_PATIENCE,
@@ -533,6 +546,18 @@ impl ByteStream for Connection {
         let queued = sendqueue::len(&self.stream).unwrap_or(0);
         self.is_drained.set(queued == 0);
         queued
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let reset = match &mut self.reset {
+            Some(reset) => reset,
+            // Without a descriptor for it a reset shows at the next write.
+            none => match ResetWatch::of(&self.stream) {
+                Ok(watch) => none.insert(watch),
+                Err(_) => return Poll::Pending,
+            },
+        };
+        reset.poll(cx).map(|()| Ending::Lost(Loss::Reset))
     }
 }
 

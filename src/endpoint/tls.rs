@@ -152,6 +152,10 @@ impl Dial for TlsDial {
         })
     }
 
+    fn can_half_close(&self) -> bool {
+        self.inner.can_half_close() && self.framing.can_half_close()
+    }
+
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }

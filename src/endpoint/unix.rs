@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -157,6 +158,10 @@ impl Dial for UnixDial {
             let stream = result.with_context(|| format!("connecting to {}", self.name))?;
             Ok(Peer::Bytes(stream, self.framing))
         })
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.framing.can_half_close()
     }
 
     fn framing(&self) -> Option<Framing> {
@@ -357,7 +362,10 @@ impl Accept for UnixAccept {
         Box::pin(async {
             let (stream, _) = self.socket.accept().await?;
             let handshake: Box<dyn Handshake> = Box::new(UnixHandshake {
-                caller: Arc::new(Caller::new(who(&stream))),
+                caller: Arc::new(Caller {
+                    half_closes: self.framing.can_half_close(),
+                    ..Caller::new(who(&stream))
+                }),
                 stream: stream.into_std()?,
                 framing: self.framing,
             });
@@ -446,6 +454,17 @@ impl ByteStream for Connection {
     fn queued(&self) -> usize {
         sendqueue::len(&self.stream).unwrap_or(0)
     }
+
+    fn is_closed(&self) -> bool {
+        is_hung_up(&self.stream)
+    }
+}
+
+/// Whether the peer of a Unix socket has closed it, rather than only ended its direction.
+pub(super) fn is_hung_up(socket: impl AsFd) -> bool {
+    let mut sockets = [PollFd::new(&socket, PollFlags::empty())];
+    let at_once = Timespec::default();
+    poll(&mut sockets, Some(&at_once)).is_ok() && sockets[0].revents().contains(PollFlags::HUP)
 }
 
 impl AsyncRead for Connection {

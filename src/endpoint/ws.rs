@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use http::Uri;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
@@ -26,7 +26,8 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, Agreed, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings,
+    read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::Caller;
@@ -96,6 +97,28 @@ pub struct HandshakeOptions {
     /// earlier, by up to a quarter, so that many connections do not ping in one instant; -v tells how long the pong took.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration, help_heading = "WebSocket")]
     pub ping: Duration,
+    /// Whether to carry half-closes to another wsbridge: auto or no
+    ///
+    /// A WebSocket's Close ends both directions. Two bridges agree in the handshake to tell the end of one direction by a
+    /// marker frame, so that a service is heard which answers after the end of input. The marker has a reserved bit; no is
+    /// for proxies that refuse it. -n and --linger leave it out, too.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "WebSocket"
+    )]
+    pub half_close: HalfClose,
+}
+
+/// Whether the half-close extension is agreed to.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// Where both sides can.
+    Auto,
+    /// Never.
+    No,
 }
 
 /// Options of a WebSocket server.
@@ -229,6 +252,7 @@ struct Shared {
     service: Service,
     deadline: Duration,
     socket: ws::Options,
+    half_close: HalfClose,
     accept_first: bool,
     /// Whether the page is the one that suits the other side, where there is one.
     has_any_page: bool,
@@ -249,6 +273,7 @@ impl Shared {
             },
             deadline: handshake.handshake_timeout,
             socket: handshake.socket(),
+            half_close: handshake.half_close,
             accept_first: options.accept_first,
             has_any_page: matches!(options.page, None | Some(PageChoice::Chat)),
         }
@@ -369,6 +394,9 @@ async fn shake(
             false => upgrade.protocols().to_vec(),
         },
         protocol,
+        half_closes: upgrade.offers_half_close()
+            && !shared.accept_first
+            && shared.half_close == HalfClose::Auto,
         ..caller
     });
     Ok(Some(Box::new(WsOffer {
@@ -397,17 +425,29 @@ impl Offer for WsOffer {
         Box::pin(self.upgrade.gone())
     }
 
-    fn agree_to(&mut self, protocol: &str) {
-        self.upgrade.agree_to(protocol);
+    fn agree(&mut self, agreed: &Agreed<'_>) {
+        if let Some(protocol) = agreed.protocol {
+            self.upgrade.agree_to(protocol);
+        }
+        if agreed.half_close && self.caller.half_closes {
+            self.upgrade.agree_to_half_close();
+        }
+        if agreed.is_byte_stream {
+            self.upgrade.tell_byte_target();
+        }
     }
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
-            let (io, early) = timeout(self.shared.deadline, self.upgrade.accept())
+            let accepted = timeout(self.shared.deadline, self.upgrade.accept())
                 .await
                 .context("the caller does not take its answer")??;
-            let socket = Socket::new(io, &early, Role::Server, self.shared.socket).of(&self.caller);
-            Ok(Peer::Messages(Box::new(socket)))
+            let (io, early) = (accepted.io, &accepted.early);
+            let socket = Socket::new(io, early, Role::Server, self.shared.socket).of(&self.caller);
+            Ok(Peer::Messages(Box::new(match accepted.half_close {
+                Some(took) => socket.with_half_close(took),
+                None => socket,
+            })))
         })
     }
 
@@ -518,7 +558,7 @@ impl WsDial {
             let io = self.open_transport(&target, caller).await?;
             let answer = self
                 .handshake
-                .ask(io, &target, &request, &protocols)
+                .ask(io, &target, &request, &protocols, caller)
                 .await?;
             let (status, location) = match answer {
                 Answer::Open(opened) => {
@@ -595,12 +635,14 @@ impl HandshakeOptions {
         target: &Target,
         request: &Request,
         protocols: &[String],
+        caller: &Caller,
     ) -> Result<Answer> {
         let call = Call {
             host: target.authority(),
             target: target.path.clone(),
             headers: request.headers.clone(),
             protocols: protocols.to_vec(),
+            half_close: caller.half_closes && self.half_close == HalfClose::Auto,
             shows_head: request.shows_head,
             follows: request.follows,
         };
@@ -618,7 +660,12 @@ impl HandshakeOptions {
             }
             None => {}
         }
-        Socket::new(opened.io, &opened.early, Role::Client, self.socket())
+        let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket())
             .agreed_to(opened.protocol.as_deref())
+            .to_bytes(opened.is_byte_target);
+        match opened.half_close {
+            true => socket.with_half_close(opened.took),
+            false => socket,
+        }
     }
 }

@@ -160,6 +160,11 @@ impl Framing {
         both.map(|framing| Framing { kind, ..framing })
     }
 
+    /// Whether an end of input can be told apart from the end of the session: an object of JSON tells both.
+    pub fn can_half_close(self) -> bool {
+        self.cut != Cut::Json
+    }
+
     fn splitter(self) -> Box<dyn Splitter> {
         let is_encoded = self.encoding != Encoding::Plain && self.kind == Kind::Binary;
         match self.cut {
@@ -412,6 +417,18 @@ impl MessageStream for Framed {
 
     fn half_closes(&self) -> bool {
         true
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.io.can_half_close() && self.framing.can_half_close()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.io.is_closed()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.io.poll_reset(cx)
     }
 
     fn is_local(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The client's side of the opening handshake: a request, and an answer that is checked.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
@@ -13,8 +13,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::info;
 
 use super::exchange::{Asked, Exchange};
-use super::{USER_AGENT, VERSION, has_token, tokens};
+use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, tokens};
 use crate::ending::{Cause, RetryAfter};
+use crate::extension;
 use crate::peer::ByteStream;
 use crate::steps::Step;
 
@@ -32,6 +33,8 @@ pub struct Call {
     pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
     /// Subprotocols to offer, best first.
     pub protocols: Vec<String>,
+    /// Whether to offer the half-close extension.
+    pub half_close: bool,
     /// Whether the head of the answer is shown.
     pub shows_head: bool,
     /// Whether to go where the answer says.
@@ -54,6 +57,12 @@ pub struct Opened {
     pub early: Bytes,
     /// The subprotocol that the server chose.
     pub protocol: Option<String>,
+    /// Whether the server accepted the half-close extension.
+    pub half_close: bool,
+    /// Whether the server says that it leads to a stream of bytes.
+    pub is_byte_target: bool,
+    /// How long the handshake took.
+    pub took: Duration,
 }
 
 /// Statuses that say to go elsewhere with the same request, or with a GET, which this is (RFC 9110 15.4).
@@ -79,6 +88,7 @@ const HINTS: &[(StatusCode, &str)] = &[
 /// no sense; [`Cause::Refused`] where the connection ended.
 pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -> Result<Answer> {
     let step = Step::begin("upgrade");
+    let begun = Instant::now();
     let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
     let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
@@ -127,17 +137,32 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             }
         };
     }
-    match check(exchange.headers(), &key, &offered) {
-        Ok(protocol) => {
-            step.done(|| match &protocol {
-                Some(protocol) => format!("{status}, subprotocol {protocol}"),
-                None => status.to_string(),
+    match check(exchange.headers(), &key, &offered, call.half_close) {
+        Ok(Agreed {
+            protocol,
+            half_close,
+        }) => {
+            step.done(|| {
+                let protocol = protocol.iter().map(|name| format!(", subprotocol {name}"));
+                let half_close = call.half_close.then(|| match half_close {
+                    true => ", half-close agreed",
+                    false => ", half-close offered",
+                });
+                format!(
+                    "{status}{}{}",
+                    protocol.collect::<String>(),
+                    half_close.unwrap_or_default()
+                )
             });
+            let is_byte_target = has_token(exchange.headers(), &TARGET, TARGET_BYTES);
             let (io, early) = exchange.into_stream().await.context(Cause::Handshake)?;
             Ok(Answer::Open(Opened {
                 io,
                 early,
                 protocol,
+                half_close,
+                is_byte_target,
+                took: begun.elapsed(),
             }))
         }
         Err(what) => {
@@ -173,6 +198,10 @@ impl Call {
                 HeaderValue::from_str(&self.protocols.join(", "))?,
             );
         }
+        if self.half_close {
+            let offer = HeaderValue::from_static(extension::HALF_CLOSE);
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+        }
         let mut replaced = Vec::new();
         for (name, value) in &self.headers {
             if !replaced.contains(&name) {
@@ -187,8 +216,20 @@ impl Call {
     }
 }
 
-/// Checks the headers of a 101; returns the subprotocol.
-fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<String>, String> {
+/// What a 101 agrees to.
+#[derive(Debug, PartialEq, Eq)]
+struct Agreed {
+    protocol: Option<String>,
+    half_close: bool,
+}
+
+/// Checks the headers of a 101.
+fn check(
+    headers: &HeaderMap,
+    key: &str,
+    offered: &[String],
+    offers_half_close: bool,
+) -> Result<Agreed, String> {
     if !has_token(headers, &header::UPGRADE, "websocket") {
         return Err("the answer's Upgrade header is not 'websocket'".to_owned());
     }
@@ -201,23 +242,35 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
     }) {
         return Err("the answer's Sec-WebSocket-Accept is not the one for our key".to_owned());
     }
-    if let Some(extension) = tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next() {
-        return Err(format!(
-            "the server uses an extension that was not offered: {}",
-            extension.escape_debug()
-        ));
+    let mut half_close = false;
+    for extension in tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS) {
+        match extension::accepts_half_close(extension).filter(|_| offers_half_close) {
+            Some(accepts) => half_close |= accepts,
+            None => {
+                return Err(format!(
+                    "the server uses an extension that was not offered: {}",
+                    extension.escape_debug()
+                ));
+            }
+        }
     }
     let mut chosen = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    match chosen.next() {
-        None => Ok(None),
+    let protocol = match chosen.next() {
+        None => None,
         Some(protocol) if offered.iter().any(|offer| offer == protocol) => {
-            Ok(Some(protocol.to_owned()))
+            Some(protocol.to_owned())
         }
-        Some(protocol) => Err(format!(
-            "the server chose a subprotocol that was not offered: {}",
-            protocol.escape_debug()
-        )),
-    }
+        Some(protocol) => {
+            return Err(format!(
+                "the server chose a subprotocol that was not offered: {}",
+                protocol.escape_debug()
+            ));
+        }
+    };
+    Ok(Agreed {
+        protocol,
+        half_close,
+    })
 }
 
 /// How long the server asks us to stay away: seconds or a date (RFC 9110 10.2.3), an hour at most.
@@ -239,6 +292,11 @@ mod tests {
 
     #[track_caller]
     fn checked(changes: &[(&'static str, &str)]) -> Result<Option<String>, String> {
+        agreed(changes, false).map(|agreed| agreed.protocol)
+    }
+
+    #[track_caller]
+    fn agreed(changes: &[(&'static str, &str)], offers_half_close: bool) -> Result<Agreed, String> {
         let good = [
             ("upgrade", "WebSocket"),
             ("connection", "Upgrade"),
@@ -248,7 +306,24 @@ mod tests {
         for (name, value) in good.iter().chain(changes) {
             headers.insert(*name, HeaderValue::from_str(value).unwrap());
         }
-        check(&headers, "dGhlIHNhbXBsZSBub25jZQ==", &["chat".to_owned()])
+        let offered = ["chat".to_owned()];
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        check(&headers, key, &offered, offers_half_close)
+    }
+
+    #[test]
+    fn half_close_is_agreed_only_by_an_acknowledgement_of_our_offer() {
+        for (value, offers, expected) in [
+            ("wsbridge-half-close; ack=1", true, Ok(true)),
+            ("wsbridge-half-close", true, Ok(false)),
+            ("wsbridge-half-close; ack=2", true, Ok(false)),
+            ("wsbridge-half-close; ack=1", false, Err(())),
+            ("permessage-deflate", true, Err(())),
+        ] {
+            let agreed = agreed(&[("sec-websocket-extensions", value)], offers);
+            let agreed = agreed.map(|agreed| agreed.half_close).map_err(|_| ());
+            assert_eq!(agreed, expected, "{value}");
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ use http::header::{HeaderName, HeaderValue};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
+/// The header of a 101 that says what the server's target takes.
+const TARGET: HeaderName = HeaderName::from_static("wsbridge-target");
+/// Its value where the target is a stream of bytes: a client need not cut its input into lines.
+const TARGET_BYTES: &str = "bytes";
 /// Bytes that a head may have.
 const MAX_HEAD: usize = 16 * 1024;
 /// Headers that a head may have.

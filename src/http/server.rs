@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
@@ -23,8 +23,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::page::Page;
 use super::policy::Policy;
-use super::{MAX_HEAD, MAX_HEADERS, VERSION, has_token, tokens};
+use super::{MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, tokens};
 use crate::ending::Ending;
+use crate::extension;
 use crate::peer::ByteStream;
 
 /// How long a refused caller is read after the answer, so that a reset does not destroy it.
@@ -109,6 +110,16 @@ impl std::error::Error for Refusal {}
 type Answer = oneshot::Sender<Response<Full<Bytes>>>;
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<(Box<dyn ByteStream>, Bytes)>> + Send>>;
 
+/// What is left of a request that was answered with 101.
+pub struct Accepted {
+    /// The stream behind it.
+    pub io: Box<dyn ByteStream>,
+    /// Bytes that were read behind the request.
+    pub early: Bytes,
+    /// How long the handshake took, where it agreed to the half-close extension.
+    pub half_close: Option<Duration>,
+}
+
 /// A request to upgrade that was judged right and waits for its answer.
 pub struct Upgrade {
     /// The URI that it asks for.
@@ -117,6 +128,8 @@ pub struct Upgrade {
     pub headers: HeaderMap,
     /// What it is answered with, where it is accepted.
     consent: Consent,
+    /// When its head began to be read.
+    begun: Instant,
     answer: Answer,
     driver: Driver,
 }
@@ -132,6 +145,7 @@ impl Upgrade {
         service: &Service,
         deadline: Duration,
     ) -> Result<Option<Upgrade>> {
+        let begun = Instant::now();
         let (asked, request) = oneshot::channel();
         // One request is read: what answers it ends HTTP on this connection.
         let asked = Cell::new(Some(asked));
@@ -182,6 +196,7 @@ impl Upgrade {
                 uri: request.uri,
                 headers: request.headers,
                 consent,
+                begun,
                 answer,
                 driver,
             })),
@@ -213,6 +228,21 @@ impl Upgrade {
         &self.consent.protocols
     }
 
+    /// Whether it offers the half-close extension.
+    pub fn offers_half_close(&self) -> bool {
+        self.consent.offers_half_close
+    }
+
+    /// Accepts the half-close extension, where it is offered.
+    pub fn agree_to_half_close(&mut self) {
+        self.consent.half_close = self.consent.offers_half_close;
+    }
+
+    /// Tells the caller that it leads to a stream of bytes.
+    pub fn tell_byte_target(&mut self) {
+        self.consent.is_byte_target = true;
+    }
+
     /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
     /// its own. One that it does not offer changes nothing.
     pub fn agree_to(&mut self, protocol: &str) {
@@ -224,11 +254,11 @@ impl Upgrade {
         }
     }
 
-    /// Answers 101 and gives back the stream, with the bytes that were read behind the request.
+    /// Answers 101 and gives back the stream.
     ///
     /// # Errors
     /// Where the caller has gone meanwhile.
-    pub async fn accept(self) -> Result<(Box<dyn ByteStream>, Bytes)> {
+    pub async fn accept(self) -> Result<Accepted> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -244,10 +274,22 @@ impl Upgrade {
                 HeaderValue::from_str(protocol)?,
             );
         }
+        if self.consent.half_close {
+            let accepted = HeaderValue::from_static(extension::HALF_CLOSE_ACCEPTED);
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, accepted);
+        }
+        if self.consent.is_byte_target {
+            headers.insert(TARGET, HeaderValue::from_static(TARGET_BYTES));
+        }
         self.answer
             .send(response)
             .map_err(|_| anyhow!("the caller went away"))?;
-        self.driver.await.context("answering the upgrade")
+        let (io, early) = self.driver.await.context("answering the upgrade")?;
+        Ok(Accepted {
+            io,
+            early,
+            half_close: self.consent.half_close.then(|| self.begun.elapsed()),
+        })
     }
 
     /// Answers no.
@@ -292,6 +334,11 @@ struct Consent {
     protocols: Vec<String>,
     /// Whether the service has chosen it among its own.
     is_choice: bool,
+    offers_half_close: bool,
+    /// Whether the half-close extension is accepted.
+    half_close: bool,
+    /// Whether the caller is told that it leads to a stream of bytes.
+    is_byte_target: bool,
 }
 
 /// What a request that was judged right asks for.
@@ -370,6 +417,10 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
         protocol: protocols.first().cloned(),
         protocols,
         is_choice: !service.protocols.is_empty(),
+        offers_half_close: tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS)
+            .any(extension::offers_half_close),
+        half_close: false,
+        is_byte_target: false,
     }))
 }
 

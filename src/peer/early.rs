@@ -47,6 +47,22 @@ impl ByteStream for Early {
     fn is_local(&self) -> bool {
         self.io.is_local()
     }
+
+    fn has_no_end(&self) -> bool {
+        self.io.has_no_end()
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.io.can_half_close()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.io.is_closed()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.io.poll_reset(cx)
+    }
 }
 
 impl AsyncRead for Early {

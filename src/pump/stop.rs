@@ -20,7 +20,7 @@ impl Pump<'_> {
         let (stop, at) = self.stopped?;
         let latest = at + self.options.drain / 2;
         let (left, right) = (&mut self.left, &mut self.right);
-        let both_half_close = left.stream.half_closes() && right.stream.half_closes();
+        let both_half_close = !left.closes_both() && !right.closes_both();
         let waits = ![&*left, &*right]
             .iter()
             .any(|end| end.stream.is_local() || end.stream.is_feed());
@@ -29,12 +29,12 @@ impl Pump<'_> {
         // What a side said goes across by itself.
         let passes = [&*right, &*left].map(|other| {
             let said = other.said.as_ref();
-            said.is_some_and(|said| waits || said.is_abort())
+            said.is_some_and(|said| waits || said.0.is_abort())
         });
         let ends = [left, right];
         let asked = [0, 1].map(|at| {
-            let is_asked = both_half_close || !ends[at].stream.half_closes();
-            is_asked && !passes[at] && ends[at].takes()
+            let is_asked = both_half_close || ends[at].closes_both();
+            is_asked && !passes[at] && (ends[at].takes() || ends[at].owes_close())
         });
         if let Some(until) = busy_until.filter(|_| asked != [false; 2]) {
             if Instant::now() < latest {

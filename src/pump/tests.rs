@@ -283,7 +283,8 @@ async fn after_a_close_the_other_side_has_the_linger_time_to_answer() {
         &options,
     )
     .await;
-    assert_eq!(played.outcome.right, Ending::Abandoned);
+    let linger = Duration::from_secs(2);
+    assert_eq!(played.outcome.right, Ending::LingerExpired(linger));
     assert_eq!(
         (played.took.as_millis(), played.outcome.exit_status()),
         (2000, 0)
@@ -334,7 +335,7 @@ async fn a_close_that_leaves_the_queue_gives_no_more_time_to_answer_it() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_stdin_waits_for_quiet() {
     let options = Options {
-        linger: Duration::from_secs(1),
+        linger: Some(Duration::from_secs(1)),
         ..Options::default()
     };
     let right = (Socket, "W ask|D900|R one|D900|R two|T|C1000");
@@ -350,7 +351,7 @@ async fn what_has_no_end_is_left_when_no_more_answers_come() {
     let right = || (Datagrams, "W ask|T|D900|R one|D900|R two|D60000");
     for (shape, linger, took) in [(Local, 1, 2800), (Bytes, 2, 3800)] {
         let options = Options {
-            linger: Duration::from_secs(linger),
+            linger: Some(Duration::from_secs(linger)),
             ..Options::default()
         };
         let played = scripts((shape, "R ask|E|W one|W two"), right(), &options).await;
@@ -379,7 +380,7 @@ async fn who_sent_too_long_a_message_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn without_linger_the_end_of_stdin_closes_at_once_and_with_no_close_never() {
     let options = Options {
-        linger: Duration::ZERO,
+        linger: Some(Duration::ZERO),
         ..Options::default()
     };
     let played = scripts(
@@ -445,9 +446,8 @@ async fn a_server_that_never_stops_is_left_when_nobody_reads_it() {
         (Ending::ReaderGone, 0)
     );
     assert_eq!(played.right_told, Some(Ending::ReaderGone));
-    let linger = Options::default().linger;
     assert!(
-        played.took <= linger + Duration::from_millis(100),
+        played.took <= LEAVE + Duration::from_millis(100),
         "{:?}",
         played.took
     );
@@ -456,7 +456,7 @@ async fn a_server_that_never_stops_is_left_when_nobody_reads_it() {
 #[tokio::test(start_paused = true)]
 async fn one_message_each_way_and_no_more() {
     let options = Options {
-        linger: Duration::from_secs(1),
+        linger: Some(Duration::from_secs(1)),
         left_to_right: Copied::Messages(1),
         right_to_left: Copied::Messages(1),
         ..Options::default()
@@ -783,7 +783,7 @@ async fn case(shape: Shape, other: Shape, ending: &Ending, before: usize, is_lef
     let (one, two) = ((shape, ending_side), (other, other_side));
     let (left, right) = if is_left { (one, two) } else { (two, one) };
     let options = Options {
-        linger: Duration::from_secs(1),
+        linger: Some(Duration::from_secs(1)),
         ..Options::default()
     };
     let play = play_both(left, right, &options, None);
@@ -803,7 +803,12 @@ async fn case(shape: Shape, other: Shape, ending: &Ending, before: usize, is_lef
         )
     };
     assert_eq!(said, ending, "{what}");
-    assert_eq!(told.as_ref(), Some(ending), "{what}");
+    // The end of a caller's input is told when no answer has come.
+    let is_callers = is_left || shape == Local;
+    let is_waited = is_callers && other == Socket && *ending == Ending::Eof;
+    let expired = Ending::LingerExpired(Duration::from_secs(1));
+    let expected = if is_waited { &expired } else { ending };
+    assert_eq!(told.as_ref(), Some(expected), "{what}");
     assert_eq!(counts.messages, before as u64, "{what}");
     assert_eq!(played.outcome.exit_status(), ending.exit_status(), "{what}");
     assert!(
@@ -841,7 +846,7 @@ proptest! {
             let outcome = pump(
                 Scripted::new(left_near, shapes.0),
                 Scripted::new(right_near, shapes.1),
-                &Options { linger: Duration::from_secs(3600), close_timeout: Duration::from_secs(3600), ..Options::default() },
+                &Options { linger: Some(Duration::from_secs(3600)), close_timeout: Duration::from_secs(3600), ..Options::default() },
                 std::future::pending(),
             ).await;
             assert_eq!(outcome.exit_status(), 0);
@@ -949,23 +954,134 @@ async fn a_silent_side_is_left_after_the_linger_time_and_never_called_cut() {
         ..Options::default()
     };
     let played = scripts((Socket, "C1000|T"), (Bytes, "T|D60000"), &options).await;
-    assert_eq!(played.outcome.right, Ending::Abandoned);
+    let linger = Duration::from_secs(2);
+    assert_eq!(played.outcome.right, Ending::LingerExpired(linger));
     assert_eq!(
         (played.took.as_millis(), played.outcome.exit_status()),
         (2000, 0)
     );
 }
 
+/// A Close asks for no more, and yet what keeps coming is no reason to cut it.
 #[tokio::test(start_paused = true)]
-async fn a_side_that_still_sends_after_the_close_timeout_is_cut_and_called_so() {
+async fn a_side_that_still_sends_after_a_close_is_heard_to_its_end() {
     let sends: String = (0..30).map(|n| format!("D1000|R {n}|")).collect();
     let right = format!("T|{sends}E");
     let played = scripts((Socket, "C1000"), (Bytes, &right), &Options::default()).await;
-    let cut = Ending::Deadline(Deadline::Linger);
-    assert_eq!(played.outcome.right, cut);
-    assert_eq!(played.left_told, Some(cut));
+    assert_eq!(played.outcome.right, Ending::Eof);
+    assert_eq!(played.left_extra.len(), 30);
     assert_eq!(
         (played.took.as_secs(), played.outcome.exit_status()),
-        (10, 28)
+        (30, 0)
     );
+}
+
+/// Sockets and files wait longer than stdin: a server may think. What comes renews it.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_callers_input_waits_for_answers_and_that_of_a_target_does_not() {
+    for (left, right, took) in [
+        ("R ask|E|T", "W ask|T|C1000", 10_000),
+        ("R ask|E|W late|T", "W ask|D9900|R late|T|C1000", 11_900),
+        (
+            "R ask|E|W a|W b|T",
+            "W ask|D9900|R a|D1900|R b|T|C1000",
+            13_800,
+        ),
+        ("R ask|E|W end|T", "W ask|D500|R end|C1000|T", 500),
+    ] {
+        let played = scripts((Bytes, left), (Socket, right), &Options::default()).await;
+        assert_eq!(
+            (played.took.as_millis(), played.outcome.exit_status()),
+            (took, 0),
+            "{right}"
+        );
+    }
+    let right = (Bytes, "W ask|E|T");
+    let played = scripts((Socket, "R ask|T|C1000"), right, &Options::default()).await;
+    assert_eq!(played.took, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counted_answer_is_waited_for_as_long_as_it_takes() {
+    let counted = |linger| Options {
+        linger,
+        left_to_right: Copied::Messages(2),
+        right_to_left: Copied::Messages(2),
+        ..Options::default()
+    };
+    let options = counted(None);
+    let right = "W a|W b|D1000000|R x|D1000000|R y|T|C1000";
+    let played = scripts((Local, "R a|R b|R c|W x|W y"), (Socket, right), &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (2000, 0)
+    );
+    // So many came, and the input has ended with fewer.
+    let right = (Socket, "W a|D60000|R x|R y|T|C1000");
+    let played = scripts((Local, "R a|E|W x|W y"), right, &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (60, 0)
+    );
+    // Fewer came.
+    let right = (Socket, "W a|W b|R x|C1000|T");
+    let played = scripts((Local, "R a|R b|W x"), right, &options).await;
+    assert_eq!(played.outcome.fewer, Some((1, 2)));
+    assert_eq!(played.outcome.exit_status(), 28);
+    let options = counted(Some(Duration::from_secs(5)));
+    let right = (Socket, "W a|W b|R x|T|C1000");
+    let played = scripts((Local, "R a|R b|W x"), right, &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (5, 28)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_within_a_second_of_its_longest_time() {
+    let options = Options {
+        max_time: Some(Duration::from_secs(5)),
+        ..Options::default()
+    };
+    // It does not answer our Close.
+    let played = scripts((Socket, "R a|D60000"), (Bytes, "W a|T"), &options).await;
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (6, 28)
+    );
+}
+
+/// A session that only waits for answers ends when a new caller needs its permit.
+#[tokio::test(start_paused = true)]
+async fn a_lingering_session_gives_up_its_permit() {
+    let permits = Arc::new(tokio::sync::Semaphore::new(1));
+    let lingering = Arc::<crate::lingering::Lingering>::default();
+    let held = lingering.hold(permits.try_acquire_owned().unwrap());
+    let options = Options {
+        keeps_open: true,
+        permit: Some(held.permit().clone()),
+        ..Options::default()
+    };
+    let needed = async {
+        let mut taken = None;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            taken = lingering.take_quietest();
+            if taken.is_some() {
+                break;
+            }
+        }
+        taken
+    };
+    // It does not linger while its input is open.
+    let left = (Bytes, "R ask|D4000|E|T");
+    let played = scripts(left, (Socket, "W ask|T|C1000"), &options);
+    let (played, taken) = tokio::join!(played, needed);
+    assert!(taken.is_some());
+    assert_eq!(
+        (played.took.as_secs(), played.outcome.exit_status()),
+        (6, 0)
+    );
+    let waited = Ending::LingerExpired(Duration::from_secs(2));
+    assert_eq!(played.right_told, Some(waited));
 }

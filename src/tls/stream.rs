@@ -272,6 +272,22 @@ impl ByteStream for Stream {
     fn is_local(&self) -> bool {
         self.tls.get_ref().0.io.is_local()
     }
+
+    fn has_no_end(&self) -> bool {
+        self.tls.get_ref().0.io.has_no_end()
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.tls.get_ref().0.io.can_half_close()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.tls.get_ref().0.io.is_closed()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.transport().poll_reset(cx)
+    }
 }
 
 impl AsyncRead for Stream {

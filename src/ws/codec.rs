@@ -15,6 +15,8 @@ const WHOLE: u64 = 16 * 1024;
 pub const MAX_HEADER: usize = 14;
 /// The longest payload of a control frame (RFC 6455 5.5).
 pub const MAX_CONTROL: usize = 125;
+/// The reserved bit that the half-close marker has.
+const RSV2: u8 = 0x20;
 
 /// Which end of the connection we are: a client masks what it sends (RFC 6455 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum OpCode {
     Ping,
     /// 0xA.
     Pong,
+    /// The half-close marker: 0x2 with RSV2, without a payload ([`half_close`](super::half_close)).
+    HalfClose,
 }
 
 impl OpCode {
@@ -71,11 +75,17 @@ impl OpCode {
             OpCode::Close => 0x8,
             OpCode::Ping => 0x9,
             OpCode::Pong => 0xA,
+            OpCode::HalfClose => RSV2 | 0x2,
         }
     }
 
     fn is_control(self) -> bool {
         matches!(self, OpCode::Close | OpCode::Ping | OpCode::Pong)
+    }
+
+    /// Whether it may stand between the frames of data that are moved together.
+    fn is_apart(self) -> bool {
+        self.is_control() || self == OpCode::HalfClose
     }
 }
 
@@ -90,6 +100,8 @@ pub enum Item {
     Ping(BytesMut),
     /// A pong, with the payload of the ping that it answers (RFC 6455 5.5.3).
     Pong(BytesMut),
+    /// The half-close marker; only control frames come after it.
+    HalfClose,
     /// The Close; nothing comes after it (RFC 6455 5.5.1).
     Close(Close),
 }
@@ -108,6 +120,10 @@ struct Header {
 pub struct Decoder {
     role: Role,
     merges: bool,
+    /// Whether the half-close marker was agreed to.
+    knows_half_close: bool,
+    /// Whether the marker has come.
+    is_half_closed: bool,
     /// The message that was begun and not finished.
     message: Option<Kind>,
     utf8: Utf8,
@@ -146,6 +162,8 @@ impl Decoder {
         Decoder {
             role,
             merges: false,
+            knows_half_close: false,
+            is_half_closed: false,
             message: None,
             utf8: Utf8::default(),
             frame: None,
@@ -157,6 +175,11 @@ impl Decoder {
     /// How many whole messages have been handed out, where many go out as one fragment; else `None`.
     pub fn merged_messages(&self) -> Option<u64> {
         self.merges.then_some(self.messages)
+    }
+
+    /// Allows the half-close marker, which is a breach of the protocol unless both sides agreed to it.
+    pub fn allow_half_close(&mut self) {
+        self.knows_half_close = true;
     }
 
     /// From now on the payloads of many frames are moved together and handed out as one fragment.
@@ -181,6 +204,7 @@ impl Decoder {
                 batch => batch,
             }
         };
+        self.is_half_closed |= matches!(result, Ok(Some(Item::HalfClose)));
         result.inspect_err(|violation| self.failed = Some(*violation))
     }
 
@@ -197,7 +221,7 @@ impl Decoder {
 
     /// Takes all short messages of one kind that stand at the front, each whole and in one frame, as most are.
     fn next_batch(&mut self, buf: &mut BytesMut) -> Result<Option<Item>, Violation> {
-        if self.message.is_some() {
+        if self.message.is_some() || self.is_half_closed {
             return Ok(None);
         }
         let (bytes, is_masked) = (&mut buf[..], self.is_masked());
@@ -294,7 +318,7 @@ impl Decoder {
                 let Some((header, header_len)) = self.judge(buf)? else {
                     return Ok(None);
                 };
-                if header.opcode.is_control() {
+                if header.opcode.is_apart() {
                     return control(buf, &header, header_len);
                 }
                 buf.advance(header_len);
@@ -342,7 +366,7 @@ impl Decoder {
         let mut control_at = None;
         let judged = loop {
             // Most frames are short messages that have come whole.
-            if self.message.is_none() {
+            if self.message.is_none() && !self.is_half_closed {
                 while let Some(short) = Decoder::short(bytes, at, is_masked) {
                     // The first is left where it lies.
                     let to = if kept == begin { short.begin } else { kept };
@@ -365,7 +389,7 @@ impl Decoder {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
                 None => match self.judge(&bytes[at..]) {
-                    Ok(Some((header, header_len))) if header.opcode.is_control() => {
+                    Ok(Some((header, header_len))) if header.opcode.is_apart() => {
                         control_at = Some((header, header_len));
                         break Ok(());
                     }
@@ -456,10 +480,20 @@ impl Decoder {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
         };
-        let opcode = OpCode::from_bits(first & 0x0F).ok_or(violation(1002, "opcode"))?;
+        let mut opcode = OpCode::from_bits(first & 0x0F).ok_or(violation(1002, "opcode"))?;
         let (fin, is_masked, short_len) = (first & 0x80 != 0, second & 0x80 != 0, second & 0x7F);
-        if first & 0x70 != 0 {
-            return Err(violation(1002, "reserved-bits"));
+        match first & 0x70 {
+            0 => {}
+            RSV2 if self.knows_half_close => {
+                if !fin || opcode != OpCode::Data(Kind::Binary) || short_len != 0 {
+                    return Err(violation(1002, "half-close"));
+                }
+                opcode = OpCode::HalfClose;
+            }
+            _ => return Err(violation(1002, "reserved-bits")),
+        }
+        if self.is_half_closed && !opcode.is_control() {
+            return Err(violation(1002, "after-half-close"));
         }
         if opcode.is_control() && !fin {
             return Err(violation(1002, "fragmented-control"));
@@ -472,7 +506,9 @@ impl Decoder {
         }
         match (opcode, self.message) {
             (OpCode::Continuation, None) => return Err(violation(1002, "continuation")),
-            (OpCode::Data(_), Some(_)) => return Err(violation(1002, "interleaved-message")),
+            (OpCode::Data(_) | OpCode::HalfClose, Some(_)) => {
+                return Err(violation(1002, "interleaved-message"));
+            }
             _ => {}
         }
         let (len, rest) = match short_len {
@@ -518,7 +554,7 @@ fn check_text(utf8: &mut Utf8, bytes: &[u8]) -> Result<(), Violation> {
     utf8.feed(bytes).map_err(|_| violation(1007, "not-utf8"))
 }
 
-/// Reads a whole control frame, if it is there.
+/// Reads a whole control frame or the half-close marker, if it is there.
 fn control(
     buf: &mut BytesMut,
     header: &Header,
@@ -537,6 +573,7 @@ fn control(
     Ok(Some(match header.opcode {
         OpCode::Ping => Item::Ping(payload),
         OpCode::Pong => Item::Pong(payload),
+        OpCode::HalfClose => Item::HalfClose,
         _ => Item::Close(parse_close(&payload)?),
     }))
 }

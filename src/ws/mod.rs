@@ -1,6 +1,7 @@
 //! WebSocket (RFC 6455) over any byte stream: the frame codec and the message stream made of it.
 
 pub mod codec;
+pub mod half_close;
 pub mod mask;
 mod socket;
 

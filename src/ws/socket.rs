@@ -13,17 +13,22 @@ use tokio::time::{Instant, Sleep};
 use tracing::{Level, debug};
 
 use super::codec::{self, Decoder, Item, MAX_CONTROL, MAX_HEADER, OpCode, Role};
+use super::half_close::HalfClose;
 use super::mask;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::caller::Caller;
 use crate::ending::{Ending, Loss};
+use crate::extension;
+use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
-use crate::peer::{ByteStream, Event, MessageStream, Pings};
+use crate::peer::{ByteStream, Event, Marks, MessageStream, Pings, Proof};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
 const PONGS_QUEUED: usize = 4096;
 /// How long the transport is read after both Close frames, so that ours is not destroyed by a reset.
 const FINISH: Duration = Duration::from_secs(1);
+/// How often a peer that has still to answer our Close by its own is pinged, where half-closes are in force.
+const CLOSING_PING: Duration = Duration::from_secs(3);
 
 /// How a WebSocket is kept alive.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,12 @@ pub struct Socket {
     caller: Option<Box<str>>,
     /// The subprotocol that a server agreed to.
     protocol: Option<Box<str>>,
+    /// The half-close extension, where both agreed to it.
+    half_close: Option<Box<HalfClose>>,
+    /// Breaks the silence after our Close, where the peer may still have much to deliver before its own.
+    closing: Option<Pin<Box<Sleep>>>,
+    /// Whether the peer takes bytes, whose boundaries mean nothing to it.
+    is_byte_target: bool,
 }
 
 /// The end of the transport, after both Close frames.
@@ -132,6 +143,26 @@ impl Socket {
             pings: None,
             caller: None,
             protocol: None,
+            half_close: None,
+            closing: None,
+            is_byte_target: false,
+        }
+    }
+
+    /// Notes that both agreed to the half-close extension, in a handshake that took so long.
+    #[must_use]
+    pub fn with_half_close(mut self, handshake: Duration) -> Socket {
+        self.decoder.allow_half_close();
+        self.half_close = Some(Box::new(HalfClose::agreed(handshake)));
+        self
+    }
+
+    /// Notes whether a server leads to a stream of bytes.
+    #[must_use]
+    pub fn to_bytes(self, is_byte_target: bool) -> Socket {
+        Socket {
+            is_byte_target,
+            ..self
         }
     }
 
@@ -163,6 +194,12 @@ impl Socket {
                 Ok(Some(Item::Close(close))) => return Some(Event::End(Ending::Close(close))),
                 Ok(Some(Item::Ping(ping))) => self.answer(&ping),
                 Ok(Some(Item::Pong(payload))) => self.note_pong(&payload),
+                Ok(Some(Item::HalfClose)) => {
+                    if let Some(half) = &mut self.half_close {
+                        half.has_received_end = true;
+                    }
+                    return Some(Event::End(Ending::Eof));
+                }
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -187,9 +224,55 @@ impl Socket {
                 }
             }
         }
+        self.put_proof(cx);
+        self.poll_closing(cx);
         // A failure shows at the next write or read.
         let _ = self.poll_sent(cx);
         Poll::Pending
+    }
+
+    /// Queues the Pong that proves the half-close extension, where it is due.
+    fn put_proof(&mut self, cx: &mut Context<'_>) {
+        let Some(half) = &mut self.half_close else {
+            return;
+        };
+        if !self.has_sent_close && half.is_proof_due(cx) {
+            half.has_sent_proof = true;
+            self.put_control(OpCode::Pong, extension::HALF_CLOSE.as_bytes());
+        }
+    }
+
+    /// Pings while our Close waits for that of a peer that may still have much to deliver before it.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) {
+        let is_waiting = self.half_close.is_some() && self.has_sent_close && self.ended.is_none();
+        while is_waiting {
+            let timer = self
+                .closing
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSING_PING)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            timer.as_mut().reset(Instant::now() + CLOSING_PING);
+            self.put_ping();
+        }
+    }
+
+    /// Whether half-closes are in force and no Close has passed.
+    fn carries_half_close(&self) -> bool {
+        let is_in_force = self
+            .half_close
+            .as_ref()
+            .is_some_and(|half| half.is_in_force());
+        is_in_force && !self.has_sent_close && self.ended.is_none()
+    }
+
+    /// Queues the marker, once.
+    fn put_marker(&mut self) {
+        if let Some(half) = &mut self.half_close
+            && !std::mem::replace(&mut half.has_sent_end, true)
+        {
+            self.put_control(OpCode::HalfClose, b"");
+        }
     }
 
     /// Queues a pong, or keeps it for later: only the newest (RFC 6455 5.5.3).
@@ -202,8 +285,10 @@ impl Socket {
     }
 
     fn put_pong(&mut self) {
+        // A peer that knows half-closes goes on pinging until our Close has answered its own.
+        let is_heard = !self.has_sent_close || self.half_close.is_some();
         if let Some(pong) = self.unanswered.take()
-            && !self.has_sent_close
+            && is_heard
         {
             self.put_control(OpCode::Pong, &pong);
         }
@@ -218,6 +303,12 @@ impl Socket {
     }
 
     fn note_pong(&mut self, payload: &[u8]) {
+        if payload == extension::HALF_CLOSE.as_bytes() {
+            if let Some(half) = &self.half_close {
+                half.proof.give();
+            }
+            return;
+        }
         let probes = &mut self.probes;
         let Ok(number) = payload.try_into().map(u64::from_be_bytes) else {
             return;
@@ -342,6 +433,9 @@ impl MessageStream for Socket {
     fn take(&mut self) -> Option<Event> {
         if self.ended.is_none() {
             match self.take_event()? {
+                // The marker, behind which frames still come.
+                marker @ Event::End(Ending::Eof) => return Some(marker),
+                Event::End(ending) if self.half_close.is_some() => self.ended = Some(ending),
                 Event::End(ending) => {
                     // Nothing that comes behind is looked at, and others may miss the buffer while the other side ends.
                     self.read = ReadBuffer::default();
@@ -425,6 +519,7 @@ impl MessageStream for Socket {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.put_proof(cx);
         if !self.unflushed && self.unanswered.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -434,6 +529,10 @@ impl MessageStream for Socket {
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
         if matches!(self.ended, Some(Ending::Lost(_))) {
             return Poll::Ready(Ok(()));
+        }
+        if self.carries_half_close() && matches!(why, Ending::Eof | Ending::Enough) {
+            self.put_marker();
+            return self.poll_sent(cx);
         }
         if !self.has_sent_close {
             self.put_close(why);
@@ -452,7 +551,45 @@ impl MessageStream for Socket {
     }
 
     fn half_closes(&self) -> bool {
-        false
+        self.carries_half_close()
+    }
+
+    fn can_half_close(&self) -> bool {
+        self.half_close.is_some()
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        // Between the peer's Close and ours it is pinged; it has what it wanted, and so no loss counts.
+        let owes_close = self.marks().is_some_and(|marks| marks.owes_close);
+        while owes_close && self.lost.is_none() && self.ended.is_some() {
+            if self.take_event().is_none() {
+                ready!(self.poll_more(cx));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn marks(&self) -> Option<Marks> {
+        let half = self.half_close.as_ref()?;
+        Some(Marks {
+            proof_wait: half.proof_wait(),
+            owes_close: half.has_sent_end && !self.has_sent_close,
+            awaits_close: half.has_received_end && self.ended.is_none(),
+        })
+    }
+
+    fn proof(&self) -> Option<Arc<Proof>> {
+        Some(self.half_close.as_ref()?.proof.clone())
+    }
+
+    fn prove(&mut self, across: Option<Arc<Proof>>) {
+        if let Some(half) = &mut self.half_close {
+            half.prove_after(across);
+        }
+    }
+
+    fn framing(&self) -> Option<Framing> {
+        self.is_byte_target.then_some(Framing::BYTES)
     }
 
     fn probe(&mut self) -> Option<u64> {

@@ -67,6 +67,19 @@ pub(super) fn incoming(kind: Kind, bytes: &[u8], len: usize, is_coloured: bool) 
     lines
 }
 
+/// Bytes of a stream that have come: its lines, where they are text, without the end of the last.
+pub(super) fn incoming_bytes(bytes: &[u8], len: usize, is_coloured: bool) -> String {
+    // A character may be cut where a read ended.
+    let is_text =
+        std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true);
+    if !is_text || bytes.len() < len {
+        return incoming(Kind::Binary, bytes, len, is_coloured);
+    }
+    let lines = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+    let lines = lines.strip_suffix('\n').unwrap_or(&lines);
+    incoming(Kind::Text, lines.as_bytes(), lines.len(), is_coloured)
+}
+
 fn hex_row(at: usize, row: &[u8]) -> String {
     let hex: String = row.iter().map(|byte| format!(" {byte:02x}")).collect();
     let ascii = |byte: &u8| match byte {
@@ -119,6 +132,19 @@ mod tests {
         let row =
             "< binary, 3 bytes\n  000000  00 41 ff                                         .A.\n";
         check(Kind::Binary, b"\0A\xff", row);
+    }
+
+    #[test]
+    fn bytes_of_a_stream_are_shown_as_the_lines_that_they_are() {
+        let check = |bytes: &[u8], expected: &str| {
+            assert_eq!(incoming_bytes(bytes, bytes.len(), false), expected);
+        };
+        check(b"+PONG\r\n", "< +PONG\n");
+        check(b"$3\r\none\r\n", "< $3\n  one\n");
+        check(b"no end", "< no end\n");
+        check("\u{e9}".as_bytes(), "< \u{e9}\n");
+        check(b"\x1b[2J", "< \\e[2J\n");
+        assert!(incoming_bytes(b"\xff", 1, false).starts_with("< binary, 1 bytes\n"));
     }
 
     #[test]

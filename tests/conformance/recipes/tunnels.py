@@ -64,7 +64,7 @@ def ssh(recipe):
     (folder / "sshd_config").write_text(SSHD.format(folder=folder))
     own = SSH.format(folder=folder, user=getpass.getuser())
     (folder / "plain").write_text(own)
-    lines = recipe.block("# in ~/.ssh/config", "    ProxyCommand wsbridge -q -b wss://%h/ssh")
+    lines = recipe.block("# in ~/.ssh/config", "    ProxyCommand wsbridge -q wss://%h/ssh")
     (folder / "config").write_text("\n".join(lines) + own)
     os.makedirs("/run/sshd", exist_ok=True)
     certificate = [("/etc/wsbridge", home)]

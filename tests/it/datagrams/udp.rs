@@ -256,7 +256,7 @@ fn a_caller_too_many_is_not_answered_and_the_others_go_on() {
     let mut ws = Ws::accept(&server);
     assert_eq!(message(&mut ws), Frame::Binary(b"one".to_vec()));
     second.send(b"two").unwrap();
-    bridge.running.line("all seats are taken");
+    bridge.running.line("connection limit reached");
     first.send(b"more").unwrap();
     assert_eq!(message(&mut ws), Frame::Binary(b"more".to_vec()));
 }

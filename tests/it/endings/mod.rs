@@ -1,6 +1,7 @@
 //! How sessions end: all that was sent arrived, the other side saw the right end, and the exit status is the one of the
 //! contract (design section 6). Tables where one side ends in many ways; a test for each way in which both have a part.
 
+mod answers;
 mod bytes;
 mod deadlines;
 mod directions;

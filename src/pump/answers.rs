@@ -1,0 +1,171 @@
+//! How long a side is still heard after the end of the other: a WebSocket is not closed at the end of the input before it, and
+//! a Close or an end is not the last word while answers come.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Copied, End, Options, Side, Told};
+use crate::ending::{Close, Deadline, Ending};
+
+/// How long nothing must come after the end of a caller's input, where nothing has come since: the server may still think.
+const CALLER_LINGER: Duration = Duration::from_secs(10);
+/// The same where something has come since, and after a peer's Close.
+const LINGER: Duration = Duration::from_secs(2);
+/// The same where one side is standard input.
+const LOCAL_LINGER: Duration = Duration::from_secs(1);
+/// How often it is looked whether a peer has acknowledged all that it was sent.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the end of one side does to a WebSocket on the other.
+pub(super) enum Wait {
+    /// It is told now.
+    Over,
+    /// It is told then, unless the proof of half-closes comes.
+    Proof(Instant),
+    /// It is told then, unless something comes; `None` is never.
+    Linger(Option<Instant>),
+    /// It is told that it was waited for so long in vain.
+    Expired(Duration),
+}
+
+impl Options {
+    /// How long nothing must come after the peer's Close for ours to answer it.
+    fn linger_after_close(&self, is_local: bool) -> Duration {
+        let own = if is_local { LOCAL_LINGER } else { LINGER };
+        self.linger.unwrap_or(own)
+    }
+}
+
+impl End<'_> {
+    /// Whether its end is one of both directions: a WebSocket, also one that carries half-closes.
+    pub(super) fn closes_both(&self) -> bool {
+        !self.stream.half_closes() || self.stream.marks().is_some()
+    }
+
+    /// Whether it was sent the half-close marker, and a Close has to follow.
+    pub(super) fn owes_close(&self) -> bool {
+        self.stream.marks().is_some_and(|marks| marks.owes_close)
+    }
+
+    /// Whether its marker has come, and its Close has to follow.
+    pub(super) fn awaits_close(&self) -> bool {
+        self.stream.marks().is_some_and(|marks| marks.awaits_close)
+    }
+}
+
+/// What the end of `end`, which is the `side` of the session, does to `other` where that has yet to be told.
+///
+/// The end of a caller's input leaves a WebSocket open, so that its answer is heard; that of a target does not. Where a
+/// number of messages was asked for, they are waited for as long as it takes.
+pub(super) fn wait(
+    end: &End<'_>,
+    other: &End<'_>,
+    side: Side,
+    options: &Options,
+    quiet_since: Instant,
+) -> Wait {
+    let Some((said @ (Ending::Eof | Ending::Enough), said_at)) = &end.said else {
+        return Wait::Over;
+    };
+    let is_told = !matches!(other.told, Told::No) || other.stream.half_closes();
+    if is_told || other.said.is_some() || end.stream.is_closed() {
+        return Wait::Over;
+    }
+    let now = Instant::now();
+    if let Some(wait) = other.stream.marks().and_then(|marks| marks.proof_wait)
+        && now < *said_at + wait
+    {
+        return Wait::Proof(*said_at + wait);
+    }
+    // What has no end of its own was silent for long already.
+    let is_callers = (side == Side::Left && !end.stream.has_no_end()) || end.stream.is_local();
+    let is_counted = matches!(other.copied, Copied::Messages(_));
+    let waits = is_callers || (is_counted && *said == Ending::Enough);
+    if !waits || other.copied == Copied::Nothing {
+        return Wait::Over;
+    }
+    let heard_since = other.heard_at.filter(|at| at > said_at);
+    let linger = match options.linger {
+        _ if options.keeps_open => return Wait::Linger(None),
+        Some(linger) => linger,
+        None if is_counted => return Wait::Linger(None),
+        None if end.stream.is_local() => LOCAL_LINGER,
+        None if heard_since.is_some() => LINGER,
+        None => CALLER_LINGER,
+    };
+    let until = heard_since.unwrap_or(quiet_since).max(quiet_since) + linger;
+    match now < until {
+        true => Wait::Linger(Some(until)),
+        false if linger.is_zero() => Wait::Over,
+        false => Wait::Expired(linger),
+    }
+}
+
+/// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
+/// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input or has no end.
+pub(super) fn abandon(
+    end: &End<'_>,
+    other: &mut End<'_>,
+    options: &Options,
+    quiet_since: Instant,
+) -> Option<Instant> {
+    let awaits_reply = !end.stream.half_closes();
+    let now = Instant::now();
+    if other.works_unheard() {
+        return None;
+    }
+    let is_unheard = other.copied == Copied::Nothing && other.stream.half_closes();
+    // Its server has closed: an open input is no reason to stay.
+    let is_idle_input = awaits_reply && other.stream.is_local();
+    let is_endless = other.stream.is_local() || other.stream.has_no_end();
+    if is_unheard || is_idle_input {
+        other.say(Ending::Abandoned);
+        return Some(now);
+    }
+    // Behind a half-close input goes on as it does over TCP; a person at the prompt has nothing on its way.
+    let goes_on = end.closes_both() && other.stream.pings().is_none();
+    if !awaits_reply && (!is_endless || goes_on || options.keeps_open) {
+        return None;
+    }
+    let is_local = end.stream.is_local() || other.stream.is_local();
+    let linger = options.linger_after_close(is_local);
+    let until = quiet_since + linger;
+    if now < until {
+        return Some(until);
+    }
+    other.say(Ending::LingerExpired(linger));
+    Some(now)
+}
+
+/// Ends a WebSocket on which both directions were half-closed, or that has said all that was wanted of it: once `other` has
+/// taken all that came, a Close is our verdict. Between two WebSockets the verdict of each goes to the other.
+pub(super) fn conclude(
+    end: &mut End<'_>,
+    other: &mut End<'_>,
+    close_timeout: Duration,
+) -> Option<Instant> {
+    let is_told = matches!(end.told, Told::Done(_)) && end.owes_close();
+    let said = end.said.as_ref().filter(|_| is_told)?.0.clone();
+    if said.is_abort() || other.closes_both() {
+        return None;
+    }
+    let Told::Done(wait) = &mut other.told else {
+        return None;
+    };
+    let unsent = other.stream.unsent();
+    let now = Instant::now();
+    wait.look(unsent);
+    if unsent > 0 && now < wait.since + close_timeout {
+        return Some(now + LOOK);
+    }
+    if unsent > 0 {
+        other.amend(Ending::Deadline(Deadline::Stall));
+        return Some(now);
+    }
+    end.tell(match said {
+        close @ Ending::Close(_) => close,
+        _ => Ending::Close(Close::new(1000, "")),
+    });
+    None
+}
