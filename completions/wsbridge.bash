@@ -130,7 +130,7 @@ stall	-	any	End a session in which a side takes nothing of what there is for it 
 no-close	n	flag	Do not close the WebSocket at the end of a caller'\''s input
 idle	-	any	End a session in which nothing has moved for this time
 max-time	-	any	End a session after this time, connecting included
-drain	-	any	Give sessions this long to end after a signal (1s with stdin, else 10s)
+drain	-	any	Give sessions this long to end after a signal (1s with stdin, else 8s)
 exit-status	-	words session command peer	Whose end the exit status tells
 unidirectional	u	flag	Copy from left to right only
 unidirectional-reverse	U	flag	Copy from right to left only

@@ -41,6 +41,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const FEW: usize = 64;
 /// The exit status where all went well but what passed could not be recorded.
 const INCOMPLETE: u8 = 23;
+/// How much longer than `--drain` a stop may take: programs that were killed are reaped, the log and records are written.
+const GRACE: Duration = Duration::from_millis(500);
+/// A stop of a single session that takes no longer is worth no line.
+const SHORT: Duration = Duration::from_secs(1);
+/// How long what is kept for callers may take to end where nobody has asked us to stop, besides the time that programs have.
+const UNASKED: Duration = Duration::from_secs(10);
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -87,11 +93,73 @@ pub struct Plan {
     pub bridge: Options,
 }
 
-/// Runs a plan to its end and returns the exit status.
+impl Plan {
+    /// How long a stop may take.
+    fn drain(&self) -> Duration {
+        let drain = self.session.drain;
+        drain.unwrap_or(pump::Options::default().drain)
+    }
+}
+
+/// Runs a plan to its end and returns the exit status. After a stop that end comes within `--drain` and [`GRACE`], whatever
+/// is on either side.
 ///
 /// # Errors
 /// What could not be opened or bound.
 pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+    tokio::select! {
+        biased;
+        status = run_to_end(plan, stop.clone()) => status,
+        stop = overdue(plan, stop) => {
+            let programs = child::count();
+            warn!(programs, "{stop}: the time to stop is over; what is left is given up");
+            Ok(stop.exit_status())
+        }
+    }
+}
+
+/// Waits until a stop has taken longer than it may. Programs are sent TERM after three quarters of `--drain`, and KILL at its
+/// end.
+async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
+    let stop = stopped(stop).await;
+    let drain = plan.drain();
+    let tell = async {
+        sleep(SHORT).await;
+        if matches!(plan.left, Endpoint::Dial(_)) {
+            say_stopping(stop, 1, drain);
+        }
+        std::future::pending::<()>().await;
+    };
+    let help = async {
+        sleep(drain - drain / 4).await;
+        child::terminate_all();
+        // Callers that hold on to what they share do so no longer.
+        let finished = async { tokio::join!(plan.left.finish(), plan.right.finish()) };
+        let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, finished));
+        child::kill_all();
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = tell => {}
+        () = help => {}
+    }
+    stop
+}
+
+/// Says what a stop waits for, and how not to.
+fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
+    let programs = child::count();
+    if sessions + programs == 0 {
+        return info!("{stop}: stopping");
+    }
+    info!(
+        sessions,
+        programs,
+        "{stop}: stopping; waiting at most {drain:?} for what is open; a second signal ends at once"
+    );
+}
+
+async fn run_to_end(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
     // The open of a FIFO waits for its reader.
@@ -108,9 +176,22 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
     let status = run_watched(plan, taps.clone(), meter, stop, &mut workers).await;
-    sides.iter().for_each(|side| side.finish());
+    let kill_after = sides.iter().filter_map(|side| side.kill_after()).max();
+    let patience = kill_after.unwrap_or_default().saturating_mul(2);
+    let patience = patience.saturating_add(UNASKED);
+    let gone = async {
+        tokio::join!(plan.left.finish(), plan.right.finish());
+        child::all_gone().await;
+    };
+    // Without a stop each program has the time that it was given, to end by itself and again after TERM.
+    if timeout(patience, gone).await.is_err() {
+        child::kill_all();
+        warn!(
+            programs = child::count(),
+            "not waited for any longer: what has not ended"
+        );
+    }
     // Those who see to the end of programs are on these threads.
-    child::all_gone().await;
     drop(workers);
     taps.drained(plan.session.close_timeout).await;
     drop(line);
@@ -234,10 +315,10 @@ async fn listen(
     };
     drop(accept);
     tasks.close();
-    info!(sessions = tasks.len(), "stopping");
+    say_stopping(stop, tasks.len(), plan.drain());
     // Each session ends itself by then.
-    let drain = plan.session.drain.unwrap_or(pump::Options::default().drain);
-    let drained = timeout(drain + Duration::from_secs(1), tasks.wait()).await;
+    let latest = plan.drain().saturating_add(GRACE / 2);
+    let drained = timeout(latest, tasks.wait()).await;
     let is_whole = drained.is_ok() && shared.cut.load(Ordering::Relaxed) == 0;
     Ok(if is_whole { 0 } else { stop.exit_status() })
 }

@@ -23,6 +23,8 @@ pub struct Caller {
     pub is_secure: bool,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
+    /// Whether each connection that it asks for is a session of its own: what is lost is not joined to what comes next.
+    pub takes_turns: bool,
     /// Whether a half-close can be carried to it and from it: a byte stream can, a WebSocket where it offers the extension.
     pub half_closes: bool,
 }

@@ -60,11 +60,25 @@ pub async fn all_gone() {
     }
 }
 
+/// Number of groups that are kept.
+pub fn count() -> usize {
+    groups().len()
+}
+
+/// Sends TERM to all groups: a stop leaves them no more time to end by themselves.
+pub fn terminate_all() {
+    signal_all(Signal::TERM);
+}
+
 /// Kills what is left of all groups: we end at once.
 pub fn kill_all() {
+    signal_all(Signal::KILL);
+}
+
+fn signal_all(signal: Signal) {
     for group in groups().iter().filter_map(|group| Pid::from_raw(*group)) {
         // A group that is gone needs none.
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, signal);
     }
 }
 

@@ -250,7 +250,7 @@ impl Args {
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
     pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
-        self.planned(&self.sides(matches)?)
+        self.planned(matches, &self.sides(matches)?)
     }
 
     /// Says in words what the plan is, where that is asked for.
@@ -262,11 +262,11 @@ impl Args {
             return Ok(None);
         }
         let sides = self.sides(matches)?;
-        let plan = self.planned(&sides)?;
+        let plan = self.planned(matches, &sides)?;
         explain::explain(self, matches, &plan, &sides).map(Some)
     }
 
-    fn planned(&self, sides: &[(String, Settings); 2]) -> Result<Plan> {
+    fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
@@ -276,7 +276,10 @@ impl Args {
                 scheme::tap(left, left_settings)?,
                 scheme::tap(right, right_settings)?,
             ],
-            session: self.session.clone(),
+            session: session::Options {
+                connect_timeout: matches.get_one("connect_timeout").copied(),
+                ..self.session.clone()
+            },
             bridge: self.bridge.clone(),
         })
     }
@@ -432,7 +435,17 @@ impl Args {
             }
             // Text and binary say something of byte sides; between two WebSockets they change nothing.
             let is_known = sides.iter().all(|side| !side.is_empty());
-            if is_known && !takes(0, &key) && !takes(1, &key) && key != "text" && key != "binary" {
+            // A caller waits for one of a right side that listens as it waits for one that connects.
+            let right = sides[1].last();
+            let waits =
+                key == "connect-timeout" && right.is_some_and(|core| core.names[0].ends_with("-l"));
+            if is_known
+                && !waits
+                && !takes(0, &key)
+                && !takes(1, &key)
+                && key != "text"
+                && key != "binary"
+            {
                 let what = format!(
                     "--{key} means nothing to {} and {}; it is for {}\n",
                     names(&sides[0]),

@@ -488,6 +488,17 @@ impl Stop {
     }
 }
 
+impl fmt::Display for Stop {
+    /// Writes the name of the signal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stop::HangUp => "SIGHUP",
+            Stop::Interrupt => "SIGINT",
+            Stop::Terminate => "SIGTERM",
+        })
+    }
+}
+
 impl Cause {
     /// Finds the cause that was attached to an error, if any.
     pub fn of(error: &anyhow::Error) -> Option<Cause> {
@@ -681,9 +692,7 @@ impl fmt::Display for Ending {
             Ending::LingerExpired(linger) => write!(f, "linger expired after {linger:?}"),
             Ending::Exited(exit) => exit.fmt(f),
             Ending::Held(exit) => write!(f, "{exit}, output still held"),
-            Ending::Stopped(Stop::HangUp) => f.write_str("stopped by SIGHUP"),
-            Ending::Stopped(Stop::Interrupt) => f.write_str("stopped by SIGINT"),
-            Ending::Stopped(Stop::Terminate) => f.write_str("stopped by SIGTERM"),
+            Ending::Stopped(stop) => write!(f, "stopped by {stop}"),
             Ending::Deadline(Deadline::Idle) => f.write_str("idle timeout"),
             Ending::Deadline(Deadline::Time) => f.write_str("maximum time reached"),
             Ending::Deadline(Deadline::Close) => f.write_str("close timeout"),

@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! main                                     the process: exit, stderr, environment
-//!   > cli > docs > scheme > bridge, doctor > session
+//!   > cli > docs > scheme > bridge, doctor > session > takers
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws, tls                    protocols, over any ByteStream; they never dial
 //!       > tap                              looks at what passes, for --dump and --tee
@@ -49,7 +49,14 @@
 //!
 //! `endpoint/room.rs` is what `hub:` and `share:` have in common: members, their queues, what they missed. In a hub they hear
 //! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection, which
-//! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends.
+//! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends. Once the last caller has left
+//! the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
+//!
+//! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
+//! its end, and a moment later the bridge ends whatever is left.
+//!
+//! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
+//! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
 //! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
@@ -137,6 +144,7 @@ pub mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod steps;
+pub mod takers;
 pub mod tap;
 pub mod tls;
 pub mod utf8;

@@ -292,6 +292,11 @@ pub trait MessageStream: Send + Unpin {
         self.has_no_end()
     }
 
+    /// Whether it must be read on though nothing of it is copied: what it took has yet to be delivered.
+    fn works_unheard(&self) -> bool {
+        false
+    }
+
     /// Asks the peer to say when it has taken all that was sent so far; the number of the question, where it can be asked.
     fn probe(&mut self) -> Option<u64> {
         None

@@ -81,7 +81,7 @@ impl Default for Options {
             close_timeout: Duration::from_secs(10),
             deliver_timeout: Some(Duration::from_secs(300)),
             stall: None,
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(8),
             idle: None,
             max_time: None,
             keeps_open: false,
@@ -385,7 +385,12 @@ impl<'a> End<'a> {
             && (!matches!(self.told, Told::No)
                 || self.copied == Copied::Nothing
                 || self.awaits_close());
-        !self.is_over && (awaits_close || self.refused.is_some())
+        !self.is_over && (awaits_close || self.refused.is_some() || self.works_unheard())
+    }
+
+    /// Whether it is read on only for its own sake: nothing of it is copied.
+    fn works_unheard(&self) -> bool {
+        self.copied == Copied::Nothing && self.stream.works_unheard()
     }
 
     fn is_done(&self) -> bool {

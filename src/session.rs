@@ -1,29 +1,35 @@
 //! One pair: both sides are opened, joined by the pump, and accounted for in one closing line.
 
+mod turns;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{Level, debug, error, info, warn};
 
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
+use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::lingering::Permit;
 use crate::pump::{self, Copied, Outcome, Side, pump};
+use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
 
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a caller waits for one of a right side that listens.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of every session.
 #[derive(Args, Clone, Debug)]
@@ -67,10 +73,11 @@ pub struct Options {
     /// whatever the peer does.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
-    /// Give sessions this long to end after a signal (1s with stdin, else 10s)
+    /// Give sessions this long to end after a signal (1s with stdin, else 8s)
     ///
     /// Half of it is for what is under way: Close 1001 is sent as soon as nothing has come for 250 ms. What still comes at
-    /// half of it is cut, and told so: Close 1011, a reset, the exit status 143.
+    /// half of it is cut, and told so: Close 1011, a reset, the exit status 143. Programs that still run after three quarters
+    /// of it are sent TERM, whatever --kill-after says, and KILL at its end. A second signal ends at once.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub drain: Option<Duration>,
     /// Whose end the exit status tells
@@ -97,6 +104,9 @@ pub struct Options {
     /// It also ends when that many came and the input has ended. Answers are awaited as with -1; fewer are exit status 28.
     #[arg(long, value_name = "N", conflicts_with = "one_message", value_parser = number(1..=u64::MAX))]
     pub max_messages: Option<u64>,
+    /// How long a caller waits for one of a right side that listens: `--connect-timeout`, an option of what connects.
+    #[arg(skip)]
+    pub connect_timeout: Option<Duration>,
 }
 
 /// Whose end the exit status of a single session tells.
@@ -178,7 +188,7 @@ pub enum Right {
     /// It is dialled.
     Dial(Arc<dyn Dial>),
     /// It listens, and each session takes its next caller.
-    Accept(Mutex<Box<dyn Accept>>),
+    Accept(Takers),
 }
 
 impl Right {
@@ -192,7 +202,7 @@ impl Right {
             Endpoint::Listen(listen) => {
                 let accept = listen.bind().await?;
                 info!("listening on {}", accept.places().join(" and "));
-                Ok(Right::Accept(Mutex::new(accept)))
+                Ok(Right::Accept(Takers::of(accept)))
             }
         }
     }
@@ -207,25 +217,21 @@ impl Right {
         matches!(self, Right::Dial(dial) if dial.can_half_close())
     }
 
-    async fn open(&self, caller: &Caller) -> Result<Peer> {
-        let accept = match self {
+    /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
+    async fn open(&self, caller: &Caller, limit: Option<Duration>) -> Result<Peer> {
+        let takers = match self {
             Right::Dial(dial) => return dial.dial(caller).await,
-            Right::Accept(accept) => accept,
+            Right::Accept(takers) => takers,
         };
-        loop {
-            let handshake = accept.lock().await.accept().await.context("accepting")?;
-            match handshake.shake().await {
-                Ok(Some(mut offer)) => {
-                    offer.agree(&Agreed {
-                        half_close: caller.half_closes,
-                        ..Agreed::default()
-                    });
-                    return offer.accept().await;
-                }
-                Ok(None) => {}
-                Err(error) => debug!("{error:#}"),
-            }
-        }
+        let Some(limit) = limit else {
+            return Ok(takers.next(caller).await);
+        };
+        timeout(limit, takers.next(caller)).await.map_err(|_| {
+            let what = format!(
+                "no caller of the right side within {limit:?}; --connect-timeout waits longer"
+            );
+            anyhow!(Cause::Timeout).context(what)
+        })
     }
 }
 
@@ -294,11 +300,12 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     if caller.half_closes && !shared.options.allows_half_close() {
         caller = Arc::new(caller.without_half_close());
     }
+    let limit = Some(shared.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller) => opened.map_err(|error| {
+            opened = shared.right.open(&caller, limit) => opened.map_err(|error| {
                 warn!(%caller, "{}", Cause::line(&error));
                 Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused))
             }),
@@ -312,7 +319,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
     }
     let opened = tokio::select! {
         biased;
-        opened = shared.right.open(&caller) => opened,
+        opened = shared.right.open(&caller, limit) => opened,
         _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
         () = offer.gone() => {
             debug!(%caller, "the caller went away before the other side was open");
@@ -356,14 +363,39 @@ async fn ended(why: &Ending) -> Peer {
     Peer::Messages(Box::new(near))
 }
 
-/// Runs the one session of a left side that dials.
+/// Runs the sessions of a left side that dials: one, or one after the other where it connects again.
 ///
 /// # Errors
 /// Which side could not be opened, and why.
 pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+    if turns::are_taken(left, shared) {
+        return turns::take(left, shared, || one(left, shared, true)).await;
+    }
+    one(left, shared, false).await
+}
+
+/// What there is to tell of a session that was stopped before it began.
+fn abandoned(stop: Stop) -> Outcome {
+    Outcome {
+        left: Ending::Abandoned,
+        right: Ending::Abandoned,
+        left_to_right: pump::Counts::default(),
+        right_to_left: pump::Counts::default(),
+        cause: None,
+        stopped: Some(stop),
+        gap: Gap::default(),
+        is_unheard: false,
+        fewer: None,
+        is_marked: false,
+    }
+}
+
+/// Runs one session of a left side that dials.
+async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
     let allows_half_close = shared.options.allows_half_close();
     let caller = Caller {
         is_local: true,
+        takes_turns,
         half_closes: allows_half_close && shared.right.can_half_close(),
         ..Caller::new("left")
     };
@@ -377,7 +409,7 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             half_closes: allows_half_close && left.can_half_close(),
             ..caller.clone()
         };
-        anyhow::Ok((left, shared.right.open(&caller).await?))
+        anyhow::Ok((left, shared.right.open(&caller, None).await?))
     };
     let late = async {
         match shared.options.max_time() {
@@ -392,24 +424,18 @@ pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
             let what = format!("{}: not open before --max-time", shared.names[1]);
             return Err(anyhow!(Cause::Timeout).context(what));
         }
-        stop = stopped(shared.stop.clone()) => return Ok(Outcome {
-            left: Ending::Abandoned,
-            right: Ending::Abandoned,
-            left_to_right: pump::Counts::default(),
-            right_to_left: pump::Counts::default(),
-            cause: None,
-            stopped: Some(stop),
-            gap: Gap::default(),
-            is_unheard: false,
-            fewer: None,
-            is_marked: false,
-        }),
+        stop = stopped(shared.stop.clone()) => return Ok(abandoned(stop)),
+    };
+    let level = if takes_turns {
+        Level::INFO
+    } else {
+        Level::DEBUG
     };
     let joined = Joined {
         name: &caller.from,
         begun,
         permit: None,
-        level: Level::DEBUG,
+        level,
     };
     let outcome = join(left, right, joined, shared).await;
     if let (None, Some((side, ending))) = (outcome.stopped, &outcome.cause) {

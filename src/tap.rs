@@ -372,6 +372,10 @@ impl MessageStream for Tap {
         self.stream.is_feed()
     }
 
+    fn works_unheard(&self) -> bool {
+        self.stream.works_unheard()
+    }
+
     fn gap(&self) -> Gap {
         self.stream.gap()
     }

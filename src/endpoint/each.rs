@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -13,6 +14,7 @@ use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
 use crate::framing::{Framed, Framing, Whole};
+use crate::http::page::Page;
 use crate::message::Fragment;
 use crate::peer::{Event, MessageStream, Peer};
 
@@ -78,6 +80,22 @@ impl Dial for Each {
 
     fn framing(&self) -> Option<Framing> {
         self.inner.framing()
+    }
+
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.inner.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.inner.kill_after()
+    }
+
+    fn page(&self) -> Option<Page> {
+        self.inner.page()
     }
 
     fn is_spent(&self) -> bool {
@@ -328,6 +346,14 @@ impl MessageStream for Answers {
 
     fn half_closes(&self) -> bool {
         true
+    }
+
+    fn works_unheard(&self) -> bool {
+        match self.state {
+            State::Idle => self.is_told,
+            State::Opening { .. } | State::Open { .. } => true,
+            State::Over(_) => false,
+        }
     }
 
     fn can_half_close(&self) -> bool {

@@ -21,6 +21,7 @@ pub mod route;
 pub mod send;
 pub mod serial;
 pub mod share;
+mod size;
 pub mod stdio;
 pub mod tcp;
 pub mod tls;
@@ -35,6 +36,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{ArgMatches, Args, Command};
@@ -48,6 +50,7 @@ use crate::mistake;
 use crate::peer::Peer;
 use crate::tap;
 use crate::variables::Variables;
+pub use reconnect::backoff::Backoff;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -86,10 +89,18 @@ impl Endpoint {
         }
     }
 
-    /// Is told that the bridge ends: what is kept for further callers goes.
-    pub fn finish(&self) {
+    /// Ends what is kept for further callers, because the bridge ends; ready when that is over.
+    pub async fn finish(&self) {
         if let Endpoint::Dial(dial) = self {
-            dial.finish();
+            dial.finish().await;
+        }
+    }
+
+    /// How long its programs have to end by themselves, and again after TERM; `None` where it runs none.
+    pub fn kill_after(&self) -> Option<Duration> {
+        match self {
+            Endpoint::Dial(dial) => dial.kill_after(),
+            Endpoint::Listen(_) => None,
         }
     }
 
@@ -131,8 +142,30 @@ pub trait Dial: Send + Sync {
     /// Is told that the bridge has begun, before anybody calls.
     fn begin(&self) {}
 
-    /// Is told that the bridge ends: what is kept for further callers goes.
-    fn finish(&self) {}
+    /// Ends what is kept for further callers, because the bridge ends; ready when that is over, which the caller bounds.
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// How long its programs have to end by themselves, and again after TERM; `None` where it runs none.
+    fn kill_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether it is a terminal: it takes its size in text messages where the caller's query has `resize=1`.
+    fn has_terminal(&self) -> bool {
+        false
+    }
+
+    /// The waits between one session and the next, where it connects again: `reconnect:`.
+    fn again(&self) -> Option<Backoff> {
+        None
+    }
+
+    /// Whether each session has a stream of bytes of its own, which nothing of another session may become part of.
+    fn is_fresh_stream(&self) -> bool {
+        false
+    }
 
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {

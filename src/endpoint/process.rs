@@ -20,6 +20,7 @@ use clap::{Args, ValueEnum};
 use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::size::{Asked, Size};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
@@ -29,7 +30,7 @@ use crate::framing::{self, Cut, Framed, Framing};
 use crate::peer::Peer;
 use apart::Apart;
 use streams::Streams;
-use terminal::{Resizable, Wishes};
+use terminal::Resizable;
 
 /// `exec:`
 pub const EXEC: Scheme = Scheme {
@@ -252,6 +253,14 @@ impl Dial for Program {
     fn runs_programs(&self) -> bool {
         !self.options.allow_remote_exec
     }
+
+    fn kill_after(&self) -> Option<Duration> {
+        Some(self.options.kill_after)
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.options.pty
+    }
 }
 
 impl Program {
@@ -296,8 +305,8 @@ impl Program {
     }
 
     fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
-        let wishes = Wishes::of(caller);
-        let (ours, theirs) = terminal::open(wishes)?;
+        let asked = Asked::by(caller);
+        let (ours, theirs) = terminal::open(asked.size().unwrap_or(Size::USUAL))?;
         let how = self.options.stderr.unwrap_or(Stderr::Merge);
         let (mut command, logged) = self.command(caller, (theirs.try_clone()?, theirs), how)?;
         if std::env::var_os("TERM").is_none() {
@@ -311,7 +320,7 @@ impl Program {
         );
         let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, true);
-        if !wishes.resizes {
+        if !asked.resizes {
             return Ok(Peer::Bytes(streams, self.framing));
         }
         let framed = Framed::new(streams, self.framing);

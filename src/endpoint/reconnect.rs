@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use tokio::time::sleep;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
 use crate::address::{Address, parse_duration};
@@ -20,6 +20,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::framing::Framed;
 use crate::framing::Framing;
+use crate::http::page::Page;
 use crate::peer::{MessageStream, Peer};
 use backoff::Backoff;
 use link::Link;
@@ -119,6 +120,11 @@ impl Target {
                 Err(error) if caller.is_local && may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
+            if caller.takes_turns && Cause::of(&error) == Some(Cause::Timeout) {
+                // It has been waited for long enough: what takes one session after the other lets us wait for ours.
+                debug!("{}: {}; again at once", self.name, self.line(&error));
+                continue;
+            }
             let asked = error.downcast_ref().map(|RetryAfter(wait)| *wait);
             let Some((wait, attempt)) = backoff.next(asked, &mut rand::rng()) else {
                 return Err(error);
@@ -139,6 +145,9 @@ impl Dial for Reconnect {
             // An end of input is told once, whichever connection is there then.
             let caller = Arc::new(caller.without_half_close());
             let stream = target.open_first(&caller, &mut backoff).await?;
+            if caller.takes_turns {
+                return Ok(Peer::Messages(stream));
+            }
             let link = Link::new(target, caller, backoff, stream);
             Ok(Peer::Messages(Box::new(link)))
         })
@@ -146,6 +155,31 @@ impl Dial for Reconnect {
 
     fn framing(&self) -> Option<Framing> {
         self.0.dial.framing()
+    }
+
+    fn begin(&self) {
+        self.0.dial.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.0.dial.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.0.dial.kill_after()
+    }
+
+    fn page(&self) -> Option<Page> {
+        self.0.dial.page()
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.0.dial.has_terminal()
+    }
+
+    fn again(&self) -> Option<Backoff> {
+        let limits = self.0.limits;
+        Some(Backoff::new(limits.reconnect_max, limits.retries))
     }
 
     fn is_spent(&self) -> bool {

@@ -2,6 +2,7 @@
 
 mod message;
 mod queue;
+mod returned;
 mod speech;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,10 +14,11 @@ use anyhow::{Result, anyhow};
 use bytes::{Buf, Bytes, BytesMut};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use message::Message;
 use queue::{Entry, Queue, Seat};
+use returned::Returned;
 use speech::{Part, Wire, gather};
 
 use crate::address::{number, parse_size};
@@ -248,6 +250,7 @@ impl Room {
             seat,
             from: from.to_owned(),
             begun: None,
+            returned: Returned::default(),
             room: self,
         })
     }
@@ -414,6 +417,11 @@ impl Room {
         (state.replay, state.replayed) = (VecDeque::new(), (0, 0));
     }
 
+    /// How many have ever come.
+    pub(super) fn came(&self) -> u64 {
+        self.lock().came
+    }
+
     /// How many are in it, now and later.
     pub(super) fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
@@ -472,9 +480,16 @@ pub(super) struct Member {
     whole: Whole,
     /// What is left of a long message.
     begun: Option<(Kind, Bytes)>,
+    /// Whether its own words come back as new ones.
+    returned: Returned,
 }
 
 impl Member {
+    /// Its number in the room, from 1.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Takes the next piece of a long message.
     fn piece(&mut self) -> Option<Event> {
         let (kind, rest) = self.begun.as_mut()?;
@@ -528,6 +543,20 @@ impl Member {
 }
 
 impl Member {
+    /// Says something to all members, and in the log whether it is the same again and again.
+    fn say<'a>(&mut self, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
+        let mut payloads = payloads.into_iter().peekable();
+        if let Some(first) = payloads.peek()
+            && self.returned.is_loop(kind, first)
+        {
+            warn!(
+                caller = self.from,
+                "a member says the same again and again, as fast as it hears it; rooms are joined with --echo no (wsbridge help hubs)"
+            );
+        }
+        self.room.say(self.id, kind, payloads);
+    }
+
     /// Tells it that something of what it said goes nowhere.
     fn refused(&self, why: &str) -> Result<(), Ending> {
         let mut queue = self.seat.lock();
@@ -594,7 +623,7 @@ impl MessageStream for Member {
                     taken.or_else(|why| self.refused(&why))
                 }
                 None => {
-                    self.room.say(self.id, kind, [&payload[..]]);
+                    self.say(kind, [&payload[..]]);
                     Ok(())
                 }
             },
@@ -618,7 +647,7 @@ impl MessageStream for Member {
                 let taken = desk.take(self.id, batch.kind, message);
                 taken.or_else(|why| self.refused(&why))
             })?,
-            None => self.room.say(self.id, batch.kind, batch.messages()),
+            None => self.say(batch.kind, batch.messages()),
         }
         if are_all {
             return Ok(());

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Marks, MessageStream, Proof};
+use crate::peer::{Event, Gap, Marks, MessageStream, Pings, Proof};
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -124,6 +124,10 @@ impl MessageStream for Sending {
         self.stream.start_send_batch(batch)
     }
 
+    fn hear_gap(&mut self, gap: Gap) {
+        self.stream.hear_gap(gap);
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.stream.poll_flush(cx)
     }
@@ -190,6 +194,30 @@ impl MessageStream for Sending {
 
     fn ignores_boundaries(&self) -> bool {
         self.stream.ignores_boundaries()
+    }
+
+    fn works_unheard(&self) -> bool {
+        self.stream.works_unheard()
+    }
+
+    fn probe(&mut self) -> Option<u64> {
+        self.stream.probe()
+    }
+
+    fn probed(&self) -> u64 {
+        self.stream.probed()
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.stream.protocol()
+    }
+
+    fn pings(&self) -> Option<Arc<Pings>> {
+        self.stream.pings()
+    }
+
+    fn carry_pings(&mut self, pings: Arc<Pings>) {
+        self.stream.carry_pings(pings);
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod desk;
 mod driver;
+mod farewell;
+mod sizes;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,15 +12,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::reconnect::backoff::Backoff;
 use super::room::{self, Gap, Manner, Room};
+use super::size::Asked;
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{Cut, Framing};
+use crate::http::page::Page;
 use crate::peer::Peer;
 use desk::Tray;
 use driver::Driver;
@@ -141,7 +144,10 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         answer_time,
         inner.framing(),
     );
-    let tray = Arc::new(tray);
+    let tray = Arc::new(match inner.has_terminal() {
+        true => tray.of_terminal(),
+        false => tray,
+    });
     let manner = Manner {
         echo: true,
         join: false,
@@ -160,8 +166,9 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         phase: Mutex::new(Phase {
             opened: None,
             backoff: Backoff::new(LONGEST_WAIT, None),
-            not_before: None,
         }),
+        ending: watch::Sender::new(0),
+        drivers: watch::Sender::new(0),
         stop: watch::Sender::new(false),
     })))))
 }
@@ -178,6 +185,10 @@ struct Shared {
     tray: Arc<Tray>,
     room: Arc<Room>,
     phase: Mutex<Phase>,
+    /// Number of connections that no caller needs any more and that have not ended.
+    ending: watch::Sender<usize>,
+    /// Number of tasks that see to connections.
+    drivers: watch::Sender<usize>,
     /// Whether the bridge ends.
     stop: watch::Sender<bool>,
 }
@@ -186,9 +197,8 @@ struct Shared {
 struct Phase {
     /// What came of opening it, where somebody sees to it.
     opened: Option<watch::Receiver<Opened>>,
+    /// The waits between connections that did not last, while callers stay.
     backoff: Backoff,
-    /// The end of the wait after one that did not last.
-    not_before: Option<Instant>,
 }
 
 /// What came of opening it.
@@ -215,6 +225,10 @@ impl Shared {
             return opened.clone();
         }
         let (tell, opened) = watch::channel(Opened::NotYet);
+        if *self.stop.borrow() {
+            // Who waits is told so by what is dropped here.
+            return opened;
+        }
         phase.opened = Some(opened.clone());
         tokio::spawn(Driver::new(self.clone(), tell).run());
         opened
@@ -227,6 +241,7 @@ impl Dial for Share {
             let shared = &self.0;
             let member = shared.room.clone().enter(&caller.from);
             let member = member.with_context(|| shared.name.clone())?;
+            shared.tray.enter(member.id(), Asked::by(caller));
             let mut opened = shared.run();
             let found = opened.wait_for(|it| !matches!(it, Opened::NotYet)).await;
             match found.map(|it| it.clone()) {
@@ -250,8 +265,21 @@ impl Dial for Share {
         }
     }
 
-    fn finish(&self) {
+    fn finish(&self) -> BoxFuture<'_, ()> {
         self.0.stop.send_replace(true);
+        let mut drivers = self.0.drivers.subscribe();
+        Box::pin(async move {
+            // Its sender is here.
+            let _ = drivers.wait_for(|count| *count == 0).await;
+        })
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.0.inner.kill_after()
+    }
+
+    fn page(&self) -> Option<Page> {
+        self.0.inner.page()
     }
 
     fn is_spent(&self) -> bool {

@@ -133,6 +133,10 @@ impl Dial for TcpDial {
         Some(self.framing)
     }
 
+    fn is_fresh_stream(&self) -> bool {
+        true
+    }
+
     fn host(&self) -> Option<&str> {
         Some(&self.host)
     }

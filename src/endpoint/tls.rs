@@ -160,12 +160,28 @@ impl Dial for TlsDial {
         Some(self.framing)
     }
 
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.inner.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.inner.kill_after()
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
 
     fn runs_programs(&self) -> bool {
         self.inner.runs_programs()
+    }
+
+    fn is_fresh_stream(&self) -> bool {
+        self.inner.is_fresh_stream()
     }
 
     fn host(&self) -> Option<&str> {

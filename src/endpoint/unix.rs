@@ -167,6 +167,10 @@ impl Dial for UnixDial {
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
     }
+
+    fn is_fresh_stream(&self) -> bool {
+        true
+    }
 }
 
 /// Connects to a socket by its path, or by its abstract name behind an `@`. It has no deadline.

@@ -520,6 +520,26 @@ impl Dial for WsDial {
         })
     }
 
+    fn begin(&self) {
+        if let Transport::Over(inner) = &self.transport {
+            inner.begin();
+        }
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        match &self.transport {
+            Transport::Over(inner) => inner.finish(),
+            Transport::Route(..) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        match &self.transport {
+            Transport::Over(inner) => inner.kill_after(),
+            Transport::Route(..) => None,
+        }
+    }
+
     fn is_spent(&self) -> bool {
         matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
     }

@@ -114,6 +114,9 @@ pub(super) fn abandon(
 ) -> Option<Instant> {
     let awaits_reply = !end.stream.half_closes();
     let now = Instant::now();
+    if other.works_unheard() {
+        return None;
+    }
     let is_unheard = other.copied == Copied::Nothing && other.stream.half_closes();
     // Its server has closed: an open input is no reason to stay.
     let is_idle_input = awaits_reply && other.stream.is_local();

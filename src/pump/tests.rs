@@ -574,9 +574,9 @@ async fn a_stop_waits_until_nothing_is_under_way_and_cuts_what_goes_on() {
         (Bytes, 20, Ending::Stopped(Stop::Terminate), 2150),
         // Itself told long ago, it leaves at 2300 ms.
         (Socket, 20, Ending::Stopped(Stop::Terminate), 2300),
-        (Bytes, 200, Ending::Deadline(Deadline::Drain), 6000),
+        (Bytes, 200, Ending::Deadline(Deadline::Drain), 5000),
         // It is told so then, and answers no Close.
-        (Socket, 200, Ending::Deadline(Deadline::Drain), 11_000),
+        (Socket, 200, Ending::Deadline(Deadline::Drain), 9000),
         // Whoever sits there wants to go, and datagrams are whole.
         (Local, 200, Ending::Stopped(Stop::Terminate), 1000),
         (Datagrams, 200, Ending::Stopped(Stop::Terminate), 1000),
@@ -609,7 +609,7 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
         (Bytes, Bytes, false, 2050),
         (Socket, Bytes, true, 2050),
         // Bytes are ended when the WebSocket has answered, or will not.
-        (Socket, Bytes, false, 10_100),
+        (Socket, Bytes, false, 8100),
     ] {
         let begun = Instant::now();
         let (left_near, mut left_far) = pipe();
@@ -708,7 +708,7 @@ async fn a_stop_ends_after_the_drain_time_at_the_latest() {
             .await
             .unwrap();
         assert!(
-            played.took <= Duration::from_secs(10),
+            played.took <= Duration::from_secs(8),
             "{left:?} {right:?} took {:?}",
             played.took
         );

@@ -341,3 +341,71 @@ fn pipes_and_sockets_chat_with_each_other() {
     assert_eq!((done.status, done.text()), (0, "bye\n"), "{}", done.stderr);
     hears(&mut page, "bye");
 }
+
+/// Joins two rooms by a member of both.
+fn joined(flags: &[&str]) -> (Bridge, Bridge, crate::support::Running) {
+    let room = || Bridge::start(&[&["ws-l:0", "hub:"], flags].concat());
+    let (one, other) = (room(), room());
+    let [left, right] = [&one, &other].map(|room| format!("reconnect:{}", room.url()));
+    let bridge = spawn(&[&left, &right]);
+    (one, other, bridge)
+}
+
+/// Says something in one room until it is heard in the other: then they are joined.
+fn say_until_heard(one: &mut Ws, other: &mut Ws) {
+    let stream = one.stream.try_clone().unwrap();
+    let is_heard = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let heard = is_heard.clone();
+    let teller = std::thread::spawn(move || {
+        let mut stream = stream;
+        while !heard.load(std::sync::atomic::Ordering::Relaxed) {
+            stream
+                .write_all(&frame_bytes(0x81, b"joined?", true))
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    hears(other, "joined?");
+    is_heard.store(true, std::sync::atomic::Ordering::Relaxed);
+    teller.join().unwrap();
+}
+
+#[test]
+fn rooms_are_joined_by_a_member_that_does_not_hear_itself() {
+    let (one_room, other_room, bridge) = joined(&["--echo", "no"]);
+    let (mut one, mut other) = (one_room.client(), other_room.client());
+    say_until_heard(&mut one, &mut other);
+    other.text("there");
+    hears(&mut one, "there");
+    one.text("and back");
+    loop {
+        match other.next() {
+            text if text == Frame::text("and back") => break,
+            text => assert_eq!(text, Frame::text("joined?")),
+        }
+    }
+    // Nothing has come back: what is said next is what is heard next.
+    other.text("last");
+    hears(&mut one, "last");
+    drop((bridge, one, other));
+    for room in [one_room, other_room] {
+        let log = room.stop().stderr;
+        assert!(!log.contains("again and again"), "{log}");
+    }
+}
+
+#[test]
+fn what_goes_round_between_rooms_is_told_in_the_log() {
+    let (one_room, _other_room, _bridge) = joined(&[]);
+    let one = one_room.client();
+    let mut stream = one.stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        // Until the rooms are joined nobody gives it back.
+        while stream.write_all(&frame_bytes(0x81, b"round", true)).is_ok() {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+    });
+    one_room
+        .running
+        .line("a member says the same again and again");
+}

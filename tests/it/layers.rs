@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["scheme"],
     &["bridge", "doctor"],
     &["session"],
+    &["takers"],
     &["endpoint"],
     &["http", "ws", "tls"],
     &["tap"],

@@ -26,5 +26,6 @@ mod prompt;
 mod reconnect;
 mod serial;
 mod share;
+mod stops;
 mod tls;
 mod watching;

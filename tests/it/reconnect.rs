@@ -98,6 +98,33 @@ fn a_gap_is_a_line_of_json_between_what_came_before_and_after() {
 }
 
 #[test]
+fn a_gap_is_told_where_messages_are_given_on_the_command_line() {
+    let (listener, url) = server();
+    let words = [
+        "--reconnect",
+        "--reconnect-max",
+        "100ms",
+        "--framing",
+        "json",
+    ];
+    let mut client = spawn(&[&words[..], &["-n", "--send", "{}", "-", &url]].concat());
+    let mut lines = BufReader::new(client.stdout()).lines();
+    let mut ws = Ws::accept(&listener);
+    assert_eq!(ws.next(), Frame::text("{}"));
+    ws.text("before");
+    let before = lines.next().unwrap().unwrap();
+    assert_eq!(before, r#"{"kind":"text","text":"before"}"#);
+    ws.reset();
+    let mut ws = Ws::accept(&listener);
+    ws.text("after").close(1000, "");
+    let gap = lines.next().unwrap().unwrap();
+    assert!(gap.starts_with(r#"{"kind":"gap","#), "{gap}");
+    let after = lines.next().unwrap().unwrap();
+    assert_eq!(after, r#"{"kind":"text","text":"after"}"#);
+    assert_eq!(client.wait(), 0);
+}
+
+#[test]
 fn messages_of_the_command_line_are_sent_on_each_connection() {
     let (listener, url) = server();
     let words = [

@@ -1,8 +1,10 @@
 //! `share:` and `each:`: one connection for all callers, and one for each message.
 
+use std::io::Write;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
-use crate::support::{Bridge, Frame, Tcp, Ws, run};
+use crate::support::{Bridge, Frame, Tcp, Ws, run, spawn_under};
 
 #[track_caller]
 fn hears(ws: &mut Ws, text: &str) {
@@ -357,4 +359,159 @@ fn callers_of_bytes_are_cut_as_what_is_shared_is() {
         tcp.send("a\nü\n");
         assert_eq!(tcp.read(13), "got a\ngot ü\n".as_bytes(), "{kind}");
     }
+}
+
+#[test]
+fn a_newcomer_is_served_at_once_after_the_last_one_has_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let line = format!(
+        "share:sh-c:trap 'echo $$ >> {}; exit' TERM; echo $$; while :; do echo tick; sleep 0.1; done",
+        log.display()
+    );
+    let bridge = Bridge::start(&["ws-l:0", &line, "--kill-after", "1s"]);
+    let mut one = bridge.client();
+    let pid = one.next();
+    one.close(1000, "");
+    let begun = Instant::now();
+    while matches!(one.next(), Frame::Text(_)) {}
+    bridge.running.line("nobody is left");
+    let mut other = bridge.client();
+    let next = other.next();
+    assert_ne!(pid, next);
+    hears(&mut other, "tick");
+    // The first has the time of --kill-after, and no other; the second is not meant.
+    let ended = || std::fs::read_to_string(&log).unwrap_or_default();
+    while ended().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(8), "no TERM yet");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(Frame::text(ended().trim()), pid);
+    hears(&mut other, "tick");
+}
+
+#[test]
+fn what_callers_said_before_they_left_is_heard_and_what_it_had_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let line = format!(
+        "share:sh-c:cat >> {}; sleep 0.3; echo end >> {0}",
+        log.display()
+    );
+    let bridge = Bridge::start(&["ws-l:0", &line, "--max-children", "1"]);
+    let mut expected = String::new();
+    for round in 0..3 {
+        // The place of the last program is waited for.
+        let mut ws = bridge.client();
+        for number in 0..1000 {
+            ws.text(&format!("{round}/{number}"));
+            expected += &format!("{round}/{number}\n");
+        }
+        expected += "end\n";
+        ws.close(1000, "");
+        assert_eq!(ws.next(), close(1000, ""));
+        bridge.running.line("nobody is left");
+    }
+    assert_eq!(bridge.stop().status, 0);
+    let heard = std::fs::read_to_string(&log).unwrap();
+    assert!(heard == expected, "{} bytes", heard.len());
+}
+
+#[test]
+fn what_cannot_begin_again_ends_its_callers() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for place in ["share:fd:3", "reuse:open-fd:3"] {
+        // Only what is written from here keeps it open.
+        let opened = format!("exec 3<{}", fifo.display());
+        let holder = std::fs::File::options().read(true).write(true).open(&fifo);
+        let mut holder = holder.unwrap();
+        let mut bridge = Bridge::of(spawn_under(&opened, &["ws-l:0", place]));
+        let (mut one, mut other) = (bridge.client(), bridge.client());
+        holder.write_all(b"to all\n").unwrap();
+        for ws in [&mut one, &mut other] {
+            hears(ws, "to all");
+        }
+        drop(holder);
+        for ws in [&mut one, &mut other] {
+            assert_eq!(ws.next(), close(1000, ""), "{place}");
+            ws.close(1000, "");
+        }
+        assert_eq!(bridge.running.wait(), 0);
+    }
+}
+
+/// Reads until the terminal has shown `part`, and returns all of that.
+#[track_caller]
+fn shown(ws: &mut Ws, part: &str) -> String {
+    let mut all = String::new();
+    while !all.contains(part) {
+        match ws.next() {
+            Frame::Binary(bytes) => all += &String::from_utf8_lossy(&bytes),
+            other => panic!("{other:?} after {all:?}"),
+        }
+    }
+    all
+}
+
+#[test]
+fn a_shared_terminal_is_as_small_as_the_smallest_page() {
+    let line = "share:sh-c:stty -echo; echo up; while read -r line; do echo \"[$line] $(stty size)\"; done";
+    let bridge = Bridge::start(&["ws-l:0", line, "--pty"]);
+    let mut one = Ws::ask(bridge.port, "/?cols=100&rows=30&resize=1", &[]);
+    shown(&mut one, "up\r\n");
+    one.binary(b"a\n");
+    shown(&mut one, "[a] 30 100\r\n");
+    let mut other = Ws::ask(bridge.port, "/?cols=90&rows=50&resize=1", &[]);
+    other.binary(b"b\n");
+    for ws in [&mut one, &mut other] {
+        shown(ws, "[b] 30 90\r\n");
+    }
+    // A size is never typed, nor is what is none; who does not say its size has none.
+    one.text("{\"cols\":70,\"rows\":20}")
+        .text("typed?")
+        .binary(b"c\n");
+    for ws in [&mut one, &mut other] {
+        let all = shown(ws, "[c] 20 70\r\n");
+        assert!(!all.contains("cols") && !all.contains("typed"), "{all}");
+    }
+    let mut plain = bridge.client();
+    plain.text("d\n");
+    for ws in [&mut one, &mut other, &mut plain] {
+        shown(ws, "[d] 20 70\r\n");
+    }
+    // The smallest has left.
+    one.close(1000, "");
+    assert_eq!(one.messages().1, close(1000, ""));
+    other.binary(b"e\n");
+    shown(&mut other, "[e] 50 90\r\n");
+}
+
+#[test]
+fn where_answers_go_nowhere_each_message_is_heard_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let line = format!("each:sh-c:cat >> {}; echo ignored", log.display());
+    let done = run(&["-u", "-", &line], "one\ntwo\nthree\n");
+    assert_eq!((done.status, done.text()), (0, ""), "{}", done.stderr);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\ntwo\nthree\n");
+    let done = run(
+        &[
+            "-u",
+            "-",
+            "each:sh-c:read -r n; exit $n",
+            "--exit-status",
+            "command",
+        ],
+        "0\n3\n",
+    );
+    assert_eq!(done.status, 3, "{}", done.stderr);
+    let bridge = Bridge::start(&["ws-l:0", &line, "-u"]);
+    let mut ws = bridge.client();
+    ws.text("four").text("five").close(1000, "");
+    assert_eq!(ws.next(), close(1000, ""));
+    let heard = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(heard, "one\ntwo\nthree\nfour\nfive\n");
 }

@@ -11,83 +11,34 @@ use std::task::{Context, Poll};
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use serde::Deserialize;
 use tracing::debug;
 
-use crate::caller::Caller;
 use crate::ending::Ending;
+use crate::endpoint::size::{MAX_MESSAGE, Size};
 use crate::framing::Framed;
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 
-/// Bytes of a message that may resize a terminal.
-const MAX_RESIZE: usize = 256;
-
-/// A terminal's size in characters, as `?cols=80&rows=24` and resize messages write it.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Size {
-    cols: u16,
-    rows: u16,
-}
-
-impl Size {
-    /// What programs take for granted where nobody says anything.
-    const USUAL: Size = Size { cols: 80, rows: 24 };
-
-    fn set(self, terminal: impl AsFd) -> io::Result<()> {
-        let size = Winsize {
-            ws_row: self.rows,
-            ws_col: self.cols,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        Ok(tcsetwinsize(terminal, size)?)
-    }
-}
-
-/// What a caller's page asks for in its query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wishes {
-    size: Size,
-    /// Whether its text messages are sizes, and its binary ones input: `&resize=1`.
-    pub(super) resizes: bool,
-}
-
-impl Wishes {
-    pub(super) fn of(caller: &Caller) -> Wishes {
-        let mut wishes = Wishes {
-            size: Size::USUAL,
-            resizes: false,
-        };
-        let query = caller
-            .uri
-            .as_ref()
-            .and_then(|uri| uri.query())
-            .unwrap_or_default();
-        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            let number = value.parse().ok().filter(|number| *number > 0);
-            match (key, number) {
-                ("cols", Some(cols)) => wishes.size.cols = cols,
-                ("rows", Some(rows)) => wishes.size.rows = rows,
-                ("resize", Some(_)) => wishes.resizes = true,
-                _ => {}
-            }
-        }
-        wishes
-    }
+fn resize(terminal: impl AsFd, size: Size) -> io::Result<()> {
+    let size = Winsize {
+        ws_row: size.rows,
+        ws_col: size.cols,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    Ok(tcsetwinsize(terminal, size)?)
 }
 
 /// Opens a terminal: our end, which never blocks, and the program's.
 ///
 /// # Errors
 /// The system's.
-pub(super) fn open(wishes: Wishes) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn open(size: Size) -> io::Result<(OwnedFd, OwnedFd)> {
     // No library of terminals opens ours close-on-exec at once: a program that another thread starts meanwhile would have it.
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&ours)?;
     unlockpt(&ours)?;
-    wishes.size.set(&ours)?;
+    resize(&ours, size)?;
     let name = ptsname(&ours, Vec::new())?;
     let theirs = OpenOptions::new()
         .read(true)
@@ -118,15 +69,15 @@ impl Resizable {
     }
 
     fn resize(&mut self, piece: &[u8], fin: bool) {
-        let room = MAX_RESIZE - self.message.len().min(MAX_RESIZE);
+        let room = MAX_MESSAGE - self.message.len().min(MAX_MESSAGE);
         self.message
             .extend_from_slice(&piece[..piece.len().min(room + 1)]);
         if !fin {
             return;
         }
-        match serde_json::from_slice::<Size>(&self.message) {
+        match Size::read(&self.message) {
             Ok(size) => {
-                if let Err(error) = size.set(&self.terminal) {
+                if let Err(error) = resize(&self.terminal, size) {
                     debug!("resizing a terminal: {error}");
                 }
             }
@@ -178,30 +129,5 @@ impl MessageStream for Resizable {
 
     fn half_closes(&self) -> bool {
         self.framed.half_closes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(query: &str, cols: u16, rows: u16, resizes: bool) {
-        let mut caller = Caller::new("test");
-        caller.uri = Some(format!("/{query}").parse().unwrap());
-        let expected = Wishes {
-            size: Size { cols, rows },
-            resizes,
-        };
-        assert_eq!(Wishes::of(&caller), expected, "{query}");
-    }
-
-    #[test]
-    fn a_page_says_its_size_in_the_query() {
-        check("", 80, 24, false);
-        check("?cols=120&rows=40", 120, 40, false);
-        check("?rows=40&resize=1&x=y", 80, 40, true);
-        check("?cols=0&rows=70000&resize=no", 80, 24, false);
-        check("?cols=-1&rows=&resize", 80, 24, false);
     }
 }

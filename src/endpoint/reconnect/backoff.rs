@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// The waits of one endpoint that is tried again and again.
 #[derive(Clone, Debug)]
-pub(in crate::endpoint) struct Backoff {
+pub struct Backoff {
     /// The next wait is any time below this.
     ceiling: Duration,
     /// What the ceiling grows to.
@@ -43,6 +43,11 @@ impl Backoff {
         let wait = self.ceiling.mul_f64(chance.random_range(0.0..1.0));
         self.ceiling = (2 * self.ceiling).min(self.most);
         Some((asked.unwrap_or_default() + wait, self.attempt))
+    }
+
+    /// The next wait, where nothing was asked for.
+    pub fn wait(&mut self) -> Option<Duration> {
+        self.next(None, &mut rand::rng()).map(|(wait, _)| wait)
     }
 
     /// Begins anew, after a connection that lasted.

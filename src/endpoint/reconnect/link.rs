@@ -80,6 +80,7 @@ enum State {
 struct Shape {
     half_closes: bool,
     has_no_end: bool,
+    is_feed: bool,
     ignores_boundaries: bool,
 }
 
@@ -97,6 +98,7 @@ impl Link {
             shape: Shape {
                 half_closes: stream.half_closes(),
                 has_no_end: stream.has_no_end(),
+                is_feed: stream.is_feed(),
                 ignores_boundaries: stream.ignores_boundaries(),
             },
             protocol: stream.protocol().map(Into::into),
@@ -436,6 +438,12 @@ impl MessageStream for Link {
         }
     }
 
+    fn hear_gap(&mut self, gap: Gap) {
+        if let State::Up { stream, .. } = &mut self.state {
+            stream.hear_gap(gap);
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.poll_sending(cx, |stream, cx| stream.poll_flush(cx))
     }
@@ -461,6 +469,13 @@ impl MessageStream for Link {
         }
     }
 
+    fn works_unheard(&self) -> bool {
+        match &self.state {
+            State::Up { stream, .. } => stream.works_unheard(),
+            State::Down { .. } | State::Over(_) => false,
+        }
+    }
+
     fn unsent(&self) -> usize {
         match &self.state {
             State::Up { stream, .. } => stream.unsent(),
@@ -474,6 +489,10 @@ impl MessageStream for Link {
 
     fn has_no_end(&self) -> bool {
         self.shape.has_no_end
+    }
+
+    fn is_feed(&self) -> bool {
+        self.shape.is_feed
     }
 
     fn greet(&mut self, greeting: Vec<Fragment>) {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Write;
+use super::sizes::Sizes;
 use crate::endpoint::room::{Desk, Room};
+use crate::endpoint::size::{Asked, Size};
 use crate::framing::Framing;
 use crate::message::Kind;
 
@@ -39,6 +41,10 @@ struct State {
     holder: Option<(u64, Instant)>,
     /// Who asked what has been sent, and until when it is to be answered.
     asked: VecDeque<(u64, Instant)>,
+    /// What callers say of their sizes, where it is a terminal.
+    sizes: Option<Sizes>,
+    /// The size that the terminal is to have, until it is told.
+    size: Option<Size>,
     /// Who wants to say more.
     blocked: Vec<Waker>,
     reader: Option<Waker>,
@@ -61,6 +67,29 @@ impl Tray {
         }
     }
 
+    /// Makes it one of a terminal: text of callers whose query has `resize=1` is a size, all else is input, in binary messages.
+    pub(super) fn of_terminal(self) -> Tray {
+        self.lock().sizes = Some(Sizes::default());
+        self
+    }
+
+    /// Takes what a caller's page asks for.
+    pub(super) fn enter(&self, id: u64, asked: Asked) {
+        let mut state = self.lock();
+        let size = state
+            .sizes
+            .as_mut()
+            .and_then(|sizes| sizes.enter(id, asked));
+        state.resize(size);
+    }
+
+    /// Returns the size that a terminal is to begin with; `None` where it is none.
+    pub(super) fn first_size(&self) -> Option<Size> {
+        let mut state = self.lock();
+        state.size = None;
+        state.sizes.as_mut().map(Sizes::first)
+    }
+
     /// Is told of its room, once.
     pub(super) fn belongs_to(&self, room: Weak<Room>) {
         // It has one room.
@@ -75,6 +104,9 @@ impl Tray {
     /// The next message for the connection.
     pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Kind, Bytes)> {
         let mut state = self.lock();
+        if let Some(size) = state.size.take() {
+            return Poll::Ready((Kind::Text, size.message().into()));
+        }
         if state.asked.len() < MOST
             && let Some((id, kind, payload)) = state.waiting.pop_front()
         {
@@ -93,15 +125,26 @@ impl Tray {
     pub(super) fn answered(&self) -> Option<(u64, bool)> {
         let mut state = self.lock();
         let (id, _) = state.asked.pop_front()?;
-        if let Some(reader) = state.reader.take() {
-            reader.wake();
-        }
+        state.wake();
         Some((id, !state.is_awaited(id)))
     }
 
     /// Until when the next answer has to come.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.lock().asked.front().map(|(_, until)| *until)
+    }
+
+    /// Takes all that waits, for a connection that nobody needs any more; none of it is answered.
+    pub(super) fn take_all(&self) -> VecDeque<(Kind, Bytes)> {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        (state.bytes, state.size) = (0, None);
+        state.asked.clear();
+        state.blocked.drain(..).for_each(Waker::wake);
+        waiting
+            .into_iter()
+            .map(|(_, kind, payload)| (kind, payload))
+            .collect()
     }
 
     /// Gives up what has been sent and was not answered; who asked waits for no answer any longer.
@@ -113,6 +156,21 @@ impl Tray {
 }
 
 impl State {
+    /// Has the terminal told of its size, where that is another.
+    fn resize(&mut self, size: Option<Size>) {
+        if size.is_some() {
+            self.size = size;
+            self.wake();
+        }
+    }
+
+    /// Wakes the connection, for which there is something.
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     fn is_awaited(&self, id: u64) -> bool {
         let mut asked = self.asked.iter();
         asked.any(|row| row.0 == id) || self.waiting.iter().any(|row| row.0 == id)
@@ -173,12 +231,19 @@ impl Desk for Tray {
             _ => None,
         };
         let mut state = self.lock();
+        let mut kind = kind;
+        if let Some(sizes) = &mut state.sizes {
+            if kind == Kind::Text && sizes.resizes(from) {
+                let size = sizes.resize(from, &payload);
+                state.resize(size);
+                return Ok(());
+            }
+            kind = Kind::Binary;
+        }
         state.allow(from, self.write, self.lock_time, first)?;
         state.bytes += payload.len();
         state.waiting.push_back((from, kind, payload));
-        if let Some(reader) = state.reader.take() {
-            reader.wake();
-        }
+        state.wake();
         Ok(())
     }
 
@@ -199,6 +264,8 @@ impl Desk for Tray {
         if state.holder.is_some_and(|(holder, _)| holder == id) {
             state.holder = None;
         }
+        let size = state.sizes.as_mut().and_then(|sizes| sizes.leave(id));
+        state.resize(size);
         // Who has left waits no longer; the others ask again.
         state.blocked.drain(..).for_each(Waker::wake);
     }

@@ -1,27 +1,33 @@
 //! Who sees to the one connection of `share:`: opens it, carries what is said both ways, and opens it again.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::Result;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Opened, Shared, Start, Stop};
+use super::farewell::Farewell;
+use super::{LONGEST_WAIT, Opened, Phase, Shared, Start, Stop};
 use crate::caller::Caller;
-use crate::ending::{Cause, Ending, Loss};
+use crate::ending::{Cause, Close, Ending, Loss};
 use crate::framing::{Framed, Whole};
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream, Peer};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
-/// How long a connection that nobody needs any more may go on to say something.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a connection that owes an answer may take for its end.
+const CUT: Duration = Duration::from_secs(10);
+/// How long a connection that is no program may take for its end once the bridge ends.
+const HURRY: Duration = Duration::from_secs(1);
+/// How long what has ended may take to give back what it had for itself alone: a program's place, a device.
+const GIVEN_BACK: Duration = Duration::from_millis(50);
 /// Messages that are carried before other tasks have their turn.
 const BUDGET: usize = 256;
 
@@ -29,6 +35,29 @@ const BUDGET: usize = 256;
 pub(super) struct Driver {
     shared: Arc<Shared>,
     tell: watch::Sender<Opened>,
+    _counted: Counted,
+}
+
+/// One of several that are counted, until it is dropped.
+struct Counted(Arc<Shared>, fn(&Shared) -> &watch::Sender<usize>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, which: fn(&Shared) -> &watch::Sender<usize>) -> Counted {
+        which(shared).send_modify(|count| *count += 1);
+        Counted(shared.clone(), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).send_modify(|count| *count -= 1);
+    }
+}
+
+/// A connection that no caller needs any more: what they said before they left, and that it has yet to end.
+struct Left {
+    words: VecDeque<(Kind, Bytes)>,
+    _ending: Counted,
 }
 
 /// Why a connection is carried no further.
@@ -37,90 +66,130 @@ enum Why {
     Ended(Ending),
     /// An answer did not come.
     Unanswered,
-    /// Nobody needs it.
-    Unused,
-    /// The bridge ends.
-    Stopped,
+    /// No caller needs it.
+    Unused(Left),
 }
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>, tell: watch::Sender<Opened>) -> Driver {
-        Driver { shared, tell }
+        Driver {
+            _counted: Counted::new(&shared, |shared| &shared.drivers),
+            shared,
+            tell,
+        }
     }
 
+    /// Opens the connection, and again where it ends while callers stay. Returns when no caller needs it: the next one has a
+    /// driver of its own.
     pub(super) async fn run(self) {
         let mut stop = self.shared.stop.subscribe();
+        let mut wait = None;
         loop {
-            let not_before = self.shared.phase().not_before;
-            if let Some(until) = not_before {
-                tokio::select! {
-                    () = sleep_until(until) => {}
-                    _ = stop.wait_for(|is| *is) => return,
-                }
+            if let Some(until) = wait
+                && !self.rest_until(until, &mut stop).await
+            {
+                return;
             }
             let opened = tokio::select! {
                 opened = self.open() => opened,
                 _ = stop.wait_for(|is| *is) => return,
             };
-            let stream = match opened {
-                Ok(stream) => stream,
-                Err(error) => {
-                    if self.has_failed(&error) {
-                        return;
-                    }
-                    continue;
+            wait = match opened {
+                Ok(stream) => {
+                    self.tell.send_replace(Opened::Yes);
+                    self.serve(stream, &mut stop).await
                 }
+                Err(error) => self.has_failed(&error),
             };
-            self.tell.send_replace(Opened::Yes);
-            if !self.serve(stream, &mut stop).await {
+            if wait.is_none() {
                 return;
             }
         }
     }
 
-    /// Opens the connection, for no caller in particular.
+    /// Waits before the next connection, but not while a newcomer does. Returns whether there is to be one.
+    async fn rest_until(&self, until: Instant, stop: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            () = sleep_until(until) => true,
+            () = self.newcomer() => true,
+            () = self.unused() => self.leave().is_none(),
+            _ = stop.wait_for(|is| *is) => false,
+        }
+    }
+
+    /// Waits until a further caller comes.
+    async fn newcomer(&self) {
+        let came = self.shared.room.came();
+        let mut count = self.shared.room.count();
+        while self.shared.room.came() == came {
+            // Its sender is the room's.
+            let _ = count.changed().await;
+        }
+    }
+
+    /// Opens the connection, for no caller in particular. What the last one still has for itself alone is waited for.
     async fn open(&self) -> Result<Box<dyn MessageStream>> {
-        let caller = Caller::new("share");
+        let mut ending = self.shared.ending.subscribe();
+        loop {
+            let is_ending = *ending.borrow_and_update() > 0;
+            match self.dial().await {
+                Err(error) if is_ending && Cause::of(&error) == Some(Cause::Busy) => {
+                    let _ = ending.changed().await;
+                    sleep(GIVEN_BACK).await;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Box<dyn MessageStream>> {
+        let mut caller = Caller::new("share");
+        if let Some(size) = self.shared.tray.first_size() {
+            let query = format!("/?cols={}&rows={}&resize=1", size.cols, size.rows);
+            caller.uri = query.parse().ok();
+        }
         Ok(match self.shared.inner.dial(&caller).await? {
             Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing)),
             Peer::Messages(stream) => stream,
         })
     }
 
-    /// Tells those who wait for the connection that there is none, and how long nobody tries again. Whether that was all: who
-    /// is here already, or asked for it to be always open, waits for another attempt.
-    fn has_failed(&self, error: &anyhow::Error) -> bool {
+    /// Tells those who wait for the connection that there is none. Returns until when to wait before another attempt, where
+    /// there is to be one: callers are here already, or it was asked to be always open.
+    fn has_failed(&self, error: &anyhow::Error) -> Option<Instant> {
         let shared = &self.shared;
         let cause = error.downcast_ref::<Cause>().copied();
         let what = Cause::line(error);
         let was_open = matches!(*self.tell.borrow(), Opened::Yes);
         if !was_open && shared.options.start == Start::First {
-            let mut phase = shared.phase();
-            phase.opened = None;
-            drop(phase);
+            shared.phase().opened = None;
             self.tell.send_replace(Opened::No(cause, what));
-            return true;
+            return None;
         }
-        let wait = self.pause();
+        if shared.inner.is_spent() {
+            warn!("{}: {what}", shared.name);
+            self.end_callers(&Ending::Unreachable(cause.unwrap_or(Cause::Refused)));
+            return None;
+        }
+        let (until, wait) = self.pause();
         warn!("{}: {what}; again in {wait:.1?}", shared.name);
-        false
+        Some(until)
     }
 
-    /// Sets the wait before the next connection.
-    fn pause(&self) -> Duration {
-        let mut phase = self.shared.phase();
-        let next = phase.backoff.next(None, &mut rand::rng());
-        let wait = next.map_or(super::LONGEST_WAIT, |(wait, _)| wait);
-        phase.not_before = Some(Instant::now() + wait);
-        wait
+    /// Returns the end of the wait before the next connection, and how long it is.
+    fn pause(&self) -> (Instant, Duration) {
+        let next = self.shared.phase().backoff.next(None, &mut rand::rng());
+        let wait = next.map_or(LONGEST_WAIT, |(wait, _)| wait);
+        (Instant::now() + wait, wait)
     }
 
-    /// Carries what is said over one connection until it ends or nobody needs it. Returns whether there is to be another.
+    /// Carries what is said over one connection until it ends or no caller needs it. Returns until when to wait before another,
+    /// where there is to be one.
     async fn serve(
         &self,
         mut stream: Box<dyn MessageStream>,
         stop: &mut watch::Receiver<bool>,
-    ) -> bool {
+    ) -> Option<Instant> {
         let shared = &self.shared;
         let since = Instant::now();
         info!("{}: open", shared.name);
@@ -128,11 +197,16 @@ impl Driver {
             whole: Whole::new(shared.max_message),
             is_deaf: false,
         };
-        let why = tokio::select! {
-            ending = poll_fn(|cx| self.poll_carry(cx, &mut *stream, &mut carried)) => Why::Ended(ending),
-            () = self.unanswered() => Why::Unanswered,
-            () = self.unused() => Why::Unused,
-            _ = stop.wait_for(|is| *is) => Why::Stopped,
+        let why = loop {
+            tokio::select! {
+                ending = poll_fn(|cx| self.poll_carry(cx, &mut *stream, &mut carried)) => break Why::Ended(ending),
+                () = self.unanswered() => break Why::Unanswered,
+                // Where a caller has come meanwhile this one is still whole.
+                () = self.unused() => if let Some(left) = self.leave() {
+                    break Why::Unused(left);
+                },
+                _ = stop.wait_for(|is| *is) => break Why::Unused(self.close()),
+            }
         };
         if since.elapsed() >= STEADY {
             shared.phase().backoff.reset();
@@ -141,58 +215,100 @@ impl Driver {
             Why::Ended(ending) => ending,
             Why::Unanswered => {
                 let ending = Ending::Lost(Loss::Silent);
-                let _ = timeout(FAREWELL, poll_fn(|cx| stream.poll_close(cx, &ending))).await;
+                let _ = timeout(CUT, poll_fn(|cx| stream.poll_close(cx, &ending))).await;
                 warn!(
                     "{}: no answer within {:?}",
                     shared.name, shared.options.pair_time
                 );
                 ending
             }
-            Why::Unused | Why::Stopped => {
-                info!("{}: nobody is left", shared.name);
-                let _ = timeout(FAREWELL, self.farewell(&mut *stream, &mut carried)).await;
-                drop(stream);
-                shared.room.forget();
-                let is_over = matches!(why, Why::Stopped);
-                return !is_over && !self.rests();
+            Why::Unused(left) => {
+                self.farewell(stream, left, stop).await;
+                return None;
             }
         };
         drop(stream);
         self.ended(&ending)
     }
 
-    /// Says to all that the connection has ended. Returns whether there is to be another.
-    fn ended(&self, ending: &Ending) -> bool {
-        let shared = &self.shared;
-        let asked = shared.tray.forget();
-        let wait = self.pause();
-        if shared.keeps_callers {
-            info!("{}: ended by {ending}; again in {wait:.1?}", shared.name);
-            shared
-                .room
-                .tell_gap(&format!("started again: {ending}"), ending);
-            asked.into_iter().for_each(|id| shared.room.let_go(id));
-        } else {
-            info!("{}: ended by {ending}", shared.name);
-            shared.room.forget();
-            shared.room.close_all(ending);
-            // Who comes now is none of those.
-            if shared.options.stop != Stop::Never {
-                shared.phase().opened = None;
-                return false;
-            }
+    /// Ends a connection that no caller needs any more.
+    async fn farewell(
+        &self,
+        stream: Box<dyn MessageStream>,
+        left: Left,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        info!("{}: nobody is left", self.shared.name);
+        let kill_after = self.shared.inner.kill_after();
+        let hurried = async {
+            let _ = stop.wait_for(|is| *is).await;
+            sleep(HURRY).await;
+        };
+        tokio::select! {
+            () = Farewell::new(stream, left.words).run(kill_after) => {}
+            () = hurried, if kill_after.is_none() => {}
         }
-        shared.options.stop == Stop::Never || !self.rests()
     }
 
-    /// Lets the next caller begin anew, where nobody is left.
-    fn rests(&self) -> bool {
-        let mut phase = self.shared.phase();
-        let is_left = *self.shared.room.count().borrow() > 0;
-        if !is_left {
+    /// Says to all that the connection has ended. Returns until when to wait before another, where there is to be one.
+    fn ended(&self, ending: &Ending) -> Option<Instant> {
+        let shared = &self.shared;
+        if shared.inner.is_spent() {
+            info!("{}: ended by {ending}", shared.name);
+            self.end_callers(ending);
+            return None;
+        }
+        if !shared.keeps_callers {
+            info!("{}: ended by {ending}", shared.name);
+            self.end_callers(ending);
+            // Who comes now is none of those.
+            let goes_on = shared.options.stop == Stop::Never;
+            return goes_on.then(|| self.pause().0);
+        }
+        let asked = shared.tray.forget();
+        let (until, wait) = self.pause();
+        info!("{}: ended by {ending}; again in {wait:.1?}", shared.name);
+        shared
+            .room
+            .tell_gap(&format!("started again: {ending}"), ending);
+        asked.into_iter().for_each(|id| shared.room.let_go(id));
+        let may_rest = shared.options.stop != Stop::Never;
+        (!may_rest || self.leave().is_none()).then_some(until)
+    }
+
+    /// Ends all callers as the connection has ended. Who comes next has a driver of its own, unless this one goes on.
+    fn end_callers(&self, ending: &Ending) {
+        let shared = &self.shared;
+        let mut phase = shared.phase();
+        shared.room.forget();
+        shared.tray.take_all();
+        shared.room.close_all(ending);
+        if shared.options.stop != Stop::Never || shared.inner.is_spent() {
             phase.opened = None;
         }
-        !is_left
+    }
+
+    /// Lets the next caller begin anew, where no caller is left.
+    fn leave(&self) -> Option<Left> {
+        let phase = self.shared.phase();
+        let is_left = *self.shared.room.count().borrow() > 0;
+        // Who comes meanwhile waits for this lock.
+        (!is_left).then(|| self.close_in(phase))
+    }
+
+    /// Gives the connection up, whoever is here.
+    fn close(&self) -> Left {
+        self.close_in(self.shared.phase())
+    }
+
+    fn close_in(&self, mut phase: MutexGuard<'_, Phase>) -> Left {
+        let shared = &self.shared;
+        phase.opened = None;
+        shared.room.forget();
+        Left {
+            words: shared.tray.take_all(),
+            _ending: Counted::new(shared, |shared| &shared.ending),
+        }
     }
 
     /// Waits until nobody needs the connection any more.
@@ -203,7 +319,9 @@ impl Driver {
         let mut count = self.shared.room.count();
         if self.shared.options.start == Start::Now {
             // It waits for the first one.
-            let _ = count.wait_for(|count| *count > 0).await;
+            while self.shared.room.came() == 0 {
+                let _ = count.changed().await;
+            }
         }
         loop {
             let _ = count.wait_for(|count| *count == 0).await;
@@ -299,8 +417,14 @@ impl Driver {
                 carried.whole.leave_out();
                 return Poll::Ready(Some(ending));
             }
-            // It is in the log.
-            Event::Gap(_) => {}
+            // A stream has no place for a line, and the log has it.
+            Event::Gap(gap) => {
+                if self.shared.keeps_callers {
+                    let why = Ending::Close(Close::new(1013, "gap"));
+                    let text = format!("connected again: {gap} may be lost");
+                    self.shared.room.tell_gap(&text, &why);
+                }
+            }
             Event::Batch(batch) if !self.shared.options.pair => {
                 self.shared.room.tell_all(batch.kind, batch.messages());
             }
@@ -345,24 +469,6 @@ impl Driver {
                 );
             }
             None => shared.room.tell_all(kind, [payload]),
-        }
-    }
-
-    /// Sends what callers said before they left, ends the connection, and lets it say what it still has to nobody.
-    async fn farewell(&self, stream: &mut dyn MessageStream, carried: &mut Carried) {
-        poll_fn(|cx| {
-            while self.poll_send(cx, stream, carried).is_ready() {}
-            match carried.is_deaf {
-                true => Poll::Ready(()),
-                false => stream.poll_flush(cx).map(|_| ()),
-            }
-        })
-        .await;
-        let told = poll_fn(|cx| stream.poll_close(cx, &Ending::Eof)).await;
-        while told.is_ok() {
-            if let Event::End(_) = poll_fn(|cx| stream.poll_next(cx)).await {
-                return;
-            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
@@ -148,6 +149,18 @@ impl Dial for OneServer {
         Some(Box::pin(self.shake(caller)))
     }
 
+    fn begin(&self) {
+        self.inner.begin();
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        self.inner.finish()
+    }
+
+    fn kill_after(&self) -> Option<Duration> {
+        self.inner.kill_after()
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.is_spent()
     }
@@ -204,6 +217,22 @@ impl Accept for OverAccept {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.offer_page(page);
         }
+    }
+
+    fn page_place(&self) -> Option<String> {
+        self.shared.service.page.as_ref()?;
+        let place = self.inner.places().into_iter().next()?;
+        let (scheme, rest) = match (place.strip_prefix("tcp:"), place.strip_prefix("tls:")) {
+            (Some(rest), _) => ("http", rest),
+            (_, Some(rest)) => ("https", rest),
+            // No browser reaches a Unix socket.
+            _ => return None,
+        };
+        let path = self.shared.service.path.as_deref().unwrap_or("");
+        Some(format!(
+            "{scheme}://{}{path}",
+            rest.replacen('*', "localhost", 1)
+        ))
     }
 
     fn is_exposed(&self) -> bool {
