@@ -6,7 +6,7 @@ mod keeper;
 mod others;
 mod spawn;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,12 +22,12 @@ use keeper::{Keeper, Wish};
 pub use others::reap_orphans;
 use spawn::Process;
 
-/// The groups that are kept, of all threads: none of them may outlive us.
-static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+/// The groups that are kept, of all threads, and whether each has a terminal: none of them may outlive us.
+static GROUPS: Mutex<BTreeMap<i32, bool>> = Mutex::new(BTreeMap::new());
 /// Told when a group is kept no more.
 static GONE: Notify = Notify::const_new();
 
-fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
+fn groups() -> MutexGuard<'static, BTreeMap<i32, bool>> {
     // Nothing panics while it is held.
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -36,8 +36,8 @@ fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
 struct Kept(i32);
 
 impl Kept {
-    fn new(group: Pid) -> Kept {
-        groups().insert(group.as_raw_nonzero().get());
+    fn new(group: Pid, has_terminal: bool) -> Kept {
+        groups().insert(group.as_raw_nonzero().get(), has_terminal);
         Kept(group.as_raw_nonzero().get())
     }
 }
@@ -65,20 +65,28 @@ pub fn count() -> usize {
     groups().len()
 }
 
-/// Sends TERM to all groups: a stop leaves them no more time to end by themselves.
+/// Sends TERM to all groups: a stop leaves them no more time to end by themselves. A terminal hangs up first.
 pub fn terminate_all() {
-    signal_all(Signal::TERM);
+    signal_all(|has_terminal| match has_terminal {
+        true => &[Signal::HUP, Signal::CONT, Signal::TERM],
+        false => &[Signal::TERM],
+    });
 }
 
 /// Kills what is left of all groups: we end at once.
 pub fn kill_all() {
-    signal_all(Signal::KILL);
+    signal_all(|_| &[Signal::KILL]);
 }
 
-fn signal_all(signal: Signal) {
-    for group in groups().iter().filter_map(|group| Pid::from_raw(*group)) {
-        // A group that is gone needs none.
-        let _ = kill_process_group(group, signal);
+fn signal_all(signals: fn(bool) -> &'static [Signal]) {
+    for (group, has_terminal) in groups().iter() {
+        let Some(group) = Pid::from_raw(*group) else {
+            continue;
+        };
+        for signal in signals(*has_terminal) {
+            // A group that is gone needs none.
+            let _ = kill_process_group(group, *signal);
+        }
     }
 }
 
@@ -123,9 +131,10 @@ impl Child {
         patience: Duration,
         keeps: impl Send + 'static,
     ) -> io::Result<Child> {
+        let has_terminal = command.has_terminal;
         let process = Process::start(command)?;
         // From here on: who reaps what nobody else does must not take it.
-        let kept = Kept::new(process.id());
+        let kept = Kept::new(process.id(), has_terminal);
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();
         let (gone, over) = oneshot::channel();

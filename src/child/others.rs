@@ -36,7 +36,7 @@ pub async fn reap_orphans() {
             .filter(|process| process.has_ended && process.parent == FIRST)
             .map(|process| process.id)
             // A leader waits for the rest of its group.
-            .filter(|id| !groups().contains(id))
+            .filter(|id| !groups().contains_key(id))
             .collect();
         for id in orphans
             .intersection(&seen)

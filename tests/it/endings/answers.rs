@@ -286,3 +286,21 @@ fn a_lingering_session_makes_room_for_a_new_caller() {
     server.answer_close(1000);
     assert_eq!(first.rest(), (vec![], TcpEnd::Eof));
 }
+
+/// Toward bytes the one message is all of the input, however many lines it has.
+#[test]
+fn one_message_to_a_server_of_bytes_is_the_whole_input() {
+    let (listener, port) = listener();
+    let bridge = Bridge::start(&["ws-l:0", &format!("tcp:127.0.0.1:{port}")]);
+    let input = "a line of the input\n".repeat(50_000);
+    let expected = input.clone();
+    let backend = std::thread::spawn(move || {
+        let mut backend = Tcp::accept(&listener);
+        let (asked, end) = backend.rest();
+        backend.send("taken").fin();
+        (asked == expected.as_bytes(), end)
+    });
+    let done = run(&["-1", &bridge.url()], &input);
+    assert_eq!((done.status, done.text()), (0, "taken"), "{}", done.stderr);
+    assert_eq!(backend.join().unwrap(), (true, TcpEnd::Eof));
+}
