@@ -268,6 +268,11 @@ pub trait MessageStream: Send + Unpin {
         None
     }
 
+    /// Whether a piece of a message has come that cannot be taken yet.
+    fn has_piece(&self) -> bool {
+        false
+    }
+
     /// The proof that its peer knows half-closes, where the extension was agreed to.
     fn proof(&self) -> Option<Arc<Proof>> {
         None
@@ -364,6 +369,8 @@ pub struct Marks {
     pub owes_close: bool,
     /// Whether the peer's marker was received, and its Close has to follow.
     pub awaits_close: bool,
+    /// How much later a pong may be than that of a peer that has read all, for what a slow one may not have read yet.
+    pub backlog: Duration,
 }
 
 /// What was sent and may never have arrived, because a connection was lost and another took its place.

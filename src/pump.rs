@@ -123,8 +123,9 @@ pub struct Outcome {
     pub is_unheard: bool,
     /// How many messages came and how many were to come, where they were fewer.
     pub fewer: Option<(u64, u64)>,
-    /// Whether a WebSocket was sent the half-close marker.
-    pub is_marked: bool,
+    /// The side that was sent the half-close marker and then ended as a proxy lets it that does not know the marker: by a Close
+    /// that says so, or without one, before a marker came from there.
+    pub refused_marker: Option<Side>,
 }
 
 /// The exit status of a session in which fewer messages came than were asked for.
@@ -260,12 +261,16 @@ struct End<'a> {
     is_unheard: bool,
     /// Whether it was sent the half-close marker.
     is_marked: bool,
+    /// Whether its own marker came.
+    has_marked: bool,
     /// Whether it will never yield anything again.
     is_over: bool,
     /// When something of it was last taken, at first when it began.
     moved_at: Instant,
     /// When something was last read of it, if ever, be it a piece of what can not be taken yet.
     heard_at: Option<Instant>,
+    /// The same for what is a message or a piece of one: no ping or pong.
+    answered_at: Option<Instant>,
     /// Whether the rest of a message has yet to come, of which something was taken.
     is_within_message: bool,
     /// Whether it may have more than the other side has taken.
@@ -354,9 +359,11 @@ impl<'a> End<'a> {
             lingered: None,
             is_unheard: false,
             is_marked: false,
+            has_marked: false,
             is_over: false,
             moved_at: Instant::now(),
             heard_at: None,
+            answered_at: None,
             is_within_message: false,
             is_held_up: false,
             copied,
@@ -456,6 +463,9 @@ impl<'a> End<'a> {
             if moved {
                 self.moved_at = now;
             }
+            if moved || self.stream.has_piece() {
+                self.answered_at = Some(now);
+            }
         }
     }
 
@@ -503,6 +513,7 @@ impl<'a> End<'a> {
             match event {
                 Event::End(ending) => {
                     self.is_over = !self.awaits_close();
+                    self.has_marked |= !self.is_over;
                     self.amend(ending);
                 }
                 Event::Fragment(fragment) => {
@@ -623,18 +634,21 @@ impl<'a> End<'a> {
     /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew; one
     /// that is to have all is [watched](blocked) instead, as long as there is more of it.
     fn patience(&mut self, timeout: Duration) -> Option<(Instant, Deadline)> {
+        let has_closed = self.is_over || self.was_read_to_end();
         let (wait, deadline) = match &mut self.told {
             Told::Telling(_, wait) if wait.is_cut => (wait, Deadline::Stall),
-            Told::Done(wait) if !self.is_over && !self.stream.half_closes() => {
+            Told::Done(wait) if !has_closed && !self.stream.half_closes() => {
                 (wait, Deadline::Close)
             }
             _ => return None,
         };
         wait.look(self.stream.unsent());
         // Where half-closes are in force our pings break the silence before the peer's Close.
-        let heard_at = self.heard_at.filter(|_| self.stream.marks().is_some());
+        let marks = self.stream.marks();
+        let heard_at = self.heard_at.filter(|_| marks.is_some());
         let since = heard_at.map_or(wait.since, |at| at.max(wait.since));
-        (wait.is_cut || wait.unsent == 0).then(|| (since + timeout, deadline))
+        let until = since + timeout + marks.map_or(Duration::ZERO, |marks| marks.backlog);
+        (wait.is_cut || wait.unsent == 0).then_some((until, deadline))
     }
 
     /// Looks for what may follow a clean end while the other direction goes on.
@@ -760,6 +774,8 @@ impl Pump<'_> {
         for end in [left, right] {
             if let Some((at, deadline)) = end.patience(options.close_timeout) {
                 if at <= Instant::now() {
+                    // Also where its own direction ended well.
+                    end.amend(Ending::Deadline(deadline));
                     end.give_up(deadline);
                     // Once more, for what follows from it.
                     earliest(&mut wake_at, Some(Instant::now()));
@@ -856,7 +872,11 @@ impl Pump<'_> {
         Outcome {
             is_unheard: self.left.is_unheard || self.right.is_unheard,
             fewer: self.fewer(),
-            is_marked: self.left.is_marked || self.right.is_marked,
+            refused_marker: match (self.left.refused_marker(), self.right.refused_marker()) {
+                (_, true) => Some(Side::Right),
+                (true, _) => Some(Side::Left),
+                _ => None,
+            },
             left: ending(&self.left),
             right: ending(&self.right),
             cause: self.cause,
@@ -960,7 +980,7 @@ fn consequence(
             if other.lingered.replace(linger).is_none() {
                 let ended_at = end.said.as_ref().map(|said| said.1);
                 let is_empty = end.counts() == Counts::default();
-                other.is_unheard = is_empty || other.heard_at < ended_at;
+                other.is_unheard = is_empty || other.answered_at < ended_at;
             }
             other.tell(Ending::LingerExpired(linger));
         }

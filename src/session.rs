@@ -288,7 +288,9 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
                 permit: Some(permit),
                 level: Level::INFO,
             };
-            Served::Session(Box::new(join(left, right, caller, shared).await))
+            let outcome = join(left, right, caller, shared).await;
+            tell_refused_marker(&outcome, shared);
+            Served::Session(Box::new(outcome))
         }
         Err(served) => served,
     }
@@ -386,7 +388,7 @@ fn abandoned(stop: Stop) -> Outcome {
         gap: Gap::default(),
         is_unheard: false,
         fewer: None,
-        is_marked: false,
+        refused_marker: None,
     }
 }
 
@@ -448,8 +450,21 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         };
         error!("{name}: {}", ending.told());
     }
+    tell_refused_marker(&outcome, shared);
     tell_missing(&outcome, shared);
     Ok(outcome)
+}
+
+/// Says what helps where a proxy may have refused the half-close marker.
+fn tell_refused_marker(outcome: &Outcome, shared: &Shared) {
+    let name = match outcome.refused_marker.filter(|_| outcome.stopped.is_none()) {
+        Some(Side::Left) => &shared.names[0],
+        Some(Side::Right) => &shared.names[1],
+        None => return,
+    };
+    info!(
+        "{name}: a proxy that does not know the half-close marker may have refused it; --half-close no leaves it out"
+    );
 }
 
 /// Opens the right side for the one caller of a left side that has one.

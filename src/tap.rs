@@ -352,6 +352,10 @@ impl MessageStream for Tap {
         self.stream.marks()
     }
 
+    fn has_piece(&self) -> bool {
+        self.stream.has_piece()
+    }
+
     fn proof(&self) -> Option<Arc<Proof>> {
         self.stream.proof()
     }

@@ -160,6 +160,10 @@ impl MessageStream for Sending {
         self.stream.marks()
     }
 
+    fn has_piece(&self) -> bool {
+        self.stream.has_piece()
+    }
+
     fn proof(&self) -> Option<Arc<Proof>> {
         self.stream.proof()
     }

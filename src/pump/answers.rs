@@ -50,9 +50,26 @@ impl End<'_> {
         self.stream.marks().is_some_and(|marks| marks.owes_close)
     }
 
+    /// Whether it was sent the marker and ended as a proxy lets it that refuses the frame.
+    pub(super) fn refused_marker(&self) -> bool {
+        let said = self.said.as_ref().map(|said| &said.0);
+        let is_refusal = matches!(
+            said,
+            Some(
+                Ending::Lost(_)
+                    | Ending::Close(Close {
+                        code: Some(1002 | 1003 | 1008),
+                        ..
+                    })
+            )
+        );
+        self.is_marked && !self.has_marked && is_refusal
+    }
+
     /// Whether its marker has come, and its Close has to follow.
     pub(super) fn awaits_close(&self) -> bool {
-        self.stream.marks().is_some_and(|marks| marks.awaits_close)
+        let marks = self.stream.marks();
+        marks.is_some_and(|marks| marks.awaits_close || self.was_read_to_end())
     }
 }
 
@@ -87,7 +104,8 @@ pub(super) fn wait(
     if !waits || other.copied == Copied::Nothing {
         return Wait::Over;
     }
-    let heard_since = other.heard_at.filter(|at| at > said_at);
+    // A ping is no answer, however often it comes.
+    let heard_since = other.answered_at.filter(|at| at > said_at);
     let linger = match options.linger {
         _ if options.keeps_open => return Wait::Linger(None),
         Some(linger) => linger,

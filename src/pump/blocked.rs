@@ -26,7 +26,7 @@ use super::{
 use crate::buffer::Reserve;
 use crate::ending::{Deadline, Ending};
 use crate::message::Fragment;
-use crate::peer::Event;
+use crate::peer::{Event, MessageStream};
 
 /// How long a sink takes nothing before its source is read on.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,10 +46,10 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Whether more may be read: its end has not come, and there is memory for it.
-    fn has_room(&mut self) -> bool {
+    /// Whether more may be read: its end has not come, or one that its Close follows, and there is memory for it.
+    fn has_room(&mut self, awaits_close: bool) -> bool {
         let next = self.size + BYTES_A_POLL;
-        self.end().is_none() && next <= AHEAD && self.reserve.covers(next)
+        (self.end().is_none() || awaits_close) && next <= AHEAD && self.reserve.covers(next)
     }
 
     /// How the source ended, where that was read.
@@ -100,6 +100,12 @@ impl End<'_> {
         event.or_else(|| self.stream.take())
     }
 
+    /// Whether its end was read, and waits behind what has yet to be delivered.
+    pub(super) fn was_read_to_end(&self) -> bool {
+        let ahead = self.ahead.as_ref();
+        ahead.is_some_and(|ahead| ahead.end().is_some())
+    }
+
     /// Reads on though what comes has nowhere to go, where that was begun.
     pub(super) fn read_on(&mut self, cx: &mut Context<'_>) {
         let Some(ahead) = &mut self.ahead else {
@@ -109,7 +115,9 @@ impl End<'_> {
             bytes: BYTES_A_POLL,
             fragments: FRAGMENTS_A_POLL,
         };
-        while ahead.has_room() {
+        let awaits_close =
+            |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
+        while ahead.has_room(awaits_close(self.stream)) {
             if !budget.is_left() {
                 cx.waker().wake_by_ref();
                 return;
@@ -122,6 +130,10 @@ impl End<'_> {
                 None if self.stream.poll_more(cx).is_pending() => return,
                 None => budget.spend(0),
             }
+        }
+        if ahead.end().is_some() && self.stream.marks().is_some() {
+            // Behind its Close it is pinged until ours has answered that.
+            let _ = self.stream.poll_reset(cx);
         }
     }
 
@@ -209,10 +221,7 @@ fn watch(
         return Some(now);
     }
     let is_waiting = is_blocked || is_ending;
-    let has_ended = source
-        .ahead
-        .as_ref()
-        .is_some_and(|ahead| ahead.end().is_some());
+    let has_ended = source.was_read_to_end();
     let is_due = |watch: &Watch| {
         let limit = watch.deadline(options);
         let is_new = has_ended && !watch.has_ended;
@@ -243,10 +252,7 @@ fn look(
     now: Instant,
 ) {
     let unsent = sink.stream.unsent();
-    let has_ended = source
-        .ahead
-        .as_ref()
-        .is_some_and(|ahead| ahead.end().is_some());
+    let has_ended = source.was_read_to_end();
     let watch = source.watch.get_or_insert_with(|| {
         Box::new(Watch {
             since: source.moved_at,

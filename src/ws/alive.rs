@@ -130,6 +130,11 @@ impl Alive {
         }
     }
 
+    /// How long a slow reader needs for what it was sent since the last ping that it answered.
+    pub(super) fn backlog(&self) -> Duration {
+        Duration::from_secs((self.volume.sent - self.volume.answered) / SLOWEST)
+    }
+
     /// Notes that all that was put, the ping included, has left.
     pub(super) fn flushed(&mut self) {
         if self.pinged_at.is_some() && self.delivered_at.is_none() {

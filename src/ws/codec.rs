@@ -180,6 +180,11 @@ impl Decoder {
         self.merges.then_some(self.messages)
     }
 
+    /// Whether a part of a frame of data has come and its rest has not.
+    pub fn is_within_frame(&self) -> bool {
+        self.frame.is_some()
+    }
+
     /// Allows the half-close marker, which is a breach of the protocol unless both sides agreed to it.
     pub fn allow_half_close(&mut self) {
         self.knows_half_close = true;

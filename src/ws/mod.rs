@@ -4,6 +4,8 @@ mod alive;
 pub mod codec;
 pub mod half_close;
 pub mod mask;
+#[cfg(test)]
+mod model;
 mod socket;
 
 pub use codec::Role;

@@ -621,7 +621,12 @@ impl MessageStream for Socket {
             proof_wait: half.proof_wait(),
             owes_close: half.has_sent_end && !self.has_sent_close,
             awaits_close: half.has_received_end && self.ended.is_none(),
+            backlog: self.alive.backlog(),
         })
+    }
+
+    fn has_piece(&self) -> bool {
+        self.decoder.is_within_frame()
     }
 
     fn proof(&self) -> Option<Arc<Proof>> {

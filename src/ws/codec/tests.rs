@@ -1,5 +1,7 @@
 //! The codec against tungstenite, an implementation that is not ours: exhaustively over headers and close codes, and at random.
 
+mod half_close;
+
 use std::io::{self, Read, Write};
 
 use proptest::prelude::*;

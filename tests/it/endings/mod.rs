@@ -8,6 +8,7 @@ mod deadlines;
 mod directions;
 mod gone_callers;
 mod half_close;
+mod model;
 mod opening;
 mod pipes;
 mod signals;
