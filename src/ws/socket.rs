@@ -28,6 +28,8 @@ use crate::sendqueue::{self, Hangup};
 const PONGS_QUEUED: usize = 4096;
 /// How long the transport is read after both Close frames, so that ours is not destroyed by a reset.
 const FINISH: Duration = Duration::from_secs(1);
+/// The same for a client that carried half-closes: its server ends the transport once both Closes have passed.
+const FINISH_HALF_CLOSED: Duration = Duration::from_secs(2);
 /// How often a peer that has still to answer our Close by its own is pinged, where half-closes are in force.
 const CLOSING_PING: Duration = Duration::from_secs(3);
 
@@ -254,6 +256,14 @@ impl Socket {
         }
     }
 
+    /// How long the transport is read after both Close frames.
+    fn finish_time(&self) -> Duration {
+        match (self.role, &self.half_close) {
+            (Role::Client, Some(_)) => FINISH_HALF_CLOSED,
+            _ => FINISH,
+        }
+    }
+
     /// Whether half-closes are in force and no Close has passed.
     fn carries_half_close(&self) -> bool {
         let is_in_force = self
@@ -420,7 +430,7 @@ impl Socket {
             match &mut self.finish {
                 Finish::Open => {
                     self.finish = Finish::Closing {
-                        until: Box::pin(tokio::time::sleep(FINISH)),
+                        until: Box::pin(tokio::time::sleep(self.finish_time())),
                         is_shut: false,
                     };
                 }

@@ -379,3 +379,19 @@ async fn the_second_close_of_a_slow_reader_is_waited_for_longer() {
     assert!((allowed..allowed + 4).contains(&begun.elapsed().as_secs()));
     drop(far);
 }
+
+/// The server ends the transport; a client gives it two seconds for that.
+#[tokio::test(start_paused = true)]
+async fn a_client_ends_the_transport_itself_two_seconds_after_both_closes() {
+    let (mut socket, mut far) = proved().await;
+    close(&mut socket, &Ending::Eof).await;
+    assert_eq!(sent(&mut far).await, (0xA2, vec![]));
+    far.write_all(&[&MARKER[..], &NORMAL].concat())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut socket).await, Event::End(Ending::Eof));
+    assert_eq!(next(&mut socket).await, Event::End(code(1000)));
+    let begun = Instant::now();
+    close(&mut socket, &code(1000)).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+}
