@@ -101,7 +101,7 @@ impl Plan {
     }
 }
 
-/// Runs a plan to its end and returns the exit status. After a stop that end comes within `--drain` and [`GRACE`], whatever
+/// Runs a plan to its end and returns the exit status. After a stop that end comes within `--drain` and half a second, whatever
 /// is on either side.
 ///
 /// # Errors
