@@ -669,7 +669,9 @@ fn one_that_does_not_end_is_made_to_and_nothing_is_left_of_it() {
         marked(&marker).iter().all(|it| it.0 == bridge.running.id())
     });
     // The leader is reaped when nothing of its group is left.
-    until("they are reaped", || children(bridge.running.id()).is_empty());
+    until("they are reaped", || {
+        children(bridge.running.id()).is_empty()
+    });
     // At its stop too, on any thread: one that says nothing takes the first.
     let silent = Tcp::connect(bridge.port);
     let mut caller = bridge.client();
