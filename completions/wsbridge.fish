@@ -240,7 +240,7 @@ write	=	words all first lock none	Who of those who share an endpoint may write t
 set -g __wsbridge_topics (string split \n -- 'addresses	how an endpoint is written, and all that there are
 framing	lines and bytes, text and binary
 endings	how streams end, and what becomes of it on the other side
-half-close	answers after the end of input, and the extension between bridges
+half-close	answers after the end of input, and between two bridges
 exit-status	what each number means
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust

@@ -39,7 +39,7 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         name: "half-close",
-        summary: "answers after the end of input, and the extension between bridges",
+        summary: "answers after the end of input, and between two bridges",
         text: || include_str!("topics/half-close.txt").to_owned(),
     },
     Topic {

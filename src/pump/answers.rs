@@ -143,9 +143,7 @@ pub(super) fn abandon(
         other.say(Ending::Abandoned);
         return Some(now);
     }
-    // Behind a half-close input goes on as it does over TCP; a person at the prompt has nothing on its way.
-    let goes_on = end.closes_both() && other.stream.pings().is_none();
-    if !awaits_reply && (!is_endless || goes_on || options.keeps_open) {
+    if !awaits_reply && (!is_endless || options.keeps_open) {
         return None;
     }
     let is_local = end.stream.is_local() || other.stream.is_local();

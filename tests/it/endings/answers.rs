@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use super::{listener, status, stdio_to_ws, tcp_to_ws};
-use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, run};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, run, spawn};
 
 /// A pong behind what was sent to it shows that nothing else, such as a Close, was sent after the question.
 #[track_caller]
@@ -303,4 +303,24 @@ fn one_message_to_a_server_of_bytes_is_the_whole_input() {
     let done = run(&["-1", &bridge.url()], &input);
     assert_eq!((done.status, done.text()), (0, "taken"), "{}", done.stderr);
     assert_eq!(backend.join().unwrap(), (true, TcpEnd::Eof));
+}
+
+/// An open stdin holds no session whose target has ended, be there one bridge or two.
+#[test]
+fn a_target_that_has_ended_ends_the_session_while_stdin_is_open() {
+    let (listener, port) = listener();
+    let target = format!("tcp:127.0.0.1:{port}");
+    let bridge = Bridge::start(&["ws-l:0", &target]);
+    for words in [
+        vec![bridge.url()],
+        vec!["-b".to_owned(), "-".to_owned(), target.clone()],
+    ] {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let mut running = spawn(&words);
+        let _open = running.stdin();
+        let mut backend = Tcp::accept(&listener);
+        backend.send("all of it\n").fin();
+        let finished = running.finish();
+        assert_eq!((finished.status, finished.text()), (0, "all of it\n"));
+    }
 }
