@@ -28,8 +28,8 @@ def client(what, expected, label, *words):
 
 def redis(recipe):
     with servers.redis(recipe.folder), recipe.serving("wsbridge ws-l:8080/redis"):
-        with check("redis: the line with printf gets its answer"):
-            recipe.outputs("+PONG\r\n", recipe.line("printf "))
+        with check("redis: the line with echo gets its answer"):
+            recipe.outputs("+PONG\r\n", recipe.line("echo "))
         browsed(recipe, "redis", 2, "redis in Chromium")
 
 
