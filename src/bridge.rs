@@ -45,7 +45,7 @@ const INCOMPLETE: u8 = 23;
 const GRACE: Duration = Duration::from_millis(500);
 /// A stop of a single session that takes no longer is worth no line.
 const SHORT: Duration = Duration::from_secs(1);
-/// How long what is kept for callers may take to end where nobody has asked us to stop, besides the time that programs have.
+/// How long shared connections may take to end where no signal stopped the bridge, besides the time that programs have.
 const UNASKED: Duration = Duration::from_secs(10);
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

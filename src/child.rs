@@ -133,7 +133,7 @@ impl Child {
     ) -> io::Result<Child> {
         let has_terminal = command.has_terminal;
         let process = Process::start(command)?;
-        // From here on: who reaps what nobody else does must not take it.
+        // Registered before anything else, so that the reaper of orphans leaves it alone.
         let kept = Kept::new(process.id(), has_terminal);
         let (keeper, wishes) = mpsc::unbounded_channel();
         let (exited, exit) = oneshot::channel();

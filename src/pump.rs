@@ -975,7 +975,11 @@ fn consequence(
             lingers.since = Some(quiet_since);
             return until;
         }
-        Wait::Linger(_) => other.tell(Ending::LingerExpired(quiet_since.elapsed())),
+        Wait::Linger(_) => {
+            // Its permit was needed.
+            let linger = *other.lingered.get_or_insert(quiet_since.elapsed());
+            other.tell(Ending::LingerExpired(linger));
+        }
         Wait::Expired(linger) => {
             if other.lingered.replace(linger).is_none() {
                 let ended_at = end.said.as_ref().map(|said| said.1);

@@ -112,7 +112,7 @@ pub(super) fn group_of(id: Pid) -> Option<c_int> {
 }
 
 /// Lets children that have ended stay until they are reaped. Where SIGCHLD was ignored when we were started, the system
-/// reaps them itself, and nobody learns how they ended (wait(2)).
+/// reaps them itself, and how they ended is lost (wait(2)).
 fn wait_for_children() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -512,7 +512,7 @@ mod tests {
         let line = "echo $0 $1; ls /proc/self/fd; exit 3";
         let words = ["called", "-c", line, "zero", "one"];
         let usual = "zero one\n0\n1\n2\n3\n".to_owned();
-        // One as whoever started us may have left it.
+        // A disposition that our parent may have left.
         let open = File::open("/dev/null").unwrap();
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
         for way in WAYS {

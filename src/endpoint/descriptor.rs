@@ -120,7 +120,7 @@ impl Output {
 pub(super) struct ReaderWatch(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl ReaderWatch {
-    /// Watches the reader of an output; `None` where nobody can go: a file, a terminal.
+    /// Watches the reader of an output; `None` where there is none that could go: a file, a terminal.
     ///
     /// # Errors
     /// The system's.

@@ -125,7 +125,7 @@ fn open(number: RawFd, claim: Claim) -> io::Result<Inherited> {
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
     let piped = output.as_ref().filter(|_| !is_socket);
     Ok(Inherited {
-        // Where it can not be watched the next write finds out.
+        // Where it cannot be watched the next write shows it.
         reader: piped.and_then(|output| ReaderWatch::of(output).ok().flatten()),
         stream: Stream::new(input, output),
         socket: is_socket.then_some(fd),

@@ -135,7 +135,7 @@ impl Dial for Stdio {
             }
             let output = Output::inherited(rustix::stdio::stdout());
             let output = output.context("opening stdout")?;
-            // Where it can not be watched the next write finds out.
+            // Where it cannot be watched the next write shows it.
             streams.reader = ReaderWatch::of(&output).ok().flatten();
             streams.output = Some(output);
             Ok(match &self.messages {

@@ -132,7 +132,7 @@ fn asked_for(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |all| all.as_str())
 }
 
-/// The value of a header. Of one that came twice nobody can say which is meant.
+/// The value of a header. `None` where it came twice: either may be meant.
 fn only<'a>(caller: &'a Caller, header: &HeaderName) -> Option<&'a str> {
     let mut values = caller.headers.get_all(header).iter();
     let (value, None) = (values.next()?, values.next()) else {

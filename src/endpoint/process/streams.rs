@@ -20,7 +20,7 @@ const END_OF_INPUT: &[u8] = b"\x04";
 
 /// The program's side of a session.
 pub(super) struct Streams {
-    /// Until it has ended, or nobody reads it.
+    /// Until it has ended, or has no reader.
     input: Option<pipe::Sender>,
     /// Until it has ended.
     output: Option<pipe::Receiver>,
