@@ -433,7 +433,11 @@ impl End {
     }
 
     fn give_up(&mut self, deadline: Deadline) {
-        self.say(Ending::Deadline(deadline));
+        match self.is_done() && self.stream.unsent() == 0 {
+            true => self.say(Ending::Deadline(deadline)),
+            // Also where its own direction ended well: it has not taken all.
+            false => self.amend(Ending::Deadline(deadline)),
+        }
         self.is_over = true;
         self.told = Told::Over;
     }
@@ -618,7 +622,7 @@ impl End {
 
     /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew; one
     /// that is to have all is [watched](blocked) instead, as long as there is more of it.
-    fn patience(&mut self, timeout: Duration) -> Option<(Instant, Deadline)> {
+    fn patience(&mut self, options: &Options) -> Option<(Instant, Deadline)> {
         let has_closed = self.is_over || self.was_read_to_end();
         let (wait, deadline) = match &mut self.told {
             Told::Telling(_, wait) if wait.is_cut => (wait, Deadline::Stall),
@@ -628,12 +632,24 @@ impl End {
             _ => return None,
         };
         wait.look(self.stream.unsent());
+        if !wait.is_cut && wait.unsent > 0 {
+            return None;
+        }
+        let timeout = options.close_timeout;
         // Where half-closes are in force our pings break the silence before the peer's Close.
         let marks = self.stream.marks();
-        let heard_at = self.heard_at.filter(|_| marks.is_some());
-        let since = heard_at.map_or(wait.since, |at| at.max(wait.since));
-        let until = since + timeout + marks.map_or(Duration::ZERO, |marks| marks.backlog);
-        (wait.is_cut || wait.unsent == 0).then_some((until, deadline))
+        let Some(marks) = marks.filter(|marks| marks.proof_wait.is_none()) else {
+            return Some((wait.since + timeout, deadline));
+        };
+        let since = self.heard_at.map_or(wait.since, |at| at.max(wait.since));
+        let idle = options
+            .idle
+            .map(|idle| self.moved_at.max(wait.since) + idle);
+        let until = since + timeout + marks.backlog;
+        Some(match idle.filter(|idle| *idle < until) {
+            Some(idle) => (idle, Deadline::Idle),
+            None => (until, deadline),
+        })
     }
 
     /// Looks for what may follow a clean end while the other direction goes on.
@@ -781,10 +797,8 @@ impl Pump<'_> {
         earliest(&mut wake_at, answers::conclude(left, right, stall));
         earliest(&mut wake_at, answers::conclude(right, left, stall));
         for end in [left, right] {
-            if let Some((at, deadline)) = end.patience(options.close_timeout) {
+            if let Some((at, deadline)) = end.patience(options) {
                 if at <= Instant::now() {
-                    // Also where its own direction ended well.
-                    end.amend(Ending::Deadline(deadline));
                     end.give_up(deadline);
                     // Once more, for what follows from it.
                     earliest(&mut wake_at, Some(Instant::now()));

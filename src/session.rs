@@ -59,7 +59,8 @@ pub struct Options {
     pub deliver_timeout: Duration,
     /// End a session in which a side takes nothing of what there is for it for this time
     ///
-    /// Without it a reader that stands still is waited for as long as its system answers.
+    /// Without it a reader that stands still is waited for as long as its system answers. Our own standard output is waited for
+    /// in any case: a person may read a page of it for hours.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub stall: Option<Duration>,
     /// Do not close the WebSocket at the end of a caller's input
@@ -305,6 +306,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
         caller = Arc::new(caller.without_half_close());
     }
     let limit = Some(shared.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
+    let late = late(shared);
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
@@ -314,6 +316,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
                 Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused))
             }),
             stop = stopped(shared.stop.clone()) => Err(Ending::Stopped(stop)),
+            () = late => Err(Ending::Deadline(Deadline::Time)),
         };
         let right = match opened {
             Ok(right) => right,
@@ -325,6 +328,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
         biased;
         opened = shared.right.open(&caller, limit) => opened,
         _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
+        () = late => Err(not_open_in_time(shared)),
         () = offer.gone() => {
             debug!(%caller, "the caller went away before the other side was open");
             return Err(Served::Gone);
@@ -350,6 +354,19 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
             Err(Served::Refused(cause))
         }
     }
+}
+
+/// Waits until a session that begins now has lasted as long as it may.
+async fn late(shared: &Shared) {
+    match shared.options.max_time() {
+        Some(time) => sleep(time).await,
+        None => pending().await,
+    }
+}
+
+fn not_open_in_time(shared: &Shared) -> anyhow::Error {
+    let what = format!("{}: not open before --max-time", shared.names[1]);
+    anyhow!(Cause::Timeout).context(what)
 }
 
 async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Peer, Served> {
@@ -415,19 +432,10 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         };
         anyhow::Ok((left, shared.right.open(&caller, None).await?))
     };
-    let late = async {
-        match shared.options.max_time() {
-            Some(time) => sleep(time).await,
-            None => pending().await,
-        }
-    };
     let (left, right) = tokio::select! {
         biased;
         opened = open => opened?,
-        () = late => {
-            let what = format!("{}: not open before --max-time", shared.names[1]);
-            return Err(anyhow!(Cause::Timeout).context(what));
-        }
+        () = late(shared) => return Err(not_open_in_time(shared)),
         stop = stopped(shared.stop.clone()) => return Ok(abandoned(stop)),
     };
     let level = if takes_turns {

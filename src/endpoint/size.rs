@@ -1,6 +1,7 @@
 //! The size of a terminal, as a caller's page says it.
 
 use serde::Deserialize;
+use serde::de::Error;
 
 use crate::caller::Caller;
 
@@ -24,7 +25,13 @@ impl Size {
     /// # Errors
     /// Why it is none.
     pub(super) fn read(message: &[u8]) -> serde_json::Result<Size> {
-        serde_json::from_slice(message)
+        let size: Size = serde_json::from_slice(message)?;
+        if size.cols == 0 || size.rows == 0 {
+            return Err(serde_json::Error::custom(
+                "a terminal has a column and a row",
+            ));
+        }
+        Ok(size)
     }
 
     /// Returns the resize message that says it.
@@ -111,5 +118,7 @@ mod tests {
         let within = size.within(Size { cols: 80, rows: 24 });
         assert_eq!(within, Size { cols: 7, rows: 24 });
         assert!(Size::read(b"{\"cols\":1,\"rows\":2,\"x\":3}").is_err());
+        assert!(Size::read(b"{\"cols\":0,\"rows\":2}").is_err());
+        assert!(Size::read(b"{\"cols\":1,\"rows\":0}").is_err());
     }
 }

@@ -183,6 +183,11 @@ impl Joiner for Lines {
         if std::mem::replace(&mut self.is_finished, true) {
             return;
         }
+        // Nothing of the message came before the end.
+        if !self.within && matches!(why, Ending::Cut { .. }) {
+            self.begin("text", out);
+            out.copy(b",\"text\":\"\",\"cut\":true}\n");
+        }
         if self.within {
             if let Some(base64) = &mut self.base64 {
                 base64.push(b"", true, out);

@@ -267,6 +267,8 @@ pub struct Framed {
     write_end: Option<Ending>,
     /// Whether it was sent a message that can not be framed. What was framed before goes out, and nothing more is taken.
     is_unframed: bool,
+    /// Whether the pump was woken to take the end that follows from that.
+    is_said: bool,
     unflushed: bool,
 }
 
@@ -291,6 +293,7 @@ impl Framed {
             read_state: ReadState::Open,
             write_end: None,
             is_unframed: false,
+            is_said: false,
             unflushed: false,
         }
     }
@@ -383,8 +386,10 @@ impl MessageStream for Framed {
             return self.poll_drain(cx);
         }
         if self.is_unframed {
-            // Our end is there to be taken.
-            cx.waker().wake_by_ref();
+            // Our end is there to be taken, which is said once: the other side may have no room for it.
+            if !std::mem::replace(&mut self.is_said, true) {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))

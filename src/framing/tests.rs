@@ -1,6 +1,9 @@
 //! Framed streams over an in-memory transport: what is put in comes out, whatever the pieces.
 
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -637,6 +640,33 @@ async fn a_long_line_of_json_is_collected_up_to_the_limit() {
     assert_eq!(ending, Ending::Eof);
 }
 
+/// Once is enough: the pump may have no room for the end that it is to take.
+#[tokio::test]
+async fn what_cannot_be_framed_wakes_the_pump_once() {
+    let (mut framed, _far) = framed(named("length:1", Kind::Text));
+    let too_long = Fragment::binary(vec![7; 300]);
+    assert!(framed.start_send(too_long).is_err());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    for _ in 0..3 {
+        assert!(framed.poll_ready(&mut cx).is_pending());
+    }
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    let end = poll_fn(|cx| framed.poll_next(cx)).await;
+    assert!(matches!(end, Event::End(end) if end.is_unfit()));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Sends fragments, of which one can not be framed; returns what was written and how the other direction ended.
 async fn unframed(framing: Framing, fragments: Vec<Fragment>) -> (Vec<u8>, Ending) {
     let (mut stream, mut far) = framed(framing);
@@ -726,6 +756,23 @@ async fn a_gap_is_a_line_of_json_and_the_close_is_the_last() {
         let begun = r#"{"kind":"text","text":"cut","cut":true}"#;
         assert_eq!(bytes, format!("{a}\n{gap}\n{begun}\n{line}\n"));
     }
+}
+
+#[tokio::test]
+async fn a_cut_before_the_first_byte_of_a_message_is_a_line_of_json_too() {
+    let (mut stream, mut far) = framed(named("json", Kind::Text));
+    let cut = Ending::Cut {
+        close: Box::new(crate::ending::Close::new(1000, "")),
+        received: 0,
+    };
+    poll_fn(|cx| stream.poll_close(cx, &cut)).await.unwrap();
+    drop(stream);
+    let mut text = String::new();
+    far.read_to_string(&mut text).await.unwrap();
+    let expected = r#"{"kind":"text","text":"","cut":true}
+{"kind":"close","code":1000,"reason":""}
+"#;
+    assert_eq!(text, expected);
 }
 
 /// A character that is cut with its message is left out: half of one is no JSON.

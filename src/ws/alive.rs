@@ -24,6 +24,8 @@ use crate::sendqueue::{Acks, Delivery};
 const SLOWEST: u64 = 16 * 1024;
 /// Bytes after which a ping is sent, so that little lies between two of them.
 const PING_EACH: u64 = 1024 * 1024;
+/// Bytes that the systems and proxies between us and a reader hold, when no more is in our own system's queue.
+const ON_THE_WAY: u64 = 4 * 1024 * 1024;
 /// Pings without an answer, after which no more are sent for the bytes that pass.
 const PINGS_AHEAD: usize = 64;
 /// Retransmissions or probes without an answer that are no accident.
@@ -130,9 +132,12 @@ impl Alive {
         }
     }
 
-    /// How long a slow reader needs for what it was sent since the last ping that it answered.
+    /// How long a slow reader needs for what it was sent since the last ping that it answered, as far as that lies on the way.
+    /// Where no pings are sent nothing is known of that.
     pub(super) fn backlog(&self) -> Duration {
-        Duration::from_secs((self.volume.sent - self.volume.answered) / SLOWEST)
+        let behind = (self.volume.sent - self.volume.answered).min(ON_THE_WAY);
+        let seconds = self.period.map_or(0, |_| behind / SLOWEST);
+        Duration::from_secs(seconds)
     }
 
     /// Notes that all that was put, the ping included, has left.

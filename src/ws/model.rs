@@ -3,6 +3,7 @@
 
 mod foreign;
 mod link;
+mod lost;
 mod script;
 
 use std::fmt::Debug;
@@ -95,11 +96,24 @@ impl Player {
 
 /// Plays two scripts at the ends of a row of bridges with these hops between them; the first connection is the left end's.
 async fn play(scripts: &[Script; 2], hops: &[Hop], lines: &[Line]) -> Played {
+    play_until_lost(scripts, hops, lines, None).await
+}
+
+/// The same, where the connection of the first hop is lost after so long.
+async fn play_until_lost(
+    scripts: &[Script; 2],
+    hops: &[Hop],
+    lines: &[Line],
+    mut lost_after: Option<Duration>,
+) -> Played {
     let begun = Instant::now();
     let [left_end, near] = link(lines[0]);
     let (mut bridges, mut left) = (Vec::new(), bytes(near));
     for (hop, line) in hops.iter().zip(&lines[1..]) {
         let [client, server] = link(*line);
+        if let Some(time) = lost_after.take() {
+            tokio::spawn(lost::lose(time, client.clone(), server.clone()));
+        }
         bridges.push(bridge(left, socket(client, Role::Client, hop[0])));
         left = socket(server, Role::Server, hop[1]);
     }

@@ -32,6 +32,8 @@ const FINISH: Duration = Duration::from_secs(1);
 const FINISH_HALF_CLOSED: Duration = Duration::from_secs(2);
 /// How often a peer that has still to answer our Close by its own is pinged, where half-closes are in force.
 const CLOSING_PING: Duration = Duration::from_secs(3);
+/// Frames behind the peer's Close that one poll looks at.
+const EVENTS_BEHIND_CLOSE: usize = 64;
 
 /// How a WebSocket is kept alive.
 #[derive(Clone, Copy, Debug)]
@@ -240,7 +242,12 @@ impl Socket {
 
     /// Pings while our Close waits for that of a peer that may still have much to deliver before it.
     fn poll_closing(&mut self, cx: &mut Context<'_>) {
-        let is_waiting = self.half_close.is_some() && self.has_sent_close && self.ended.is_none();
+        // One that has not proved the extension is waited for as a foreign peer is.
+        let is_proved = self
+            .half_close
+            .as_ref()
+            .is_some_and(|half| half.is_in_force());
+        let is_waiting = is_proved && self.has_sent_close && self.ended.is_none();
         if !is_waiting {
             return;
         }
@@ -437,9 +444,11 @@ impl Socket {
                 Finish::Closing { until, is_shut } => {
                     let is_late = until.as_mut().poll(cx).is_ready();
                     if !*is_shut && (self.role == Role::Server || is_late) {
-                        // What can not be shut down is over.
-                        let _ = ready!(self.io.poll_end(cx, &Ending::Eof));
-                        *is_shut = true;
+                        // What cannot be shut down is over, and so is what takes too long.
+                        match self.io.poll_end(cx, &Ending::Eof) {
+                            Poll::Pending if !is_late => return Poll::Pending,
+                            _ => *is_shut = true,
+                        }
                     }
                     if !is_late {
                         self.read.bytes().clear();
@@ -617,19 +626,30 @@ impl MessageStream for Socket {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         // Between the peer's Close and ours it is pinged; it has what it wanted, and so no loss counts.
         let owes_close = self.marks().is_some_and(|marks| marks.owes_close);
-        while owes_close && self.lost.is_none() && self.ended.is_some() {
-            if self.take_event().is_none() {
-                ready!(self.poll_more(cx));
+        let has_closed = matches!(self.ended, Some(Ending::Close(_) | Ending::Cut { .. }));
+        if !owes_close || !has_closed {
+            return Poll::Pending;
+        }
+        for _ in 0..EVENTS_BEHIND_CLOSE {
+            match self.take_event() {
+                _ if self.lost.is_some() => return Poll::Pending,
+                // What breaks the protocol behind its Close is the last that is looked at.
+                Some(Event::End(ending)) => self.lost = Some(ending),
+                Some(_) => {}
+                None => ready!(self.poll_more(cx)),
             }
         }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     fn marks(&self) -> Option<Marks> {
         let half = self.half_close.as_ref()?;
+        // No Close can be sent to it any more.
+        let is_lost = matches!(self.ended, Some(Ending::Lost(_)));
         Some(Marks {
             proof_wait: half.proof_wait(),
-            owes_close: half.has_sent_end && !self.has_sent_close,
+            owes_close: half.has_sent_end && !self.has_sent_close && !is_lost,
             awaits_close: half.has_received_end && self.ended.is_none(),
             backlog: self.alive.backlog(),
         })

@@ -205,3 +205,17 @@ async fn many_connections_do_not_ping_in_one_instant() {
     // 7.5 seconds: about 133 in each of them.
     assert!(pings.iter().all(|count| *count < 200), "{pings:?}");
 }
+
+#[test]
+fn what_may_lie_before_a_pong_is_bounded_and_nothing_where_no_pings_are_sent() {
+    let second_per_16_kib = |bytes: u64| Duration::from_secs(bytes / SLOWEST);
+    for (period, sent, expected) in [
+        (Some(PERIOD), 1 << 20, second_per_16_kib(1 << 20)),
+        (Some(PERIOD), 1 << 30, second_per_16_kib(4 << 20)),
+        (None, 1 << 30, Duration::ZERO),
+    ] {
+        let mut alive = Alive::new(period);
+        alive.sent(sent);
+        assert_eq!(alive.backlog(), expected);
+    }
+}

@@ -254,3 +254,23 @@ fn a_caller_that_leaves_before_the_target_answers_ends_nothing() {
     drop(TcpStream::connect(("127.0.0.1", bridge.port)).unwrap());
     assert_eq!(bridge.stop().status, 0);
 }
+
+/// The longest time counts from the connection of the caller, also while the other side is not open.
+#[test]
+fn a_served_caller_ends_at_the_longest_time_though_the_other_side_is_not_open() {
+    // It takes a connection and never answers.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", mute.local_addr().unwrap());
+    let flags = ["--max-time", "300ms", "--connect-timeout", "1h"];
+    let flags = [&flags[..], &["--handshake-timeout", "1h"]].concat();
+    for (left, right) in [("tcp-l:0", "ws-l:0"), ("tcp-l:0", &*url), ("ws-l:0", &*url)] {
+        let words = [&flags[..], &[left, right]].concat();
+        let bridge = Bridge::start(&words);
+        if left == "tcp-l:0" {
+            assert_eq!(Tcp::connect(bridge.port).rest(), (vec![], TcpEnd::Reset));
+        } else {
+            let head = Ws::ask(bridge.port, "/", &[]).head;
+            assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
+        }
+    }
+}

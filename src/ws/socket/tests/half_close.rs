@@ -231,14 +231,76 @@ fn bridge_with_room(
     socket: Socket,
     room: usize,
 ) -> (tokio::task::JoinHandle<Outcome>, DuplexStream) {
+    bridge_with(socket, room, pump::Options::default())
+}
+
+fn bridge_with(
+    socket: Socket,
+    room: usize,
+    options: pump::Options,
+) -> (tokio::task::JoinHandle<Outcome>, DuplexStream) {
     let (near, bytes) = duplex(room);
     let framed = Framed::new(Box::new(Wire(near)), Framing::BYTES);
     let bridge = tokio::spawn(async move {
-        let options = pump::Options::default();
         let (left, right) = (Box::new(framed), Box::new(socket));
         pump(left, right, &options, std::future::pending()).await
     });
     (bridge, bytes)
+}
+
+/// The transport may be lost at any time between our marker and our Close.
+#[tokio::test(start_paused = true)]
+async fn a_loss_behind_our_marker_ends_the_session() {
+    for from_peer in [&b""[..], &[0x82, 1, 7], &MARKER] {
+        let (socket, mut far) = proved().await;
+        let (bridge, mut bytes) = bridge_with_room(socket, 10_000);
+        bytes.shutdown().await.unwrap();
+        assert_eq!(sent(&mut far).await, (0xA2, vec![]));
+        far.write_all(from_peer).await.unwrap();
+        drop(far);
+        let outcome = timeout(Duration::from_secs(60), bridge).await;
+        let outcome = outcome.expect("it goes on").unwrap();
+        assert_eq!(outcome.right, Ending::Lost(Loss::NoClose), "{from_peer:?}");
+        assert_eq!(outcome.exit_status(), 56);
+    }
+}
+
+/// Nothing counts that comes behind a Close, and a breach of the protocol there costs one look.
+#[tokio::test(start_paused = true)]
+async fn a_breach_behind_the_close_of_a_peer_changes_nothing() {
+    let (socket, mut far) = proved().await;
+    let (bridge, mut bytes) = bridge_with_room(socket, 100);
+    bytes.shutdown().await.unwrap();
+    assert_eq!(sent(&mut far).await, (0xA2, vec![]));
+    let data = [&[0x82, 126, 3, 0xE8][..], &[7; 1000]].concat();
+    let breach = [0x83, 0];
+    far.write_all(&[&data[..], &MARKER, &NORMAL, &breach].concat())
+        .await
+        .unwrap();
+    // It is looked at while the byte side takes nothing.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut got = Vec::new();
+    bytes.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, [7; 1000]);
+    assert_eq!(sent(&mut far).await, (0x88, vec![0x03, 0xE8]));
+    drop(far);
+    assert_eq!(bridge.await.unwrap().exit_status(), 0);
+}
+
+/// Both directions have ended well, and what came was not taken.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_taken_within_the_longest_time_is_no_success() {
+    let (socket, mut far) = proved().await;
+    let options = pump::Options {
+        max_time: Some(Duration::from_secs(5)),
+        ..pump::Options::default()
+    };
+    let (bridge, mut bytes) = bridge_with(socket, 100, options);
+    bytes.shutdown().await.unwrap();
+    let data = [&[0x82, 126, 3, 0xE8][..], &[7; 1000]].concat();
+    far.write_all(&[&data[..], &MARKER].concat()).await.unwrap();
+    let outcome = bridge.await.unwrap();
+    assert_eq!(outcome.exit_status(), 28, "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,6 +327,54 @@ async fn the_second_close_is_waited_for_while_pongs_come_and_then_as_long_as_an_
         (answered.elapsed().as_secs(), outcome.exit_status()),
         (10, 28)
     );
+}
+
+/// Pongs are life where half-closes are in force; `--idle` bounds that wait, too.
+#[tokio::test(start_paused = true)]
+async fn the_second_close_is_waited_for_no_longer_than_the_idle_time() {
+    let (socket, mut far) = proved().await;
+    let options = pump::Options {
+        idle: Some(Duration::from_secs(20)),
+        ..pump::Options::default()
+    };
+    let (bridge, mut bytes) = bridge_with(socket, 10_000, options);
+    bytes.shutdown().await.unwrap();
+    assert_eq!(sent(&mut far).await, (0xA2, vec![]));
+    far.write_all(&MARKER).await.unwrap();
+    assert_eq!(sent(&mut far).await, (0x88, vec![0x03, 0xE8]));
+    for number in 1..=6 {
+        assert_eq!(sent(&mut far).await, ping(number));
+        far.write_all(&pong(number)).await.unwrap();
+    }
+    let outcome = bridge.await.unwrap();
+    assert_eq!(outcome.right, Ending::Deadline(Deadline::Idle));
+    assert_eq!(outcome.exit_status(), 28);
+}
+
+/// Who agreed to half-closes and never proves them is a foreign peer: pongs keep no session open behind our Close.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_proves_nothing_is_waited_for_as_a_foreign_one() {
+    let (socket, mut far) = agreed();
+    let (bridge, mut bytes) = bridge(socket);
+    bytes.shutdown().await.unwrap();
+    assert_eq!(sent(&mut far).await, (0x8A, PROOF.to_vec()));
+    assert_eq!(sent(&mut far).await, (0x88, vec![0x03, 0xE8]));
+    let closed = Instant::now();
+    let outcome = timeout(Duration::from_secs(60), async {
+        let mut number = 0;
+        tokio::pin!(bridge);
+        loop {
+            tokio::select! {
+                outcome = &mut bridge => return outcome.unwrap(),
+                (first, _) = sent(&mut far) => assert_eq!(first, 0x89),
+            }
+            number += 1;
+            far.write_all(&pong(number)).await.unwrap();
+        }
+    });
+    let outcome = outcome.await.expect("it goes on");
+    assert_eq!(outcome.right, Ending::Deadline(Deadline::Close));
+    assert_eq!(closed.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
