@@ -966,7 +966,9 @@ fn refusal(end: &mut End) -> Option<Instant> {
     (end.is_over, end.told) = (true, Told::Over);
     let said = end.said.as_ref().map(|said| &said.0);
     let was_clean = said.is_none_or(|said| !said.is_abort() && !matches!(said, Ending::Stopped(_)));
-    if was_clean && (end.said.is_none() || end.stream.half_closes()) {
+    // Behind its marker its Close is due.
+    let is_open = said.is_none_or(|said| *said == Ending::Eof && end.stream.marks().is_some());
+    if was_clean && (is_open || end.stream.half_closes()) {
         // Its own end was clean, and yet it did not take all that it was sent.
         end.said = Some((refused, at));
     }

@@ -4,10 +4,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{
-    Row, assert_same, close_code, pattern, status, tcp_to_tcp, tcp_to_ws, tcp_to_ws_to_tcp,
-    ws_to_tcp, ws_to_ws,
+    Row, assert_same, close_code, listener, pattern, status, tcp_to_tcp, tcp_to_ws,
+    tcp_to_ws_to_tcp, ws_to_tcp, ws_to_ws,
 };
-use crate::support::{Frame, TcpEnd};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws};
 
 const MIB: usize = 1024 * 1024;
 
@@ -282,4 +282,24 @@ fn half_closed_tcp_peers_wait_for_each_other_as_long_as_they_like() {
     backend.send("late answer").fin();
     assert_eq!(client.rest(), (b"late answer".to_vec(), TcpEnd::Eof));
     assert_eq!(status(bridge), 0);
+}
+
+/// Both have sent the marker, and no Close comes: however near the reset is to ours, the session was cut.
+#[test]
+fn a_reset_behind_both_markers_is_no_normal_end() {
+    for _ in 0..20 {
+        let (listener, port) = listener();
+        let target = format!("tcp:127.0.0.1:{port}");
+        let bridge = Bridge::start(&["--once", "ws-l:0", &target]);
+        let offer = [("Sec-WebSocket-Extensions", "wsbridge-half-close")];
+        let mut client = Ws::ask(bridge.port, "/", &offer);
+        client.frame(0x8A, b"wsbridge-half-close").frame(0xA2, b"");
+        let mut backend = Tcp::accept(&listener);
+        assert_eq!(backend.rest(), (vec![], TcpEnd::Eof));
+        backend.fin();
+        assert_eq!(client.next(), Frame::Pong(b"wsbridge-half-close".to_vec()));
+        assert_eq!(client.next(), Frame::Piece(true, 2, vec![]));
+        client.reset();
+        assert_eq!(status(bridge), 56);
+    }
 }
