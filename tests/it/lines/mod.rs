@@ -1,5 +1,6 @@
 //! Lines and messages: what goes in comes out unchanged, by stdin and stdout, TCP and between two WebSockets.
 
+mod chunks;
 mod framings;
 mod linger;
 mod literal;
