@@ -677,14 +677,24 @@ impl<'a> End<'a> {
 struct Budget {
     /// Bytes that were moved.
     bytes: usize,
+    /// Fragments that may still be moved.
     fragments: usize,
 }
 
 impl Budget {
+    fn new() -> Budget {
+        Budget {
+            bytes: 0,
+            fragments: FRAGMENTS_A_POLL,
+        }
+    }
+
+    /// Whether more may be read.
     fn is_left(&self) -> bool {
         self.bytes < BYTES_A_POLL && self.fragments > 0
     }
 
+    /// Whether what has been read may be moved on.
     fn allows_what_is_read(&self) -> bool {
         self.bytes < 2 * BYTES_A_POLL && self.fragments > 0
     }
@@ -697,11 +707,7 @@ impl Budget {
 
 impl Pump<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut forth = Budget {
-            bytes: 0,
-            fragments: FRAGMENTS_A_POLL,
-        };
-        let mut back = Budget { ..forth };
+        let (mut forth, mut back) = (Budget::new(), Budget::new());
         loop {
             let before = self.phases();
             self.left.pour(&mut self.right, cx, &mut forth);
