@@ -34,10 +34,11 @@ const LEFT_OVER: usize = 64;
 const PAGE: usize = 4096;
 /// How far behind the beginning of a page a buffer begins.
 ///
-/// What was read is copied into the send queue of a socket, where it begins at another place of its page with each write: a
-/// frame's header stands before it. Some processors of AMD are slow at that where the source is at the beginning of a page.
-/// An allocator puts a large buffer 16 bytes behind it: 0.44 to 0.59 s of processor time for a GiB, and 0.66 to 0.90 s right
-/// at the beginning, where it is 0.37 to 0.40 s from 128 bytes on. `cargo bench --bench parts -- page` measures it.
+/// Some processors of AMD copy slowly where the destination lies up to 64 bytes behind the source, as far as the lowest 12 bits
+/// of both addresses tell. The kernel has what a socket received at the beginning of pages, and an allocator puts a large buffer
+/// 16 bytes behind one: to read a GiB into it takes 0.53 s of processor time, and 0.29 s from 128 bytes on. A write has a
+/// destination that moves with each header and meets a source at the beginning of a page the same way.
+/// `cargo bench --bench parts -- page` measures both.
 const BEHIND_PAGE: usize = 128;
 
 static LENT: AtomicUsize = AtomicUsize::new(0);

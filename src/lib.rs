@@ -79,7 +79,7 @@
 //!   abort. Whom the system trusts is read when TLS is dialled first, and never else.
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write. Each begins
-//!   128 bytes behind a page of memory, because copies out of the beginning of a page are slow on some processors.
+//!   128 bytes behind a page of memory, because copies to and from its beginning are slow on some processors.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **A blocked sink does not hide its source**: that is read on and watched (`pump/blocked.rs`), on timers alone. Facts about a
 //!   socket come from [`sendqueue`], through [`peer::ByteStream::descriptor`].

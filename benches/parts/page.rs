@@ -1,8 +1,9 @@
-//! What it costs to write to a socket from a buffer that begins at this or that place of a page: processor time, as bytes per
-//! second of it.
+//! What it costs to read from a socket into a buffer that begins at this or that place of a page, and to write from it:
+//! processor time, as bytes per second of it.
 //!
-//! A header before each payload lets the copy in the kernel begin at another place of its page each time, which some processors
-//! of AMD do slowly out of the beginning of a page. This is why read buffers begin 128 bytes behind one.
+//! Some processors of AMD copy slowly where the destination lies shortly behind the source, as far as the lowest 12 bits of their
+//! addresses tell. What a socket received begins at the beginning of a page, and malloc's large buffers 16 bytes behind one.
+//! This is why read buffers begin 128 bytes behind a page.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,16 +25,16 @@ const FRAMES: [(&str, usize, &[u8]); 2] = [
     ("32KiB", 32 * 1024, &[0x82, 126, 0x80, 0]),
 ];
 
-/// A block of frames a write, by the place of the payload.
+/// A block that is read, and a block of frames that is written, by the place of the payload.
 pub(crate) fn page(criterion: &mut Criterion) {
+    reads(criterion);
     for (name, len, header) in FRAMES {
-        let mut group = criterion.benchmark_group(format!("page/{name}"));
+        let mut group = criterion.benchmark_group(format!("page/write/{name}"));
         group.throughput(Throughput::Bytes(BLOCK as u64));
         for offset in OFFSETS {
-            let bytes = vec![b'x'; BLOCK + PAGE];
-            let start = (PAGE + offset - bytes.as_ptr().addr() % PAGE) % PAGE;
-            let block = &bytes[start..start + BLOCK];
-            let (mut stream, reader) = connection();
+            let mut memory = memory();
+            let block = &*block(&mut memory, offset);
+            let (mut stream, reader) = connection(take_all);
             group.bench_function(offset.to_string(), |bencher| {
                 bencher.iter_custom(|count| {
                     let before = processor_time();
@@ -49,18 +50,61 @@ pub(crate) fn page(criterion: &mut Criterion) {
     }
 }
 
-/// A connection over loopback, and who reads all that comes.
-fn connection() -> (TcpStream, JoinHandle<()>) {
+fn reads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("page/read");
+    group.throughput(Throughput::Bytes(BLOCK as u64));
+    for offset in OFFSETS {
+        let mut memory = memory();
+        let block = block(&mut memory, offset);
+        let (mut stream, writer) = connection(write_on);
+        group.bench_function(offset.to_string(), |bencher| {
+            bencher.iter_custom(|count| {
+                let before = processor_time();
+                let mut left = usize::try_from(count).expect("few of them") * BLOCK;
+                while left > 0 {
+                    let most = left.min(BLOCK);
+                    left -= stream.read(&mut block[..most]).expect("somebody writes");
+                }
+                processor_time() - before
+            });
+        });
+        drop(stream);
+        writer.join().expect("the writer ends with the stream");
+    }
+}
+
+/// Memory for a block at any place of a page.
+fn memory() -> Vec<u8> {
+    vec![b'x'; BLOCK + PAGE]
+}
+
+/// A block that begins so far behind a page.
+fn block(memory: &mut [u8], offset: usize) -> &mut [u8] {
+    let start = (PAGE + offset - memory.as_ptr().addr() % PAGE) % PAGE;
+    &mut memory[start..start + BLOCK]
+}
+
+/// A connection over loopback, and what another thread does with its other end.
+fn connection(does: fn(TcpStream)) -> (TcpStream, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let place = listener.local_addr().expect("it is bound");
-    let reader = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("somebody connects");
-        let mut buf = vec![0; BLOCK];
-        while stream.read(&mut buf).is_ok_and(|count| count > 0) {}
-    });
+    let other = thread::spawn(move || does(listener.accept().expect("somebody connects").0));
     let stream = TcpStream::connect(place).expect("somebody listens");
     stream.set_nodelay(true).expect("it is a socket");
-    (stream, reader)
+    (stream, other)
+}
+
+fn take_all(mut stream: TcpStream) {
+    let mut memory = memory();
+    let block = block(&mut memory, 1024);
+    while stream.read(block).is_ok_and(|count| count > 0) {}
+}
+
+/// Writes as many programs do, 64 KiB at a time, until nobody reads.
+fn write_on(mut stream: TcpStream) {
+    let mut memory = memory();
+    let block = block(&mut memory, 1024);
+    while stream.write_all(&block[..64 * 1024]).is_ok() {}
 }
 
 /// Writes a block as frames, all in one call where the system takes them.

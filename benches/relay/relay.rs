@@ -11,7 +11,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The practical limit of copying: more gains nothing.
 const BUFFER: usize = 256 * 1024;
-/// Where the buffer begins, behind a page of memory: copies out of the beginning of a page are slow on some processors.
+/// Where the buffer begins, behind a page of memory: copies to and from its beginning are slow on some processors.
 const BEHIND_PAGE: usize = 128;
 const PAGE: usize = 4096;
 
