@@ -281,16 +281,16 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
     let begun = Instant::now();
     // In a box that is gone when both are open: a session keeps only what it pumps with.
     match Box::pin(open(offer, shared)).await {
-        Ok((left, right, caller)) => {
-            let caller = Joined {
-                name: &caller,
+        Ok((left, right, name)) => {
+            let joined = Joined {
+                name: &name,
                 begun,
                 permit: Some(permit),
                 level: Level::INFO,
             };
-            let outcome = join(left, right, caller, shared).await;
+            let outcome = join(left, right, joined, shared).await;
             tell_refused_marker(&outcome, shared);
-            tell_too_big(&outcome, caller.name, shared);
+            tell_too_big(&outcome, &name, shared);
             Served::Session(Box::new(outcome))
         }
         Err(served) => served,

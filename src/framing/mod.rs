@@ -12,6 +12,7 @@ mod piece;
 mod requests;
 mod time;
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -56,7 +57,7 @@ impl Cut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Separator {
     bytes: [u8; Separator::MOST],
-    len: usize,
+    len: u8,
 }
 
 impl Separator {
@@ -72,14 +73,14 @@ impl Separator {
     pub fn new(text: &[u8]) -> Option<Separator> {
         let mut bytes = [0; Separator::MOST];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let len = text.len();
+        let len = u8::try_from(text.len()).ok()?;
         (len > 0).then_some(Separator { bytes, len })
     }
 }
 
 impl AsRef<[u8]> for Separator {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[..usize::from(self.len)]
     }
 }
 
@@ -119,7 +120,7 @@ pub struct Framing {
     /// Whether all that is read is one message, in fragments; only where it is cut into [`Cut::Chunks`].
     pub is_one: bool,
     /// Bytes of a message that is made of [`Cut::Chunks`], at most, where that was asked for.
-    pub chunk: Option<usize>,
+    pub chunk: Option<NonZeroU32>,
     /// Bytes of a message that must be whole to be framed, at most.
     pub limit: usize,
     /// Whether it was asked for, rather than the endpoint's own.
@@ -192,7 +193,7 @@ impl Framing {
             Cut::Chunks => Box::new(chunks::Chunks::new(
                 self.kind,
                 self.is_one,
-                self.chunk.unwrap_or(CHUNK),
+                self.chunk.map_or(CHUNK, |most| most.get() as usize),
             )),
             Cut::Lines(end) if self.makes_requests => Box::new(WholeLines::new(
                 requests::Requests::default(),

@@ -1,5 +1,6 @@
 //! What can be asked for of a framing, and what an endpoint's own becomes by it.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use clap::Args;
@@ -82,28 +83,27 @@ pub struct ChunkOptions {
     /// this; what must stay one, such as a line, a datagram, -1 or a message of another WebSocket, goes out as fragments of at
     /// most this and is as long as it is. At least 4 bytes. Example: --chunk 8K
     #[arg(long, short = 'B', value_name = "SIZE", value_parser = parse_chunk)]
-    chunk: Option<usize>,
+    chunk: Option<NonZeroU32>,
 }
 
 impl ChunkOptions {
     /// The size that was asked for.
-    pub fn asked(self) -> Option<usize> {
+    pub fn asked(self) -> Option<NonZeroU32> {
         self.chunk
     }
 
     /// The size that was asked for, else the usual one.
     pub fn size(self) -> usize {
-        self.chunk.unwrap_or(CHUNK)
+        self.chunk.map_or(CHUNK, |size| size.get() as usize)
     }
 }
 
 /// Reads a size that has room for any character of UTF-8.
-fn parse_chunk(text: &str) -> Result<usize, String> {
+fn parse_chunk(text: &str) -> Result<NonZeroU32, String> {
     let size = parse_size(text)?;
-    let is_enough = size >= char::MAX.len_utf8();
-    is_enough
-        .then_some(size)
-        .ok_or_else(|| "is too small: a character of a text has up to 4 bytes".to_owned())
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    let enough = NonZeroU32::new(size).filter(|size| size.get() as usize >= char::MAX.len_utf8());
+    enough.ok_or_else(|| "is too small: a character of a text has up to 4 bytes".to_owned())
 }
 
 impl Options {
