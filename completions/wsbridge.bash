@@ -2,36 +2,36 @@
 # Written by wsbridge --generate complete-bash
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
-wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
-tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
-tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
-tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
-tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Be a TLS client of a TCP server or over another endpoint
-unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a Unix stream socket, by path or abstract name
-unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
+_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Connect to a TCP server; without HOST to localhost
+tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
+tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept TLS over TCP or over another endpoint that listens
+tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Be a TLS client of a TCP server or over another endpoint
+unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Connect to a Unix stream socket, by path or abstract name
+unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
 udp:	host	connect-timeout= text binary dump tee=	Send each message as a UDP datagram of at most 65,507 bytes, and receive
 udp-l:	nothing	udp-timeout= text binary dump tee=	Take each sender of UDP datagrams as a caller, until it has been silent for --udp-timeout
 unix-dgram:	path	connect-timeout= text binary dump tee=	Send each message to a Unix datagram socket, from an address that answers reach
 seqpacket:	path	connect-timeout= text binary dump tee=	Connect to a Unix socket that keeps messages whole; empty ones are kept too
 seqpacket-l:	path	mode= text binary dump tee=	Accept connections on a Unix socket that keeps messages whole
--	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
-exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a program for each caller, without a shell
-sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
+-	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
+exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Run a program for each caller, without a shell
+sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
 echo:	nothing	dump tee=	Give back every message, its kind and boundaries kept
 hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
 null:	nothing	dump tee=	Take everything and say nothing, until the other side ends
-literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
-literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
-file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
-fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
-serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a serial port, for one session at a time
-random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say random bytes without end, and take everything
-zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say zero bytes without end, and take everything
+literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
+literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
+file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
+fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
+serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Use a serial port, for one session at a time
+random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say random bytes without end, and take everything
+zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say zero bytes without end, and take everything
 clogged:	nothing	dump tee=	Take nothing and say nothing, as a peer that is stuck
 reconnect:	wrapped	retries= reconnect-max= dump tee=	Connect to ENDPOINT again whenever the connection is lost
 share:	wrapped	write= lock-time= start= stop= pair pair-time= slow= gap= queue= queue-bytes= replay= room-members= max-message= dump tee=	Open ENDPOINT once for all callers: what it says all of them hear
@@ -234,6 +234,7 @@ null	0	flag	End each message with NUL: --framing null
 ping	-	any	Send a ping after this much silence; 0 sends none
 protocol	-	any	Offer these subprotocols, or as a server choose among them; best first
 queue	-	any	Messages that wait for one member at most
+chunk	B	any	Send bytes as messages of at most this size, and a longer message in fragments (32K, or that of the other side)
 version	V	flag	Print version
 write	=	words all first lock none	Who of those who share an endpoint may write to it'
 

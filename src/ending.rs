@@ -403,6 +403,16 @@ impl Ending {
         matches!(self, Ending::TooLong { .. } | Ending::WrongKind { .. })
     }
 
+    /// Whether the peer closed because of a message that was too big for it.
+    pub fn is_too_big(&self) -> bool {
+        let code = match self {
+            Ending::Close(close) => close.code,
+            Ending::Cut { close, .. } => close.code,
+            _ => None,
+        };
+        code == Some(1009)
+    }
+
     /// What the WebSocket peer on the other side is sent when this side ended so.
     pub fn close_across(&self) -> Close {
         match self {

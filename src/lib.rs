@@ -78,7 +78,8 @@
 //! * **No clean end of TLS without close_notify**, neither read nor written: [`tls`] makes a cut of the one and a reset of an
 //!   abort. Whom the system trusts is read when TLS is dialled first, and never else.
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
-//! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
+//! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write. Each begins
+//!   128 bytes behind a page of memory, because copies to and from its beginning are slow on some processors.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.
 //! * **A blocked sink does not hide its source**: that is read on and watched (`pump/blocked.rs`), on timers alone. Facts about a
 //!   socket come from [`sendqueue`], through [`peer::ByteStream::descriptor`].
@@ -112,8 +113,10 @@
 //!    [`buffer::Outbox`] writes it in one call. The payload is a `BytesMut`, owned alone: a client masks it in place. Where
 //!    boundaries matter, to lines or another WebSocket, the short messages of a read go as one [`message::Batch`] instead:
 //!    the buffer and where each of them lies in it.
-//! 6. Back: one read of TCP is one fragment is one frame; header and payload leave in one `writev`. The flush comes when the
-//!    source has run dry, so that many small messages share a write and a single one leaves at once.
+//! 6. Back: one read of TCP is cut into messages of at most `--chunk` (32 KiB), each of which is one fragment and one frame.
+//!    Headers and payloads of all of them leave in one `writev`, from where they lie. The flush comes when the source has run
+//!    dry, so that many small messages share a write and a single one leaves at once. A message that must stay one and is
+//!    longer goes out as several frames of that size.
 //! 7. Redis closes: `Ending::Eof`, by the table in [`ending`] a Close 1000, or toward another bridge the half-close marker
 //!    ([`ws::half_close`]). The other direction goes on until the browser's Close or marker; `pump/answers.rs` says how long
 //!    answers are awaited. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session

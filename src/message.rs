@@ -194,6 +194,12 @@ impl Batch {
         self.payload
     }
 
+    /// Bytes of its longest message.
+    pub fn longest(&self) -> usize {
+        let lengths = self.body().spans.iter().map(|(begin, end)| end - begin);
+        lengths.max().unwrap_or(0) as usize
+    }
+
     /// Bytes of memory that it holds on to.
     pub fn size(&self) -> usize {
         let Messages { bytes, spans } = self.body();

@@ -60,10 +60,16 @@ pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
         false if other.ignores_boundaries() => Some(Framing::BYTES),
         false => other.framing(),
     };
+    let keeps_chunk = |own: &Framing, other: &dyn MessageStream| {
+        as_it_is(own, other).map(|framing| Framing {
+            chunk: own.chunk,
+            ..framing
+        })
+    };
     let [of_left, of_right] = match (&left, &right) {
         (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.joined_to(*right).map(Some),
-        (Peer::Bytes(_, own), Peer::Messages(other)) => [as_it_is(own, &**other), None],
-        (Peer::Messages(other), Peer::Bytes(_, own)) => [None, as_it_is(own, &**other)],
+        (Peer::Bytes(_, own), Peer::Messages(other)) => [keeps_chunk(own, &**other), None],
+        (Peer::Messages(other), Peer::Bytes(_, own)) => [None, keeps_chunk(own, &**other)],
         (Peer::Messages(_), Peer::Messages(_)) => [None; 2],
     };
     [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
@@ -354,9 +360,56 @@ pub trait MessageStream: Send + Unpin {
     /// Allows it to yield many messages as one fragment: the other side ignores boundaries.
     fn merge_messages(&mut self) {}
 
+    /// Bytes of the messages that bytes without boundaries are to be sent here as, at most; `None` where that makes no
+    /// difference.
+    fn chunk(&self) -> Option<usize> {
+        None
+    }
+
+    /// Is told the [`chunk`](MessageStream::chunk) of the other side, `usize::MAX` where that has none. What yields messages of
+    /// their own length ignores it.
+    fn cut_at(&mut self, _most: usize) {}
+
+    /// The longest message that it was sent, where its peer may have refused that.
+    fn longest(&self) -> Option<Longest> {
+        None
+    }
+
     /// How many whole messages have been yielded, where that can not be seen by their fragments.
     fn merged_messages(&self) -> Option<u64> {
         None
+    }
+}
+
+/// The longest message that a peer was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Longest {
+    /// Its bytes, as far as they were sent; `u32::MAX` are as many or more.
+    pub bytes: u32,
+    /// Bytes of its frames at most.
+    pub chunk: u32,
+}
+
+/// For people: how long the message was, and what makes shorter ones.
+impl fmt::Display for Longest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Longest { bytes, chunk } = *self;
+        write!(f, "our largest message had {bytes} bytes")?;
+        if bytes > chunk {
+            return write!(
+                f,
+                "; --chunk makes its fragments of {chunk} bytes smaller, not the message"
+            );
+        }
+        // What the strictest of the common servers takes, or the next size that is smaller.
+        match bytes {
+            8193.. => write!(f, "; --chunk 8K makes smaller ones of bytes"),
+            ..=8 => Ok(()),
+            _ => {
+                let smaller = bytes.next_power_of_two() / 2;
+                write!(f, "; --chunk {smaller} makes smaller ones of bytes")
+            }
+        }
     }
 }
 

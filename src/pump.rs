@@ -15,15 +15,16 @@ use tokio::time::{Instant, Sleep};
 
 use blocked::{Ahead, Watch};
 
+use crate::buffer::LARGE;
 use crate::ending::{Deadline, Ending, Stop};
-use crate::peer::{Event, Gap, MessageStream};
+use crate::peer::{Event, Gap, Longest, MessageStream};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
 use lingering::Permit;
 
-/// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. Less than what a full buffer
-/// of 256 KiB has without its frames' headers: a piece of a second one would leave by itself.
-const BYTES_A_POLL: usize = 240 * 1024;
+/// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. What has been read by then is
+/// moved to its end, up to as much again: the last messages that it was cut to would leave by themselves.
+const BYTES_A_POLL: usize = LARGE;
 /// Fragments that one poll moves before it lets other sessions run.
 const FRAGMENTS_A_POLL: usize = 4 * 1024;
 /// How long a peer that takes nothing more is listened to, so that it can say why.
@@ -123,6 +124,8 @@ pub struct Outcome {
     pub is_unheard: bool,
     /// How many messages came and how many were to come, where they were fewer.
     pub fewer: Option<(u64, u64)>,
+    /// The side that closed because a message was too big for it, and the longest that it was sent.
+    pub too_big: Option<(Side, Longest)>,
     /// The side that was sent the half-close marker and then ended as a proxy lets it that does not know the marker: by a Close
     /// that says so, or without one, before a marker came from there.
     pub refused_marker: Option<Side>,
@@ -471,7 +474,7 @@ impl End {
         }
         // One buffer in flight: what was read has left before more is taken, and again before more is read.
         let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
-        while !self.is_over && budget.is_left() {
+        while !self.is_over && budget.allows_what_is_read() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
             if delivers && is_blocked {
                 return self.held_up(moved, cx);
@@ -492,7 +495,7 @@ impl End {
                 if delivers && sink.poll_flush(cx).is_pending() {
                     return self.held_up(moved, cx);
                 }
-                if self.stream.poll_more(cx).is_pending() {
+                if !budget.is_left() || self.stream.poll_more(cx).is_pending() {
                     break;
                 }
                 budget.spend(0);
@@ -577,6 +580,13 @@ impl End {
             }
             Err(ending) => self.refuse(ending),
         }
+    }
+
+    /// The longest message that it was sent, where one was too big for it.
+    fn refused_message(&self) -> Option<Longest> {
+        let (said, _) = self.said.as_ref()?;
+        let longest = self.stream.longest()?;
+        (said.is_too_big() && longest.bytes > 0).then_some(longest)
     }
 
     /// Ready when it has taken all that it was sent, or takes nothing more.
@@ -666,17 +676,32 @@ impl End {
 }
 
 struct Budget {
+    /// Bytes that were moved.
     bytes: usize,
+    /// Fragments that may still be moved.
     fragments: usize,
 }
 
 impl Budget {
+    fn new() -> Budget {
+        Budget {
+            bytes: 0,
+            fragments: FRAGMENTS_A_POLL,
+        }
+    }
+
+    /// Whether more may be read.
     fn is_left(&self) -> bool {
-        self.bytes > 0 && self.fragments > 0
+        self.bytes < BYTES_A_POLL && self.fragments > 0
+    }
+
+    /// Whether what has been read may be moved on.
+    fn allows_what_is_read(&self) -> bool {
+        self.bytes < 2 * BYTES_A_POLL && self.fragments > 0
     }
 
     fn spend(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes += bytes;
         self.fragments -= 1;
     }
 }
@@ -707,11 +732,7 @@ impl Pump<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut forth = Budget {
-            bytes: BYTES_A_POLL,
-            fragments: FRAGMENTS_A_POLL,
-        };
-        let mut back = Budget { ..forth };
+        let (mut forth, mut back) = (Budget::new(), Budget::new());
         loop {
             let before = self.phases();
             self.left.pour(&mut self.right, cx, &mut forth);
@@ -895,6 +916,10 @@ impl Pump<'_> {
         Outcome {
             is_unheard: self.left.is_unheard || self.right.is_unheard,
             fewer: self.fewer(),
+            too_big: match (self.left.refused_message(), self.right.refused_message()) {
+                (_, Some(longest)) => Some((Side::Right, longest)),
+                (longest, _) => longest.map(|longest| (Side::Left, longest)),
+            },
             refused_marker: match (self.left.refused_marker(), self.right.refused_marker()) {
                 (_, true) => Some(Side::Right),
                 (true, _) => Some(Side::Left),

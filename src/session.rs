@@ -407,6 +407,7 @@ fn abandoned(stop: Stop) -> Outcome {
         gap: Gap::default(),
         is_unheard: false,
         fewer: None,
+        too_big: None,
         refused_marker: None,
     }
 }
@@ -458,7 +459,12 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
             (_, Side::Left) => left.clone(),
             (_, Side::Right) => right.clone(),
         };
-        error!("{name}: {}", ending.told());
+        match outcome.too_big {
+            Some((refuser, longest)) if refuser == *side => {
+                error!("{name}: {}; {longest}", ending.told());
+            }
+            _ => error!("{name}: {}", ending.told()),
+        }
     }
     tell_refused_marker(&outcome, shared);
     tell_missing(&outcome, shared);
@@ -475,6 +481,17 @@ fn tell_refused_marker(outcome: &Outcome, shared: &Shared) {
     info!(
         "{name}: a proxy that does not know the half-close marker may have refused it; --half-close no leaves it out"
     );
+}
+
+/// Says what a caller or its target was sent that closed because of a message too big for it.
+fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
+    if let Some((side, longest)) = outcome.too_big {
+        let name = match side {
+            Side::Left => &shared.names[0],
+            Side::Right => &shared.names[1],
+        };
+        info!(caller, "{name}: closed with 1009; {longest}");
+    }
 }
 
 /// Opens the right side for the one caller of a left side that has one.
@@ -557,6 +574,9 @@ fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future
             shared.cut.fetch_add(1, Ordering::Relaxed);
         }
         log(&outcome, &name, begun.elapsed(), level);
+        if options.permit.is_some() {
+            tell_too_big(&outcome, &name, shared);
+        }
         outcome
     }
 }
@@ -578,6 +598,8 @@ fn introduced(left: Peer, right: Peer, shared: &Shared) -> [Box<dyn MessageStrea
             side.speak_bytes();
         }
     }
+    left.cut_at(right.chunk().unwrap_or(usize::MAX));
+    right.cut_at(left.chunk().unwrap_or(usize::MAX));
     left.greet(right.greeting());
     right.greet(left.greeting());
     if let Some(pings) = left.pings() {

@@ -16,7 +16,7 @@ use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Marks, MessageStream, Proof};
+use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof};
 use crate::pump::Side;
 use dump::Dump;
 use recorder::Recorder;
@@ -390,6 +390,18 @@ impl MessageStream for Tap {
 
     fn framing(&self) -> Option<Framing> {
         self.stream.framing()
+    }
+
+    fn chunk(&self) -> Option<usize> {
+        self.stream.chunk()
+    }
+
+    fn cut_at(&mut self, most: usize) {
+        self.stream.cut_at(most);
+    }
+
+    fn longest(&self) -> Option<Longest> {
+        self.stream.longest()
     }
 }
 

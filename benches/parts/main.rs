@@ -1,9 +1,10 @@
-//! The parts of the data path that touch every byte, each alone and in memory, in bytes per second.
+//! The parts of the data path that touch every byte, each alone, in bytes per second: in memory, but for the writes to a socket.
 //!
 //! `cargo bench --bench parts`, with a part's name behind `--` for that one only. What the whole of them reaches is for
 //! `cargo bench --bench relay` to say.
 
 mod codec;
+mod page;
 mod text;
 
 use std::time::Duration;
@@ -25,6 +26,6 @@ criterion_group! {
     name = parts;
     config = brief();
     targets = codec::decoder,
-    codec::encoder, codec::header, codec::mask, text::utf8, text::lines
+    codec::encoder, codec::header, codec::mask, page::page, text::utf8, text::lines
 }
 criterion_main!(parts);

@@ -5,7 +5,7 @@
 //! relay, which is this program once more. A plain TCP relay carries the same payload without frames.
 //!
 //! Sizes: toward TCP they are those of the messages. From TCP they are those of the source's writes, which the system may
-//! gather. All figures are medians over the rounds, all ratios are to the relay of the same round.
+//! gather; what they become are messages of at most 32 KiB. All figures are medians over the rounds, all ratios are to the relay of the same round.
 
 #![allow(
     unreachable_pub,

@@ -104,11 +104,14 @@ pub fn all() -> Vec<Mode> {
 
 fn sizes(name: &str, route: Route, is_forward: bool) -> impl Iterator<Item = Mode> {
     let is_to_tcp = name.starts_with("to-tcp");
-    SIZES.iter().map(move |(size, len)| {
+    // A source that writes 64 bytes at a time has 15 to 40 MiB/s by itself. What is measured then is how often whoever is
+    // between was woken: once for 3 to 12 KiB, with the same program from run to run. `ping` has what that costs.
+    let sizes = SIZES.iter().filter(move |(_, len)| is_to_tcp || *len > 64);
+    sizes.map(move |(size, len)| {
         let goals = match (is_to_tcp, len) {
             (true, 64) => goal::SHORT,
-            (false, 64) => &[],
-            _ => goal::AS_FAST,
+            (true, _) => goal::AS_FAST,
+            (false, _) => goal::CUT,
         };
         let bulk = Bulk {
             route,

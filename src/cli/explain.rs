@@ -20,6 +20,7 @@ use crate::session;
 const COMPUTED: &[&str] = &[
     "linger",
     "drain",
+    "chunk",
     "max-connections",
     "threads",
     "retries",

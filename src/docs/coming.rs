@@ -22,7 +22,8 @@ pub type Row = (&'static str, &'static str);
 pub const WEBSOCAT: Tool = Tool {
     name: "websocat",
     about: "Addresses and flags of websocat 1.x are understood, and these lines do the same with wsbridge in the place of \
-            websocat. Between lines and messages nothing is added or cut: there is no buffer that a message must fit in. \
+            websocat. Between lines and messages nothing is added or cut: there is no buffer that a message must fit in, and -B \
+            is how long a message of bytes and a frame may be (32 KiB without it, where websocat has 64). \
             A server answers only for localhost unless --host names it, and web pages of other origins are refused unless \
             --origin allows them. After the end of stdin answers are waited for (--linger), and Close codes and lost \
             connections are exit statuses.",
@@ -71,10 +72,7 @@ pub const WEBSOCAT: Tool = Tool {
         ),
         ("websocat --jsonrpc ws://localhost:8080/", ""),
         ("websocat --base64 ws://localhost:8080/", ""),
-        (
-            "websocat -B 65536 ws://localhost:8080/",
-            "wsbridge ws://localhost:8080/",
-        ),
+        ("websocat -B 65536 ws://localhost:8080/", ""),
         ("websocat ws-l:127.0.0.1:8080 tcp:127.0.0.1:22", ""),
         ("websocat -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22", ""),
         ("websocat -b tcp-l:127.0.0.1:2222 ws://example.com/ssh", ""),

@@ -13,6 +13,7 @@ pub const OTHER_NAMES: &[(&str, &str)] = &[
     ("ping", "ping-interval"),
     ("protocol", "server-protocol"),
     ("queue", "queue-len"),
+    ("chunk", "buffer-size"),
 ];
 
 /// Flags that do nothing: what they ask for is always so, or has no counterpart. Their short name, and whether they have a
@@ -24,7 +25,6 @@ pub const NOTHING: &[(&str, Option<char>, bool)] = &[
     ("async-stdio", None, false),
     ("no-async-stdio", None, false),
     ("print-ping-rtts", None, false),
-    ("buffer-size", Some('B'), true),
     ("ping-timeout", None, true),
 ];
 

@@ -68,6 +68,7 @@ impl Dial for Each {
                 waiting: VecDeque::new(),
                 failed: None,
                 is_told: false,
+                cut_at: None,
                 reader: None,
                 writer: None,
             })))
@@ -120,6 +121,8 @@ struct Answers {
     failed: Option<Ending>,
     /// Whether no further message comes.
     is_told: bool,
+    /// How long messages of bytes may be for the other side, once that is known.
+    cut_at: Option<usize>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -149,13 +152,18 @@ impl Answers {
     /// Begins with a message.
     fn ask(&mut self, question: Fragment) {
         let (inner, caller) = (self.inner.clone(), self.caller.clone());
+        let cut_at = self.cut_at;
         let next = Box::pin(async move {
-            Ok(match inner.dial(&caller).await? {
+            let mut stream = match inner.dial(&caller).await? {
                 Peer::Bytes(io, framing) => {
                     Box::new(Framed::new(io, framing)) as Box<dyn MessageStream>
                 }
                 Peer::Messages(stream) => stream,
-            })
+            };
+            if let Some(most) = cut_at {
+                stream.cut_at(most);
+            }
+            Ok(stream)
         });
         self.state = State::Opening { next, question };
         wake(&mut self.reader);
@@ -346,6 +354,10 @@ impl MessageStream for Answers {
 
     fn half_closes(&self) -> bool {
         true
+    }
+
+    fn cut_at(&mut self, most: usize) {
+        self.cut_at = Some(most);
     }
 
     fn works_unheard(&self) -> bool {

@@ -23,7 +23,7 @@ use speech::{Part, Wire, gather};
 
 use crate::address::{number, parse_size};
 use crate::ending::{Cause, Close, Ending};
-use crate::framing::{Framing, Whole};
+use crate::framing::{CHUNK, Framing, Whole};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 
@@ -687,6 +687,11 @@ impl MessageStream for Member {
 
     fn framing(&self) -> Option<Framing> {
         self.room.desk.as_ref()?.framing()
+    }
+
+    fn chunk(&self) -> Option<usize> {
+        // What it says goes on as a message to WebSockets.
+        Some(CHUNK)
     }
 
     fn has_no_end(&self) -> bool {

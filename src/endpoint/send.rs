@@ -11,7 +11,7 @@ use clap::Args;
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Marks, MessageStream, Pings, Proof};
+use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Pings, Proof};
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -198,6 +198,18 @@ impl MessageStream for Sending {
 
     fn ignores_boundaries(&self) -> bool {
         self.stream.ignores_boundaries()
+    }
+
+    fn chunk(&self) -> Option<usize> {
+        self.stream.chunk()
+    }
+
+    fn cut_at(&mut self, most: usize) {
+        self.stream.cut_at(most);
+    }
+
+    fn longest(&self) -> Option<Longest> {
+        self.stream.longest()
     }
 
     fn works_unheard(&self) -> bool {

@@ -32,6 +32,7 @@ use super::{
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
+use crate::framing::ChunkOptions;
 use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::page::Page;
 use crate::http::policy::Policy;
@@ -112,6 +113,8 @@ pub struct HandshakeOptions {
         help_heading = "WebSocket"
     )]
     pub half_close: HalfClose,
+    #[command(flatten)]
+    chunk: ChunkOptions,
 }
 
 /// Whether the half-close extension is agreed to.
@@ -175,6 +178,7 @@ impl HandshakeOptions {
     fn socket(&self) -> ws::Options {
         ws::Options {
             ping: (!self.ping.is_zero()).then_some(self.ping),
+            chunk: self.chunk.size(),
         }
     }
 }

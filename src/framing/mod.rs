@@ -12,6 +12,7 @@ mod piece;
 mod requests;
 mod time;
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -25,12 +26,15 @@ use crate::peer::{ByteStream, Event, Gap, MessageStream};
 use collect::WholeLines;
 
 pub use collect::Whole;
-pub use options::{CUTS, Options};
+pub use options::{CUTS, ChunkOptions, Options};
+
+/// Bytes of the messages that bytes without boundaries become, at most: what every server takes but a few, which have 8 KiB.
+pub const CHUNK: usize = 32 * 1024;
 
 /// Where a byte stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Wherever a read happened to end: boundaries mean nothing.
+    /// Wherever a read happened to end, and where a message would be too long: boundaries mean nothing.
     Chunks,
     /// After each separator, which is not part of the message.
     Lines(Separator),
@@ -53,7 +57,7 @@ impl Cut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Separator {
     bytes: [u8; Separator::MOST],
-    len: usize,
+    len: u8,
 }
 
 impl Separator {
@@ -69,14 +73,14 @@ impl Separator {
     pub fn new(text: &[u8]) -> Option<Separator> {
         let mut bytes = [0; Separator::MOST];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let len = text.len();
+        let len = u8::try_from(text.len()).ok()?;
         (len > 0).then_some(Separator { bytes, len })
     }
 }
 
 impl AsRef<[u8]> for Separator {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[..usize::from(self.len)]
     }
 }
 
@@ -115,6 +119,8 @@ pub struct Framing {
     pub makes_requests: bool,
     /// Whether all that is read is one message, in fragments; only where it is cut into [`Cut::Chunks`].
     pub is_one: bool,
+    /// Bytes of a message that is made of [`Cut::Chunks`], at most, where that was asked for.
+    pub chunk: Option<NonZeroU32>,
     /// Bytes of a message that must be whole to be framed, at most.
     pub limit: usize,
     /// Whether it was asked for, rather than the endpoint's own.
@@ -130,6 +136,7 @@ impl Framing {
         is_stamped: false,
         makes_requests: false,
         is_one: false,
+        chunk: None,
         limit: 16 << 20,
         is_asked: false,
     };
@@ -158,6 +165,7 @@ impl Framing {
                 kind: other.kind,
                 is_asked: other.is_asked,
                 is_one: other.is_one,
+                chunk: other.chunk,
                 ..self
             };
         if is_same || !(self.is_asked || other.is_asked) {
@@ -182,7 +190,11 @@ impl Framing {
     fn splitter(self) -> Box<dyn Splitter> {
         let is_encoded = self.encoding != Encoding::Plain && self.kind == Kind::Binary;
         match self.cut {
-            Cut::Chunks => Box::new(chunks::Chunks::new(self.kind, self.is_one)),
+            Cut::Chunks => Box::new(chunks::Chunks::new(
+                self.kind,
+                self.is_one,
+                self.chunk.map_or(CHUNK, |most| most.get() as usize),
+            )),
             Cut::Lines(end) if self.makes_requests => Box::new(WholeLines::new(
                 requests::Requests::default(),
                 end,
@@ -228,6 +240,9 @@ trait Splitter: Send {
     /// Takes what is left when the stream has come to its end, the last line that nothing ends; called until it has nothing
     /// more. An end where the stream may not end here.
     fn finish(&mut self, bytes: &mut BytesMut) -> Option<Event>;
+
+    /// Makes messages of at most `most` bytes; only bytes without boundaries of their own can be cut anywhere.
+    fn cut_at(&mut self, _most: usize) {}
 }
 
 /// Puts messages together to bytes, without doing I/O.
@@ -474,6 +489,12 @@ impl MessageStream for Framed {
 
     fn ignores_boundaries(&self) -> bool {
         self.framing.cut == Cut::Chunks
+    }
+
+    fn cut_at(&mut self, most: usize) {
+        if self.framing.chunk.is_none() {
+            self.splitter.cut_at(most);
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What can be asked for of a framing, and what an endpoint's own becomes by it.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use clap::Args;
 
-use super::{Cut, Encoding, Framing, Prefix, Separator};
+use super::{CHUNK, Cut, Encoding, Framing, Prefix, Separator};
 use crate::address::parse_size;
 use crate::message::Kind;
 
@@ -24,7 +25,7 @@ pub struct Options {
     pub binary: bool,
     /// Cut bytes into messages: chunks, lines, null, length, lsp or json
     ///
-    /// With chunks each read becomes a message. With lines each line does, without its newline. With null a NUL ends each
+    /// With chunks each read becomes messages of at most --chunk. With lines each line does, without its newline. With null a NUL ends each
     /// message instead of a newline, so that a message may have newlines in it. With length each message stands behind its
     /// length, a number of 4 bytes, big-endian; length:1, length:2, length:4 and length:8 say how many bytes, length:4:le that
     /// it is little-endian. With lsp it stands behind the headers of language servers ('Content-Length: 5' and an empty line)
@@ -66,6 +67,43 @@ pub struct Options {
     /// the peer cuts it; a longer one is written as it comes. Whatever can be passed on as it comes has no limit.
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
     pub max_message: usize,
+    #[command(flatten)]
+    chunk: ChunkOptions,
+}
+
+/// How long the messages and frames are that are sent.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Messages")]
+pub struct ChunkOptions {
+    /// Send bytes as messages of at most this size, and a longer message in fragments (32K, or that of the other side)
+    ///
+    /// Most servers take no message over a size of their own, and close with 1009: 8 KiB is Tomcat's, 15 KiB that of some
+    /// devices, 32 and 64 KiB are those of many. What comes from TCP, a Unix socket or with -b becomes messages of at most
+    /// this; what must stay one, such as a line, a datagram, -1 or a message of another WebSocket, goes out as fragments of at
+    /// most this and is as long as it is. At least 4 bytes. Example: --chunk 8K
+    #[arg(long, short = 'B', value_name = "SIZE", value_parser = parse_chunk)]
+    chunk: Option<NonZeroU32>,
+}
+
+impl ChunkOptions {
+    /// The size that was asked for.
+    pub fn asked(self) -> Option<NonZeroU32> {
+        self.chunk
+    }
+
+    /// The size that was asked for, else the usual one.
+    pub fn size(self) -> usize {
+        self.chunk.map_or(CHUNK, |size| size.get() as usize)
+    }
+}
+
+/// Reads a size that has room for any character of UTF-8.
+fn parse_chunk(text: &str) -> Result<NonZeroU32, String> {
+    let size = parse_size(text)?;
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    let enough = NonZeroU32::new(size).filter(|size| size.get() as usize >= char::MAX.len_utf8());
+    enough.ok_or_else(|| "is too small: a character of a text has up to 4 bytes".to_owned())
 }
 
 impl Options {
@@ -130,6 +168,7 @@ impl Options {
             is_stamped: self.timestamp,
             makes_requests: self.jsonrpc,
             is_one: false,
+            chunk: self.chunk.asked(),
             limit: self.max_message,
             is_asked: is_asked || self.timestamp,
         })
@@ -285,6 +324,7 @@ mod tests {
             timestamp: false,
             jsonrpc: false,
             max_message: 1,
+            chunk: ChunkOptions { chunk: None },
         };
         change(&mut options);
         let framing = options.over(own);

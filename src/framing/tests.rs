@@ -1060,3 +1060,56 @@ proptest! {
         });
     }
 }
+
+proptest! {
+    #[test]
+    fn bytes_are_cut_to_messages_of_a_bounded_length(
+        text in "(a|ü|€|𝄞){0,3000}",
+        most in prop_oneof![4_u32..40, 4000_u32..9000],
+        is_text: bool,
+    ) {
+        let kind = if is_text { Kind::Text } else { Kind::Binary };
+        let framing = Framing { kind, chunk: NonZeroU32::new(most), ..Framing::BYTES };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (messages, ending) = runtime.block_on(read(framing, vec![text.as_bytes().to_vec()]));
+        prop_assert_eq!(ending, Ending::Eof);
+        let all: Vec<u8> = messages.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        prop_assert_eq!(all, text.as_bytes());
+        for (got, bytes) in messages {
+            prop_assert_eq!(got, kind);
+            prop_assert!((1..=most as usize).contains(&bytes.len()), "{} bytes", bytes.len());
+            prop_assert!(!is_text || std::str::from_utf8(&bytes).is_ok());
+        }
+    }
+}
+
+#[test]
+fn the_other_side_says_how_bytes_are_cut_unless_that_was_asked_for() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (asked, told, expected) in [
+        (None, None, 100_000),
+        (None, Some(5000), 5000),
+        (Some(7000), Some(5000), 7000),
+        (Some(7000), None, 7000),
+    ] {
+        let framing = Framing {
+            chunk: asked.and_then(NonZeroU32::new),
+            ..Framing::BYTES
+        };
+        let longest = runtime.block_on(async {
+            let (near, mut far) = duplex(100_000);
+            let mut stream = Framed::new(Box::new(Wire(near)), framing);
+            stream.cut_at(told.unwrap_or(usize::MAX));
+            far.write_all(&[7; 100_000]).await.unwrap();
+            match poll_fn(|cx| stream.poll_next(cx)).await {
+                Event::Fragment(fragment) => fragment.payload.len(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(longest, expected, "{asked:?} {told:?}");
+    }
+    // Who is told nothing by anyone makes what most servers take.
+    assert_eq!(CHUNK, 32_768);
+}

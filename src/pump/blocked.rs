@@ -20,9 +20,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::{
-    BYTES_A_POLL, Budget, Copied, End, FRAGMENTS_A_POLL, Options, Pump, Side, Told, earliest,
-};
+use super::{BYTES_A_POLL, Budget, Copied, End, Options, Pump, Side, Told, earliest};
 use crate::buffer::Reserve;
 use crate::ending::{Deadline, Ending};
 use crate::message::Fragment;
@@ -111,10 +109,7 @@ impl End {
         let Some(ahead) = &mut self.ahead else {
             return;
         };
-        let mut budget = Budget {
-            bytes: BYTES_A_POLL,
-            fragments: FRAGMENTS_A_POLL,
-        };
+        let mut budget = Budget::new();
         let awaits_close =
             |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
         while ahead.has_room(awaits_close(&*self.stream)) {

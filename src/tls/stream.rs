@@ -18,13 +18,17 @@ use super::record::Records;
 use crate::buffer::{LARGE, ReadBuffer};
 use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
+use crate::message::SHORT;
 use crate::peer::ByteStream;
 
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
 
-/// Bytes that are encrypted before they are written: a buffer that is full, and the header of the frame that it is made to.
-const WRITTEN: usize = LARGE + 64;
+/// Bytes that are encrypted before they are written: a buffer that is full, and the headers of the frames that it is made to,
+/// which are at least as long as what is written from where it lies.
+const WRITTEN: usize = LARGE + LARGE / SHORT * MAX_HEADER;
+/// Bytes of the longest header of a frame (RFC 6455 5.2).
+const MAX_HEADER: usize = 14;
 /// What TLS runs over. Its end is not that of TLS: who ends the one ends the other too.
 ///
 /// It reads all that has come at once, and gives it to rustls a record at a time: rustls by itself asks for 4 KiB, which would

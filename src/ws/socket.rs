@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep};
 use tracing::{Level, debug};
@@ -19,9 +20,9 @@ use crate::buffer::{Outbox, ReadBuffer};
 use crate::caller::Caller;
 use crate::ending::{Close, Ending, Loss};
 use crate::extension;
-use crate::framing::Framing;
-use crate::message::{Batch, Fragment};
-use crate::peer::{ByteStream, Event, Marks, MessageStream, Pings, Proof};
+use crate::framing::{CHUNK, Framing};
+use crate::message::{Batch, Fragment, Kind, SHORT};
+use crate::peer::{ByteStream, Event, Longest, Marks, MessageStream, Pings, Proof};
 use crate::sendqueue::{self, Hangup};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
@@ -35,18 +36,21 @@ const CLOSING_PING: Duration = Duration::from_secs(3);
 /// Frames behind the peer's Close that one poll looks at.
 const EVENTS_BEHIND_CLOSE: usize = 64;
 
-/// How a WebSocket is kept alive.
+/// How a WebSocket is kept alive, and how long its frames are.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// After so much silence at most a ping is sent, and after as much again the connection is dead; `None` is never. Each
     /// silence is broken a little earlier by chance, so that many connections do not ping in one instant.
     pub ping: Option<Duration>,
+    /// Bytes of a frame at most: a longer message is sent in fragments.
+    pub chunk: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
         Options {
             ping: Some(Duration::from_secs(30)),
+            chunk: CHUNK,
         }
     }
 }
@@ -62,6 +66,9 @@ pub struct Socket {
     unanswered: Option<Vec<u8>>,
     /// Whether fragments of a message are out and its last is not.
     is_within_message: bool,
+    /// Bytes of that message so far, and the longest of those that were sent.
+    sent: u32,
+    longest: Longest,
     unflushed: bool,
     has_sent_close: bool,
     /// How the transport ended, when it has; what was read before comes first.
@@ -124,6 +131,11 @@ impl Socket {
             outbox: Outbox::default(),
             unanswered: None,
             is_within_message: false,
+            sent: 0,
+            longest: Longest {
+                bytes: 0,
+                chunk: u32::try_from(options.chunk).unwrap_or(u32::MAX),
+            },
             unflushed: false,
             has_sent_close: false,
             lost: None,
@@ -381,6 +393,34 @@ impl Socket {
         self.unflushed = true;
     }
 
+    /// Queues a frame of a message.
+    fn put_frame(&mut self, kind: Kind, fin: bool, mut payload: BytesMut) {
+        let opcode = if self.is_within_message {
+            OpCode::Continuation
+        } else {
+            OpCode::Data(kind)
+        };
+        let mut key = self.fresh_key();
+        let mut head = [0; MAX_HEADER];
+        let head_len = codec::encode_header(opcode, fin, payload.len(), key, &mut head);
+        if let Some(key) = &mut key {
+            mask::apply(&mut payload, key);
+        }
+        self.outbox.copy(&head[..head_len]);
+        self.outbox.push(payload);
+        self.is_within_message = !fin;
+        self.unflushed = true;
+    }
+
+    /// Notes how long a message is of which so many bytes were put.
+    fn note_sent(&mut self, bytes: usize, fin: bool) {
+        let sent = self
+            .sent
+            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.longest.bytes = self.longest.bytes.max(sent);
+        self.sent = if fin { 0 } else { sent };
+    }
+
     fn fresh_key(&self) -> Option<mask::Key> {
         (self.role == Role::Client).then(mask::fresh_key)
     }
@@ -545,22 +585,13 @@ impl MessageStream for Socket {
             fin,
             mut payload,
         } = fragment;
-        let opcode = if self.is_within_message {
-            OpCode::Continuation
-        } else {
-            OpCode::Data(kind)
-        };
-        let mut key = self.fresh_key();
-        let mut head = [0; MAX_HEADER];
-        let head_len = codec::encode_header(opcode, fin, payload.len(), key, &mut head);
-        if let Some(key) = &mut key {
-            mask::apply(&mut payload, key);
-        }
         let bytes = payload.len();
-        self.outbox.copy(&head[..head_len]);
-        self.outbox.push(payload);
-        self.is_within_message = !fin;
-        self.unflushed = true;
+        while payload.len() > self.longest.chunk as usize {
+            let piece = payload.split_to(self.longest.chunk as usize);
+            self.put_frame(kind, false, piece);
+        }
+        self.put_frame(kind, fin, payload);
+        self.note_sent(bytes, fin);
         self.note_volume(bytes);
         Ok(())
     }
@@ -568,6 +599,11 @@ impl MessageStream for Socket {
     fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
         if let Some(cut) = &self.cut {
             return Err(cut.clone());
+        }
+        let chunk = self.longest.chunk as usize;
+        if chunk < SHORT && batch.longest() > chunk {
+            let mut fragments = batch.fragments();
+            return fragments.try_for_each(|fragment| self.start_send(fragment));
         }
         self.put_pong();
         let role = self.role;
@@ -579,6 +615,9 @@ impl MessageStream for Socket {
             None => self.outbox.put(Batch::ROOM, write),
         }
         self.unflushed = true;
+        if (self.longest.bytes as usize) < SHORT {
+            self.note_sent(batch.longest(), true);
+        }
         self.note_volume(batch.payload());
         Ok(())
     }
@@ -695,6 +734,14 @@ impl MessageStream for Socket {
 
     fn merge_messages(&mut self) {
         self.decoder.merge_messages();
+    }
+
+    fn chunk(&self) -> Option<usize> {
+        Some(self.longest.chunk as usize)
+    }
+
+    fn longest(&self) -> Option<Longest> {
+        Some(self.longest)
     }
 
     fn merged_messages(&self) -> Option<u64> {

@@ -87,6 +87,7 @@ async function client(port, pid) {
 function server() {
   const http = createServer();
   const upgrader = new WebSocketServer({ noServer: true });
+  const limited = new WebSocketServer({ noServer: true, maxPayload: 32_768 });
   const behaviours = {
     echo: (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })),
     greeting: (socket) => socket.send('greeting'),
@@ -102,7 +103,7 @@ function server() {
     }
     // Corked, the 101 and what the behaviour sends at once leave in one piece.
     connection.cork();
-    upgrader.handleUpgrade(request, connection, head, (socket) => {
+    (argument === 'limited' ? limited : upgrader).handleUpgrade(request, connection, head, (socket) => {
       socket.on('error', () => {});
       socket.on('close', (code) => console.log(`closed ${request.url} ${code}`));
       behaviours[behaviour](socket, argument, connection);
@@ -111,7 +112,7 @@ function server() {
   });
   http.listen(0, '127.0.0.1', () => {
     const { port } = http.address();
-    console.log(`port ${port} glued ${port}`);
+    console.log(`port ${port} glued ${port} limited ${port}`);
   });
 }
 

@@ -84,7 +84,7 @@ async def client(port, pid):
 async def behave(peer):
     path = peer.request.path
     try:
-        if path == "/echo":
+        if path in ("/echo", "/echo/limited"):
             async for message in peer:
                 await peer.send(message)
         elif path == "/late":
@@ -129,9 +129,12 @@ def greeter(listener):
 async def server():
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=greeter, args=[listener], daemon=True).start()
-    async with serve(behave, "127.0.0.1", 0, process_request=refuse) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        print(f"port {port} glued {listener.getsockname()[1]}", flush=True)
+    async with (
+        serve(behave, "127.0.0.1", 0, process_request=refuse) as listening,
+        serve(behave, "127.0.0.1", 0, max_size=32_768) as limited,
+    ):
+        port, least = (it.sockets[0].getsockname()[1] for it in (listening, limited))
+        print(f"port {port} glued {listener.getsockname()[1]} limited {least}", flush=True)
         await asyncio.Future()
 
 

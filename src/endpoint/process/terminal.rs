@@ -130,4 +130,8 @@ impl MessageStream for Resizable {
     fn half_closes(&self) -> bool {
         self.framed.half_closes()
     }
+
+    fn cut_at(&mut self, most: usize) {
+        self.framed.cut_at(most);
+    }
 }

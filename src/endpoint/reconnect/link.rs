@@ -18,7 +18,7 @@ use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
-use crate::peer::{Event, Gap, MessageStream, Pings};
+use crate::peer::{Event, Gap, Longest, MessageStream, Pings};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -48,6 +48,8 @@ pub(super) struct Link {
     /// The last gap, until what is yielded has it.
     untold: Option<Gap>,
     merges: bool,
+    /// What each connection is told of the other side's messages, once that is known.
+    cut_at: Option<usize>,
     pings: Option<Arc<Pings>>,
     /// Messages that connections which are gone have merged.
     merged: Option<u64>,
@@ -82,6 +84,7 @@ struct Shape {
     has_no_end: bool,
     is_feed: bool,
     ignores_boundaries: bool,
+    chunk: Option<usize>,
 }
 
 impl Link {
@@ -100,6 +103,7 @@ impl Link {
                 has_no_end: stream.has_no_end(),
                 is_feed: stream.is_feed(),
                 ignores_boundaries: stream.ignores_boundaries(),
+                chunk: stream.chunk(),
             },
             protocol: stream.protocol().map(Into::into),
             state: up(stream),
@@ -111,6 +115,7 @@ impl Link {
             gap: Gap::default(),
             untold: None,
             merges: false,
+            cut_at: None,
             pings: None,
             merged: None,
             is_told: false,
@@ -193,6 +198,9 @@ impl Link {
                     warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
                     if self.merges {
                         stream.merge_messages();
+                    }
+                    if let Some(most) = self.cut_at {
+                        stream.cut_at(most);
                     }
                     if let Some(pings) = &self.pings {
                         stream.carry_pings(pings.clone());
@@ -526,6 +534,24 @@ impl MessageStream for Link {
         self.merges = true;
         if let State::Up { stream, .. } = &mut self.state {
             stream.merge_messages();
+        }
+    }
+
+    fn chunk(&self) -> Option<usize> {
+        self.shape.chunk
+    }
+
+    fn cut_at(&mut self, most: usize) {
+        self.cut_at = Some(most);
+        if let State::Up { stream, .. } = &mut self.state {
+            stream.cut_at(most);
+        }
+    }
+
+    fn longest(&self) -> Option<Longest> {
+        match &self.state {
+            State::Up { stream, .. } => stream.longest(),
+            State::Down { .. } | State::Over(_) => None,
         }
     }
 

@@ -227,6 +227,9 @@ impl Driver {
                 return None;
             }
         };
+        if let Some(longest) = stream.longest().filter(|_| ending.is_too_big()) {
+            warn!("{}: closed with 1009; {longest}", shared.name);
+        }
         drop(stream);
         self.ended(&ending)
     }

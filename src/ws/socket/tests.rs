@@ -305,3 +305,75 @@ async fn what_is_shared_is_masked_by_clients_alone() {
         assert_eq!(&frames, b"\x81\x01a\x81\x02bc");
     }
 }
+
+/// All frames that were sent to the wire: whether each is the last of its message, its opcode, its length.
+fn frames(mut wire: &[u8]) -> Vec<(bool, u8, usize)> {
+    let mut frames = Vec::new();
+    while let [first, second, rest @ ..] = wire {
+        let (len, rest) = match second & 0x7F {
+            126 => (
+                usize::from(u16::from_be_bytes([rest[0], rest[1]])),
+                &rest[2..],
+            ),
+            127 => panic!("a frame of 64 KiB or more"),
+            len => (usize::from(len), rest),
+        };
+        frames.push((first & 0x80 != 0, first & 0x0F, len));
+        wire = &rest[4 + len..];
+    }
+    frames
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_longer_than_a_frame_may_be_goes_out_in_fragments() {
+    let (near, mut far) = duplex(1 << 20);
+    let options = Options {
+        ping: None,
+        chunk: 1000,
+    };
+    let mut socket = Socket::new(Box::new(Wire(near)), b"", Role::Client, options);
+    let begun = Fragment {
+        fin: false,
+        ..Fragment::text(&"x".repeat(1001))
+    };
+    for fragment in [
+        Fragment::binary(vec![7; 2500]),
+        Fragment::binary(vec![7; 1000]),
+        begun,
+        Fragment::text(&"x".repeat(2000)),
+        Fragment::text(""),
+    ] {
+        socket.start_send(fragment).unwrap();
+    }
+    // Of short messages that travel together one is too long.
+    let batch = |lengths: [u32; 2]| {
+        let bytes = BytesMut::zeroed(2000);
+        let ends = (lengths[0], lengths[0] + lengths[1]);
+        Batch::new(Kind::Binary, bytes, vec![(0, ends.0), ends])
+    };
+    socket.start_send_batch(batch([10, 1001])).unwrap();
+    socket.start_send_batch(batch([1000, 5])).unwrap();
+    poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
+    let longest = socket.longest().unwrap();
+    assert_eq!((longest.bytes, longest.chunk), (3001, 1000));
+    drop(socket);
+    let mut wire = Vec::new();
+    far.read_to_end(&mut wire).await.unwrap();
+    let expected = [
+        (false, 2, 1000),
+        (false, 0, 1000),
+        (true, 0, 500),
+        (true, 2, 1000),
+        (false, 1, 1000),
+        (false, 0, 1),
+        (false, 0, 1000),
+        (true, 0, 1000),
+        (true, 1, 0),
+        (true, 2, 10),
+        (false, 2, 1000),
+        (true, 0, 1),
+        (true, 2, 1000),
+        (true, 2, 5),
+    ];
+    assert_eq!(frames(&wire), expected);
+}

@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{close_code, each, listener, once, status};
 use crate::http::refusing_port;
-use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, free_port, run};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, free_port, run, spawn};
 
 /// A port that answers no connection: its backlog is full (Linux drops what comes then).
 fn silent_port() -> (Vec<Socket>, u16) {
@@ -265,7 +265,12 @@ fn a_served_caller_ends_at_the_longest_time_though_the_other_side_is_not_open() 
     let flags = [&flags[..], &["--handshake-timeout", "1h"]].concat();
     for (left, right) in [("tcp-l:0", "ws-l:0"), ("tcp-l:0", &*url), ("ws-l:0", &*url)] {
         let words = [&flags[..], &[left, right]].concat();
-        let bridge = Bridge::start(&words);
+        let running = spawn(&words);
+        if right == "ws-l:0" {
+            // The right side is announced first.
+            running.line("listening on ws://");
+        }
+        let bridge = Bridge::of(running);
         if left == "tcp-l:0" {
             assert_eq!(Tcp::connect(bridge.port).rest(), (vec![], TcpEnd::Reset));
         } else {

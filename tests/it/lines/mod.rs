@@ -1,5 +1,6 @@
 //! Lines and messages: what goes in comes out unchanged, by stdin and stdout, TCP and between two WebSockets.
 
+mod chunks;
 mod framings;
 mod linger;
 mod literal;
@@ -101,7 +102,7 @@ fn relay(words: &[&str]) -> (Bridge, Ws, Ws) {
 
 /// The next message put together of its frames; control frames are kept for the caller.
 #[track_caller]
-fn whole(ws: &mut Ws) -> Frame {
+pub fn whole(ws: &mut Ws) -> Frame {
     let mut begun: Option<(u8, Vec<u8>)> = None;
     loop {
         match ws.next() {
