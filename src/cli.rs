@@ -268,9 +268,15 @@ impl Args {
 
     fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
+        let has_stdio = |side: &str| {
+            let core = scheme::chain(side).pop();
+            core.is_some_and(|core| core.names[0] == "-")
+        };
+        let built = scheme::build(left, left_settings)?;
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
-            left: scheme::build(left, left_settings)?,
+            is_piped: matches!(built, Endpoint::Dial(_)) && (has_stdio(left) || has_stdio(right)),
+            left: built,
             right: scheme::build(right, right_settings)?,
             taps: [
                 scheme::tap(left, left_settings)?,

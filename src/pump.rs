@@ -152,14 +152,45 @@ impl Outcome {
     }
 }
 
+/// What a session is doing at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Bytes of payload that passed from left to right.
+    pub bytes_right: u64,
+    /// Bytes of payload that passed from right to left.
+    pub bytes_left: u64,
+    /// What it does, in a few words.
+    pub state: &'static str,
+}
+
+impl Glance {
+    /// A session whose other side is not open yet.
+    pub const CONNECTING: Glance = Glance {
+        bytes_right: 0,
+        bytes_left: 0,
+        state: "connecting",
+    };
+}
+
 /// Pumps until both sides have ended, or a deadline has ended them. `stop` asks it to end soon and gracefully.
 ///
 /// Nothing here knows an endpoint, a WebSocket or a socket.
 pub async fn pump(
+    left: Box<dyn MessageStream>,
+    right: Box<dyn MessageStream>,
+    options: &Options,
+    stop: impl Future<Output = Stop>,
+) -> Outcome {
+    pump_watched(left, right, options, stop, |_| {}).await
+}
+
+/// Pumps as [`pump`] does. `look` is called whenever something may have changed, and may have a look at it.
+pub async fn pump_watched(
     mut left: Box<dyn MessageStream>,
     mut right: Box<dyn MessageStream>,
     options: &Options,
     stop: impl Future<Output = Stop>,
+    mut look: impl FnMut(&dyn Fn() -> Glance),
 ) -> Outcome {
     if right.ignores_boundaries() && !matches!(options.left_to_right, Copied::Messages(_)) {
         left.merge_messages();
@@ -176,7 +207,7 @@ pub async fn pump(
         stopped: None,
         begun: Instant::now(),
         timer: None,
-        measured: [Counts::default(); 2],
+        measured: None,
     };
     let mut stop = pin!(stop);
     let _open = options.meter.as_deref().map(Meter::open);
@@ -196,6 +227,7 @@ pub async fn pump(
         if let Some(meter) = &options.meter {
             pump.measure(meter);
         }
+        look(&|| pump.glance());
         polled
     })
     .await;
@@ -240,8 +272,8 @@ struct Pump<'a> {
     stopped: Option<(Stop, Instant)>,
     begun: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    /// What the meter has been told of.
-    measured: [Counts; 2],
+    /// What the meter has been told of, where there is one.
+    measured: Option<Box<[Counts; 2]>>,
 }
 
 /// One side of the session.
@@ -715,11 +747,30 @@ impl Pump<'_> {
     /// Tells what has passed since it was told last.
     fn measure(&mut self, meter: &Meter) {
         let passed = [self.left.counts(), self.right.counts()];
-        let told = std::mem::replace(&mut self.measured, passed);
+        let told = std::mem::replace(&mut **self.measured.get_or_insert_default(), passed);
         meter.add([0, 1].map(|way| Passed {
             bytes: passed[way].bytes.saturating_sub(told[way].bytes),
             messages: passed[way].messages.saturating_sub(told[way].messages),
         }));
+    }
+
+    /// What may be told of it at this moment.
+    fn glance(&self) -> Glance {
+        let (left, right) = (&self.left, &self.right);
+        let state = match (self.stopped, &left.said, &right.said) {
+            (Some(_), ..) => "stopping",
+            (None, Some(_), Some(_)) => "closing",
+            (None, Some(_), None) => "left has ended",
+            (None, None, Some(_)) => "right has ended",
+            (None, None, None) if left.is_held_up => "right takes nothing",
+            (None, None, None) if right.is_held_up => "left takes nothing",
+            (None, None, None) => "open",
+        };
+        Glance {
+            bytes_right: left.counts().bytes,
+            bytes_left: right.counts().bytes,
+            state,
+        }
     }
 
     /// When something last moved.

@@ -36,6 +36,7 @@ use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::page::Page;
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
+use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -233,7 +234,7 @@ impl Listen for WsListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
             if let Some(tls) = &self.tls {
-                super::tls::announce(tls)?;
+                super::tls::announce(tls);
             }
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
@@ -242,10 +243,6 @@ impl Listen for WsListen {
             });
             Ok(accept)
         })
-    }
-
-    fn reloads(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 }
 
@@ -381,7 +378,9 @@ async fn shake(
             let from = caller.from;
             // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
             if error.to_string().starts_with("HTTP ") {
-                warn!("{from}: refused with {error:#}");
+                if REFUSALS.admits() {
+                    warn!("{from}: refused with {error:#}");
+                }
                 return Ok(None);
             }
             return Err(error.context(from));
@@ -656,12 +655,12 @@ impl HandshakeOptions {
     fn opened(&self, opened: Opened, name: &str) -> Socket {
         match &opened.protocol {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
-            Some(protocol) => info!("{name}: subprotocol {protocol}"),
-            None if !self.protocol.is_empty() => {
+            Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),
+            None if !self.protocol.is_empty() && REFUSALS.admits() => {
                 let offered = self.protocol.join(", ");
                 warn!("{name}: the server ignored the subprotocols {offered}");
             }
-            None => {}
+            _ => {}
         }
         let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket())
             .agreed_to(opened.protocol.as_deref())

@@ -1,7 +1,6 @@
-//! One thread that writes what was seen to a file or to stderr, so that no session's thread waits for either.
+//! One thread that writes what was seen to a file, so that no session's thread waits for it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -44,18 +43,13 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-enum Target {
-    Stderr,
-    /// And whether it is a regular one, rather than a FIFO or a device.
-    File(File, bool),
+/// The file, and whether it is a regular one, rather than a FIFO or a device.
+struct Target {
+    file: File,
+    is_regular: bool,
 }
 
 impl Recorder {
-    /// Shows on stderr.
-    pub(super) fn stderr() -> Result<Recorder> {
-        Recorder::start("stderr".to_owned(), Target::Stderr)
-    }
-
     /// Appends to a file, which is made where there is none.
     pub(super) fn open(path: &Path) -> Result<Recorder> {
         let name = Address::shown(&path.to_string_lossy());
@@ -64,7 +58,7 @@ impl Recorder {
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;
         let is_regular = file.metadata().is_ok_and(|about| about.is_file());
-        Recorder::start(name, Target::File(file, is_regular))
+        Recorder::start(name, Target { file, is_regular })
     }
 
     fn start(name: String, target: Target) -> Result<Recorder> {
@@ -164,22 +158,20 @@ impl Shared {
             let bytes = std::mem::take(&mut state.pending);
             drop(state);
             if let Err(error) = self.write(target, &bytes) {
-                return self.fail(target, error);
+                return self.fail(error);
             }
         }
     }
 
     fn write(&self, target: &Target, mut bytes: &[u8]) -> Result<(), Errno> {
-        // Whoever logs waits meanwhile: no line stands in the middle of another.
-        let _turn = matches!(target, Target::Stderr).then(|| io::stderr().lock());
         while !bytes.is_empty() {
-            let some = &bytes[..bytes.len().min(WRITE)];
-            let written = match target {
-                Target::Stderr => rustix::io::write(rustix::stdio::stderr(), some),
-                // In one write: other programs may append to it too.
-                Target::File(file, true) => rustix::io::write(file, bytes),
-                Target::File(file, false) => rustix::io::write(file, some),
+            // A regular file in one write: other programs may append to it too.
+            let most = if target.is_regular {
+                bytes.len()
+            } else {
+                WRITE
             };
+            let written = rustix::io::write(&target.file, &bytes[..bytes.len().min(most)]);
             match written {
                 Ok(count) => {
                     bytes = &bytes[count..];
@@ -201,7 +193,7 @@ impl Shared {
         wake(state);
     }
 
-    fn fail(&self, target: &Target, error: Errno) {
+    fn fail(&self, error: Errno) {
         // Said first: who waits for the rest to be written may be about to exit.
         let (name, reason) = (&self.name, errno_text(&error.into()));
         error!("{name}: {reason}; what passes from now on is not recorded there");
@@ -209,8 +201,7 @@ impl Shared {
         state.is_over = true;
         state.pending = Vec::new();
         state.backlog = 0;
-        // A reader of stderr that has gone has seen what it wanted.
-        state.has_failed = !(matches!(target, Target::Stderr) && error == Errno::PIPE);
+        state.has_failed = true;
         wake(state);
     }
 }
@@ -222,14 +213,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 fn wait_for_room(target: &Target) -> Result<(), Errno> {
-    let mut fd = match target {
-        Target::Stderr => [PollFd::from_borrowed_fd(
-            rustix::stdio::stderr(),
-            PollFlags::OUT,
-        )],
-        Target::File(file, _) => [PollFd::new(file, PollFlags::OUT)],
-    };
-    match poll(&mut fd, None) {
+    match poll(&mut [PollFd::new(&target.file, PollFlags::OUT)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error),
     }

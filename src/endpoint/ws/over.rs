@@ -190,10 +190,6 @@ impl Listen for ManyServer {
             Ok(accept)
         })
     }
-
-    fn reloads(&self) -> bool {
-        self.inner.reloads()
-    }
 }
 
 struct OverAccept {
