@@ -76,6 +76,9 @@ pub struct Args {
     )]
     pub quiet: bool,
     /// Say more; twice or three times for even more
+    ///
+    /// Lines of sessions that have closed are limited to 1000 a second, lines about refused or failed callers to 100; one line
+    /// counts the rest. Where stderr is not read nothing waits for it: lines that find no room are counted (help signals).
     #[arg(long, short, action = ArgAction::Count, help_heading = "Messages of the program")]
     pub verbose: u8,
     /// How messages are written

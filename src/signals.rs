@@ -69,9 +69,14 @@ fn unless_ignored(kind: SignalKind) -> io::Result<Option<Signal>> {
     signal(kind).map(Some)
 }
 
-/// Asks for a stop; ends the program where that was asked for before.
+/// Asks for a stop; ends the program where that was asked for before. A terminal that goes is told of more than once, by the
+/// system and by its shell: that is one signal.
 fn ask(stop: &Stopping, why: Stop) {
-    if stop.borrow().is_some() {
+    let before = *stop.borrow();
+    if (before, why) == (Some(Stop::HangUp), Stop::HangUp) {
+        return;
+    }
+    if before.is_some() {
         child::kill_all();
         super::restore_terminal();
         log::finish(LAST_LINES);

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use self::page::PageChoice;
-use self::request::Request;
+use self::request::{Request, Saying};
 use self::target::Target;
 use super::proxy::Traffic;
 use super::reconnect;
@@ -476,12 +476,12 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
     }
     let (user_info, place) = address.url_place()?;
     let target = Target::typed(address, place, own == "wss")?;
-    let request = Request::read(scheme, address, settings, &target.host, user_info)?;
-    let tls = secure::client(scheme, address, settings, &request)?;
+    let saying = Saying::read(scheme, address, settings, &target.host, user_info)?;
+    let tls = secure::client(scheme, address, settings, &saying.request())?;
     let name = Address::shown(&address.text);
     let dial = Arc::new(WsDial {
         name: name.clone(),
-        request,
+        saying,
         target,
         handshake: read_options(scheme, address, settings)?,
         transport: Transport::Route(
@@ -506,7 +506,7 @@ enum Transport {
 struct WsDial {
     name: String,
     target: Target,
-    request: Request,
+    saying: Arc<Saying>,
     handshake: HandshakeOptions,
     transport: Transport,
 }
@@ -552,7 +552,7 @@ impl WsDial {
     async fn open(&self, caller: &Caller) -> Result<Peer> {
         let (mut target, mut request) = (
             self.target.for_caller(caller)?,
-            self.request.for_caller(caller),
+            self.saying.request().for_caller(caller),
         );
         let protocols = self.handshake.offered(caller);
         let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);

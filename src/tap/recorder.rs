@@ -1,7 +1,8 @@
 //! One thread that writes what was seen to a file, so that no session's thread waits for it.
 
 use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -11,11 +12,12 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::address::Address;
 use crate::buffer::LARGE;
 use crate::ending::{Cause, errno_text};
+use crate::reread::{self, Reread};
 
 /// Bytes that wait to be written at most, before what still comes has to wait.
 const BACKLOG: u64 = LARGE as u64;
@@ -27,6 +29,7 @@ pub(super) struct Recorder(Arc<Shared>);
 
 struct Shared {
     name: String,
+    path: PathBuf,
     state: Mutex<State>,
     has_more: Condvar,
 }
@@ -37,6 +40,8 @@ struct State {
     /// Bytes not written yet, those that are being written included.
     backlog: u64,
     written: u64,
+    /// The file that was opened in place of the one that is written to.
+    fresh: Option<File>,
     /// Whether nothing is written any more.
     is_over: bool,
     has_failed: bool,
@@ -53,25 +58,25 @@ impl Recorder {
     /// Appends to a file, which is made where there is none.
     pub(super) fn open(path: &Path) -> Result<Recorder> {
         let name = Address::shown(&path.to_string_lossy());
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file
+        let file = open(path)
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;
         let is_regular = file.metadata().is_ok_and(|about| about.is_file());
-        Recorder::start(name, Target { file, is_regular })
-    }
-
-    fn start(name: String, target: Target) -> Result<Recorder> {
         let shared = Arc::new(Shared {
             name,
+            path: path.to_owned(),
             state: Mutex::default(),
             has_more: Condvar::new(),
         });
         let own = shared.clone();
         let thread = thread::Builder::new().name("recorder".to_owned());
         thread
-            .spawn(move || own.run(&target))
+            .spawn(move || own.run(Target { file, is_regular }))
             .context("starting a thread")?;
+        // A FIFO that is opened again waits for another reader.
+        if is_regular {
+            reread::register(&shared);
+        }
         Ok(Recorder(shared))
     }
 
@@ -117,6 +122,26 @@ impl Recorder {
     }
 }
 
+/// Opens a file to append to, and makes it where there is none.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The file may have been moved away: what comes from now on is for the one that has its name.
+impl Reread for Shared {
+    fn read_again(&self) {
+        let name = &self.name;
+        match open(&self.path) {
+            _ if self.lock().is_over => warn!("{name}: nothing is recorded there any more"),
+            Ok(file) => {
+                self.lock().fresh = Some(file);
+                info!("record reopened: {name}");
+            }
+            Err(error) => warn!("{name}: {}; the record stays open", errno_text(&error)),
+        }
+    }
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.0.lock().is_over = true;
@@ -145,7 +170,7 @@ impl Shared {
         Poll::Pending
     }
 
-    fn run(&self, target: &Target) {
+    fn run(&self, mut target: Target) {
         loop {
             let mut state = self.lock();
             while state.pending.is_empty() && !state.is_over {
@@ -156,8 +181,11 @@ impl Shared {
                 return;
             }
             let bytes = std::mem::take(&mut state.pending);
+            if let Some(fresh) = state.fresh.take() {
+                target.file = fresh;
+            }
             drop(state);
-            if let Err(error) = self.write(target, &bytes) {
+            if let Err(error) = self.write(&target, &bytes) {
                 return self.fail(error);
             }
         }

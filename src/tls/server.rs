@@ -34,7 +34,7 @@ pub struct Options {
     /// Show this certificate, in PEM, with its chain
     ///
     /// As a server repeatable: which one is shown depends on the name that is asked for, exact or by a wildcard; else it is the
-    /// first. Files are read again when they change and on SIGHUP. Example: wss-l:8443,cert=a.pem,key=a.key
+    /// first. Files are read again on SIGHUP, a server's when they change too. Example: wss-l:8443,cert=a.pem,key=a.key
     #[arg(long, value_name = "FILE")]
     pub cert: Vec<PathBuf>,
     /// The key of --cert, where it is not in the same file
