@@ -19,7 +19,7 @@ pub enum Ending {
     /// The direction ended cleanly, but within a message: the rest of it never comes (RFC 6455 5.5.1 allows that).
     Cut {
         /// The peer's Close, or the Close that the end would have been between two messages.
-        close: Close,
+        close: Box<Close>,
         /// Bytes of the message received before the end.
         received: u64,
     },
@@ -352,10 +352,13 @@ impl Ending {
     #[must_use]
     pub fn within_message(self, received: u64) -> Ending {
         match self {
-            Ending::Close(close) => Ending::Cut { close, received },
+            Ending::Close(close) => Ending::Cut {
+                close: Box::new(close),
+                received,
+            },
             other if other.is_abort() => other,
             other => Ending::Cut {
-                close: other.close_across(),
+                close: Box::new(other.close_across()),
                 received,
             },
         }
@@ -442,7 +445,8 @@ impl Ending {
     /// What a WebSocket peer is sent that ended so itself: its Close is echoed, its breach is named.
     pub fn close_reply(&self) -> Close {
         match self {
-            Ending::Close(close) | Ending::Cut { close, .. } => close.clone(),
+            Ending::Close(close) => close.clone(),
+            Ending::Cut { close, .. } => Close::clone(close),
             Ending::Broken(violation) => Close::new(violation.code, violation.reason),
             other => other.close_across(),
         }
@@ -805,7 +809,10 @@ mod tests {
 
     #[test]
     fn an_end_within_a_message_is_a_cut_unless_it_is_an_abort_already() {
-        let cut = |close| Ending::Cut { close, received: 4 };
+        let cut = |close| Ending::Cut {
+            close: Box::new(close),
+            received: 4,
+        };
         let close = Close::new(1011, "drain");
         let table = [
             (Ending::Eof, cut(Close::new(1000, ""))),

@@ -6,7 +6,7 @@ pub mod lingering;
 mod stop;
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -174,24 +174,25 @@ impl Glance {
 
 /// Pumps until both sides have ended, or a deadline has ended them. `stop` asks it to end soon and gracefully.
 ///
-/// Nothing here knows an endpoint, a WebSocket or a socket.
-pub async fn pump(
+/// Nothing here knows an endpoint, a WebSocket or a socket. The future holds each thing once: most of what an idle session
+/// costs is this.
+pub fn pump<'a>(
     left: Box<dyn MessageStream>,
     right: Box<dyn MessageStream>,
-    options: &Options,
-    stop: impl Future<Output = Stop>,
-) -> Outcome {
-    pump_watched(left, right, options, stop, |_| {}).await
+    options: &'a Options,
+    stop: impl Future<Output = Stop> + Unpin + 'a,
+) -> impl Future<Output = Outcome> + 'a {
+    pump_watched(left, right, options, stop, |_| {})
 }
 
 /// Pumps as [`pump`] does. `look` is called whenever something may have changed, and may have a look at it.
-pub async fn pump_watched(
+pub fn pump_watched<'a>(
     mut left: Box<dyn MessageStream>,
     mut right: Box<dyn MessageStream>,
-    options: &Options,
-    stop: impl Future<Output = Stop>,
-    mut look: impl FnMut(&dyn Fn() -> Glance),
-) -> Outcome {
+    options: &'a Options,
+    mut stop: impl Future<Output = Stop> + Unpin + 'a,
+    mut look: impl FnMut(&dyn Fn() -> Glance) + 'a,
+) -> impl Future<Output = Outcome> + 'a {
     if right.ignores_boundaries() && !matches!(options.left_to_right, Copied::Messages(_)) {
         left.merge_messages();
     }
@@ -199,8 +200,8 @@ pub async fn pump_watched(
         right.merge_messages();
     }
     let mut pump = Pump {
-        left: End::new(&mut *left, options.left_to_right),
-        right: End::new(&mut *right, options.right_to_left),
+        left: End::new(left, options.left_to_right),
+        right: End::new(right, options.right_to_left),
         options,
         cause: None,
         lingers: Lingers::default(),
@@ -209,29 +210,17 @@ pub async fn pump_watched(
         timer: None,
         measured: None,
     };
-    let mut stop = pin!(stop);
-    let _open = options.meter.as_deref().map(Meter::open);
-    poll_fn(|cx| {
-        if pump.stopped.is_none()
-            && let Poll::Ready(stop) = stop.as_mut().poll(cx)
-        {
-            pump.stopped = Some((stop, Instant::now()));
-        }
-        let mut polled = pump.poll(cx);
-        if let Some(permit) = &options.permit
-            && polled.is_pending()
-            && pump.lingers.note(permit, cx)
-        {
-            polled = pump.poll(cx);
-        }
-        if let Some(meter) = &options.meter {
-            pump.measure(meter);
-        }
-        look(&|| pump.glance());
-        polled
-    })
-    .await;
-    pump.outcome()
+    let open = options.meter.as_deref().map(Meter::open);
+    async move {
+        let _open = open;
+        poll_fn(|cx| {
+            let polled = pump.poll_beside(&mut stop, cx);
+            look(&|| pump.glance());
+            polled
+        })
+        .await;
+        pump.outcome()
+    }
 }
 
 /// Whether the session only waits for answers after the end of its caller's input.
@@ -264,8 +253,8 @@ impl Lingers {
 }
 
 struct Pump<'a> {
-    left: End<'a>,
-    right: End<'a>,
+    left: End,
+    right: End,
     options: &'a Options,
     cause: Option<(Side, Ending)>,
     lingers: Lingers,
@@ -277,8 +266,8 @@ struct Pump<'a> {
 }
 
 /// One side of the session.
-struct End<'a> {
-    stream: &'a mut dyn MessageStream,
+struct End {
+    stream: Box<dyn MessageStream>,
     /// How its direction ended, once it has, and when.
     said: Option<(Ending, Instant)>,
     /// How it came to take no more, where it did, and when.
@@ -377,8 +366,8 @@ impl Waiting {
     }
 }
 
-impl<'a> End<'a> {
-    fn new(stream: &'a mut dyn MessageStream, copied: Copied) -> End<'a> {
+impl End {
+    fn new(stream: Box<dyn MessageStream>, copied: Copied) -> End {
         End {
             is_local: stream.is_local(),
             ahead: None,
@@ -486,7 +475,7 @@ impl<'a> End<'a> {
     }
 
     /// Moves what it has to say into `sink`, and notes when.
-    fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) {
+    fn pour(&mut self, sink: &mut End, cx: &mut Context<'_>, budget: &mut Budget) {
         let before = budget.fragments;
         let moved = self.pour_until_dry(sink, cx, budget);
         if moved || budget.fragments != before {
@@ -504,7 +493,7 @@ impl<'a> End<'a> {
     /// Until it runs dry, the sink is full or the budget is spent; whether something moved.
     fn pour_until_dry(
         &mut self,
-        sink: &mut End<'_>,
+        sink: &mut End,
         cx: &mut Context<'_>,
         budget: &mut Budget,
     ) -> bool {
@@ -713,6 +702,30 @@ impl Budget {
 }
 
 impl Pump<'_> {
+    /// Polls the stop, then the session; what gives up its permit ends at once.
+    fn poll_beside(
+        &mut self,
+        stop: &mut (impl Future<Output = Stop> + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.stopped.is_none()
+            && let Poll::Ready(stop) = Pin::new(stop).poll(cx)
+        {
+            self.stopped = Some((stop, Instant::now()));
+        }
+        let mut polled = self.poll(cx);
+        if let Some(permit) = &self.options.permit
+            && polled.is_pending()
+            && self.lingers.note(permit, cx)
+        {
+            polled = self.poll(cx);
+        }
+        if let Some(meter) = &self.options.meter {
+            self.measure(meter);
+        }
+        polled
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut forth = Budget {
             bytes: BYTES_A_POLL,
@@ -912,7 +925,7 @@ impl Pump<'_> {
         note(&mut self.cause, Side::Left, &self.left, &self.right);
         note(&mut self.cause, Side::Right, &self.right, &self.left);
         let stopped = self.stopped.map(|(stop, _)| stop);
-        let ending = |end: &End<'_>| match (&end.said, end.lingered) {
+        let ending = |end: &End| match (&end.said, end.lingered) {
             // The Close that answers ours.
             (Some((said, _)), Some(linger)) if said.exit_status() == 0 && !said.is_abort() => {
                 Ending::LingerExpired(linger)
@@ -952,7 +965,7 @@ impl Pump<'_> {
 }
 
 /// Notes the first ending that is no normal one. A Close that was asked for at our own input is normal, and so is its echo.
-fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End<'_>, other: &End<'_>) {
+fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End, other: &End) {
     let is_asked_for = |said: &Ending| match said {
         Ending::Close(close) if other.stream.is_local() => {
             matches!(&other.said, Some((Ending::Close(asked), _)) if asked.code == close.code)
@@ -981,7 +994,7 @@ fn earliest(wake_at: &mut Option<Instant>, at: Option<Instant>) {
 }
 
 /// What follows from a side that takes nothing more: it may say why, and then it has ended.
-fn refusal(end: &mut End<'_>) -> Option<Instant> {
+fn refusal(end: &mut End) -> Option<Instant> {
     let (refused, at) = end.refused.clone()?;
     if !matches!(end.told, Told::Done(_) | Told::Over) {
         end.told = Told::Done(Waiting::begin(0, true));
@@ -1003,8 +1016,8 @@ fn refusal(end: &mut End<'_>) -> Option<Instant> {
 
 /// What follows for `other` from the end of `end`, which is the `side` of the session.
 fn consequence(
-    end: &mut End<'_>,
-    other: &mut End<'_>,
+    end: &mut End,
+    other: &mut End,
     side: Side,
     options: &Options,
     lingers: &mut Lingers,
@@ -1064,7 +1077,7 @@ fn consequence(
 }
 
 /// Leaves a peer whose answer to our Close nobody waits for any longer: what it says is not read.
-fn leave(other: &mut End<'_>, until: Instant) -> Option<Instant> {
+fn leave(other: &mut End, until: Instant) -> Option<Instant> {
     if other.is_over || matches!(other.told, Told::Over) {
         return None;
     }

@@ -4,6 +4,7 @@ pub mod table;
 mod turns;
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -284,22 +285,23 @@ pub enum Served {
 /// Serves one caller: opens the right side for it, answers it, and pumps.
 pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>) -> Served {
     let begun = Instant::now();
-    // In a box that is gone when both are open: a session keeps only what it pumps with.
-    match Box::pin(open(offer, shared)).await {
-        Ok((left, right, caller, number)) => {
-            let caller = Joined {
+    // In a box that is gone when both are open, and then in one of the session alone: it keeps only what it pumps with.
+    let session = match Box::pin(open(offer, shared)).await {
+        Ok((left, right, name, number)) => {
+            let joined = Joined {
                 number,
-                name: &caller,
+                name,
                 begun,
-                permit: Some(permit),
+                permit: Some(permit.clone()),
                 level: Level::INFO,
             };
-            let outcome = join(left, right, caller, shared).await;
-            tell_refused_marker(&outcome, shared);
-            Served::Session(Box::new(outcome))
+            Box::pin(join(left, right, joined, shared))
         }
-        Err(served) => served,
-    }
+        Err(served) => return served,
+    };
+    let outcome = session.await;
+    tell_refused_marker(&outcome, shared);
+    Served::Session(Box::new(outcome))
 }
 
 /// Opens the right side for a caller and answers it; returns both sides, what the caller is called, and the session's number.
@@ -451,7 +453,7 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
     };
     let joined = Joined {
         number,
-        name: &caller.from,
+        name: caller.from.to_string(),
         begun,
         permit: None,
         level,
@@ -523,23 +525,57 @@ fn tell_missing(outcome: &Outcome, shared: &Shared) {
 }
 
 /// What a session is besides its two sides.
-#[derive(Clone, Copy)]
-struct Joined<'a> {
+struct Joined {
     /// Which one it is.
     number: u32,
     /// What the caller is called.
-    name: &'a str,
+    name: String,
     /// When it was accepted, or the dialling began.
     begun: Instant,
     /// What it gives up to a new caller while it only waits for answers.
-    permit: Option<&'a Arc<Permit>>,
+    permit: Option<Arc<Permit>>,
     /// The level of the closing line.
     level: Level,
 }
 
 /// Pumps, and writes the closing line.
-async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> Outcome {
-    let Joined { name, begun, .. } = joined;
+fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future<Output = Outcome> {
+    let [left, right] = introduced(left, right, shared);
+    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, &joined.name));
+    let watched = |stream, watch: &Option<Watch>| match watch {
+        Some(watch) => watch.over(stream),
+        None => stream,
+    };
+    let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
+    let is_local = left.is_local() || right.is_local();
+    let options = pump::Options {
+        permit: joined.permit,
+        ..shared
+            .options
+            .of_pump(is_local, joined.begun, shared.meter.as_ref())
+    };
+    let level = joined.level;
+    let mut seat = shared.table.seat(joined.number, joined.name, joined.begun);
+    async move {
+        let stop = pin!(stopped(shared.stop.clone()));
+        let look = |glance: &dyn Fn() -> pump::Glance| seat.look(glance);
+        let outcome = pump_watched(left, right, &options, stop, look).await;
+        for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
+            if let Some(watch) = watch {
+                watch.finish(ending);
+            }
+        }
+        let is_cut = |ending: &Ending| matches!(ending, Ending::Deadline(_));
+        if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
+            shared.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        log(&outcome, &seat.caller, seat.begun.elapsed(), level);
+        outcome
+    }
+}
+
+/// Makes two message streams of the sides, and has each know what the other is.
+fn introduced(left: Peer, right: Peer, shared: &Shared) -> [Box<dyn MessageStream>; 2] {
     let [left, right] = [left, right].map(|peer| match peer {
         Peer::Bytes(stream, framing) if shared.options.one_message && stream.is_whole() => {
             Peer::Bytes(stream, framing.whole())
@@ -563,34 +599,7 @@ async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> O
     if let Some(pings) = right.pings() {
         left.carry_pings(pings);
     }
-    let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, name));
-    let watched = |stream, watch: &Option<Watch>| match watch {
-        Some(watch) => watch.over(stream),
-        None => stream,
-    };
-    let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
-    let is_local = left.is_local() || right.is_local();
-    let options = pump::Options {
-        permit: joined.permit.cloned(),
-        ..shared
-            .options
-            .of_pump(is_local, begun, shared.meter.as_ref())
-    };
-    let mut seat = shared.table.seat(joined.number);
-    let stop = stopped(shared.stop.clone());
-    let look = |glance: &dyn Fn() -> pump::Glance| seat.look(name, begun, glance);
-    let outcome = pump_watched(left, right, &options, stop, look).await;
-    for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
-        if let Some(watch) = watch {
-            watch.finish(ending);
-        }
-    }
-    let is_cut = |ending: &Ending| matches!(ending, Ending::Deadline(_));
-    if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
-        shared.cut.fetch_add(1, Ordering::Relaxed);
-    }
-    log(&outcome, name, begun.elapsed(), joined.level);
-    outcome
+    [left, right]
 }
 
 fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {

@@ -108,8 +108,9 @@ pub const IDLE: &[Goal] = &[
     at_most("closed", 10.0),
 ];
 
-/// KiB that a reader costs that does not read.
-pub const STALL: &[Goal] = &[at_most("to-tcp", 1024.0), at_most("from-tcp", 1024.0)];
+/// KiB of a reader that does not read: 4 MiB are read on for it, so that the end of its caller is seen, and it has its usual
+/// buffers. All sessions together read on no more than 128 MiB.
+pub const STALL: &[Goal] = &[at_most("to-tcp", 4608.0), at_most("from-tcp", 4608.0)];
 
 impl Goal {
     /// Whether a figure reaches it, if that can be judged. `ratio` and `cpu` are to `over`, `relay` is the relay's figure.

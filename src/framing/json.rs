@@ -190,7 +190,8 @@ impl Joiner for Lines {
             out.copy(b"\",\"cut\":true}\n");
         }
         let close = match why {
-            Ending::Close(close) | Ending::Cut { close, .. } => close.clone(),
+            Ending::Close(close) => close.clone(),
+            Ending::Cut { close, .. } => Close::clone(close),
             other => other.close_across(),
         };
         self.begin("close", out);

@@ -806,6 +806,7 @@ async fn a_cut_line_of_json_is_a_message_without_its_end() {
         ..Fragment::text("half")
     };
     let close = crate::ending::Close::new(1011, "cut");
+    let close = Box::new(close);
     let cut = Event::End(Ending::Cut { close, received: 4 });
     for expected in [Event::Fragment(half), cut.clone(), cut] {
         assert_eq!(poll_fn(|cx| stream.poll_next(cx)).await, expected);

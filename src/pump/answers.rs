@@ -39,7 +39,7 @@ impl Options {
     }
 }
 
-impl End<'_> {
+impl End {
     /// Whether its end is one of both directions: a WebSocket, also one that carries half-closes.
     pub(super) fn closes_both(&self) -> bool {
         !self.stream.half_closes() || self.stream.marks().is_some()
@@ -78,8 +78,8 @@ impl End<'_> {
 /// The end of a caller's input leaves a WebSocket open, so that its answer is heard; that of a target does not. Where a
 /// number of messages was asked for, they are waited for as long as it takes.
 pub(super) fn wait(
-    end: &End<'_>,
-    other: &End<'_>,
+    end: &End,
+    other: &End,
     side: Side,
     options: &Options,
     quiet_since: Instant,
@@ -125,8 +125,8 @@ pub(super) fn wait(
 /// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
 /// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input or has no end.
 pub(super) fn abandon(
-    end: &End<'_>,
-    other: &mut End<'_>,
+    end: &End,
+    other: &mut End,
     options: &Options,
     quiet_since: Instant,
 ) -> Option<Instant> {
@@ -158,11 +158,7 @@ pub(super) fn abandon(
 
 /// Ends a WebSocket on which both directions were half-closed, or that has said all that was wanted of it: once `other` has
 /// taken all that came, a Close is our verdict. Between two WebSockets the verdict of each goes to the other.
-pub(super) fn conclude(
-    end: &mut End<'_>,
-    other: &mut End<'_>,
-    stall: Option<Duration>,
-) -> Option<Instant> {
+pub(super) fn conclude(end: &mut End, other: &mut End, stall: Option<Duration>) -> Option<Instant> {
     let is_told = matches!(end.told, Told::Done(_)) && end.owes_close();
     let said = end.said.as_ref().filter(|_| is_told)?.0.clone();
     if said.is_abort() || other.closes_both() {

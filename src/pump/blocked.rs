@@ -87,7 +87,7 @@ pub(super) struct Watch {
     gone: Option<(Ending, Instant)>,
 }
 
-impl End<'_> {
+impl End {
     /// Takes what comes next of it: first what it was read on.
     pub(super) fn next_event(&mut self) -> Option<Event> {
         let Some(ahead) = &mut self.ahead else {
@@ -117,7 +117,7 @@ impl End<'_> {
         };
         let awaits_close =
             |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
-        while ahead.has_room(awaits_close(self.stream)) {
+        while ahead.has_room(awaits_close(&*self.stream)) {
             if !budget.is_left() {
                 cx.waker().wake_by_ref();
                 return;
@@ -198,8 +198,8 @@ impl Pump<'_> {
 
 /// Looks at a source whose sink takes nothing, and cuts both where the sink, on this side, has had its time.
 fn watch(
-    source: &mut End<'_>,
-    sink: &mut End<'_>,
+    source: &mut End,
+    sink: &mut End,
     (side, cause): (Side, &mut Option<(Side, Ending)>),
     options: &Options,
     cx: &mut Context<'_>,
@@ -244,13 +244,7 @@ fn watch(
 }
 
 /// Notes what a look has found.
-fn look(
-    source: &mut End<'_>,
-    sink: &End<'_>,
-    gone: Option<Ending>,
-    is_waiting: bool,
-    now: Instant,
-) {
+fn look(source: &mut End, sink: &End, gone: Option<Ending>, is_waiting: bool, now: Instant) {
     let unsent = sink.stream.unsent();
     let has_ended = source.was_read_to_end();
     let watch = source.watch.get_or_insert_with(|| {
@@ -298,7 +292,7 @@ impl Watch {
 }
 
 /// Ends a sink that took nothing for so long, and its source with it.
-fn cut(source: &mut End<'_>, sink: &mut End<'_>, deadline: Deadline) {
+fn cut(source: &mut End, sink: &mut End, deadline: Deadline) {
     let gone = source.watch.take().and_then(|watch| watch.gone);
     let ended = source.ahead.take().and_then(|ahead| ahead.end().cloned());
     if let Some(ended) = ended {

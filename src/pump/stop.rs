@@ -54,10 +54,10 @@ impl Pump<'_> {
     }
 }
 
-impl End<'_> {
+impl End {
     /// Until when more of it is to be expected for `sink`, if it is: something came a moment ago, or waits for the sink to
     /// take some, or is a message of which the rest has yet to come.
-    fn busy_until(&self, sink: &End<'_>) -> Option<Instant> {
+    fn busy_until(&self, sink: &End) -> Option<Instant> {
         let now = Instant::now();
         let is_within = self.is_within_message && !sink.stream.ignores_boundaries();
         let since = match self.is_held_up || is_within {

@@ -204,13 +204,13 @@ async fn play_both(
         Scripted::new(left_near, left.0),
         Scripted::new(right_near, right.0),
         options,
-        async move {
+        std::pin::pin!(async move {
             match stop_after {
                 Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                 None => std::future::pending().await,
             }
             Stop::Terminate
-        },
+        }),
     )
     .await;
     let took = begun.elapsed();
@@ -638,10 +638,10 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
             }
         };
         let options = Options::default();
-        let stop = async {
+        let stop = std::pin::pin!(async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             Stop::Terminate
-        };
+        });
         let pumped = pump(
             Scripted::new(left_near, left),
             Scripted::new(right_near, right),
@@ -672,10 +672,10 @@ async fn a_stop_waits_for_the_rest_of_a_line() {
         std::future::pending::<()>().await;
     };
     let options = Options::default();
-    let stop = async {
+    let stop = std::pin::pin!(async {
         tokio::time::sleep(Duration::from_millis(1000)).await;
         Stop::Terminate
-    };
+    });
     let pumped = pump(
         Scripted::new(left_near, Socket),
         Box::new(right),

@@ -58,6 +58,10 @@ pub(super) struct Seat<'a> {
     table: &'a Table,
     number: u32,
     seen: u32,
+    /// What its caller is called.
+    pub(super) caller: String,
+    /// When it began.
+    pub(super) begun: Instant,
 }
 
 impl Table {
@@ -152,7 +156,7 @@ impl Table {
     }
 
     /// Notes a session that is open.
-    pub(super) fn seat(&self, number: u32) -> Seat<'_> {
+    pub(super) fn seat(&self, number: u32, caller: String, begun: Instant) -> Seat<'_> {
         // Under the lock: it is counted as one that is asked, or not asked.
         let _state = self.lock();
         self.open.fetch_add(1, Ordering::AcqRel);
@@ -160,6 +164,8 @@ impl Table {
             table: self,
             number,
             seen: self.asked.load(Ordering::Acquire),
+            caller,
+            begun,
         }
     }
 
@@ -177,7 +183,7 @@ impl Drop for Opening<'_> {
 
 impl Seat<'_> {
     /// Tells the row where it was asked for since.
-    pub(super) fn look(&mut self, caller: &str, begun: Instant, glance: &dyn Fn() -> Glance) {
+    pub(super) fn look(&mut self, glance: &dyn Fn() -> Glance) {
         let asked = self.table.asked.load(Ordering::Acquire);
         if asked == self.seen {
             return;
@@ -185,8 +191,8 @@ impl Seat<'_> {
         self.seen = asked;
         let row = Row {
             number: self.number,
-            caller: caller.to_owned(),
-            age: begun.elapsed(),
+            caller: self.caller.clone(),
+            age: self.begun.elapsed(),
             glance: glance(),
         };
         self.table.lock().rows.push(row);
@@ -224,16 +230,18 @@ mod tests {
         let (stop, _) = watch::channel(None);
         let table = Table::new(&stop);
         let begun = Instant::now();
-        let numbers = [0; 3].map(|_| table.opening("caller".to_owned()).number);
-        let mut seats = numbers.map(|number| table.seat(number));
+        let mut seats = ["one", "two", "three"].map(|name| {
+            let number = table.opening(name.to_owned()).number;
+            table.seat(number, name.to_owned(), begun)
+        });
         let _opening = table.opening("early".to_owned());
         tokio::time::advance(Duration::from_secs(3)).await;
         let (answers, _) = tokio::join!(table.rows(), async {
             // The last is too busy; the first tells before the second.
             let [first, second, _] = &mut seats;
-            first.look("one", begun, &|| glance(1));
-            second.look("two", begun, &|| glance(2));
-            first.look("again", begun, &|| glance(9));
+            first.look(&|| glance(1));
+            second.look(&|| glance(2));
+            first.look(&|| glance(9));
         });
         let row = |number: u32, caller: &str, glance| Row {
             number,
@@ -255,8 +263,8 @@ mod tests {
         let (stop, mut waked) = watch::channel(None);
         let table = Table::new(&stop);
         let number = table.opening("caller".to_owned()).number;
-        let seat = table.seat(number);
         let begun = Instant::now();
+        let seat = table.seat(number, "caller".to_owned(), begun);
         let ((rows, silent), ()) = tokio::join!(table.rows(), async {
             waked.changed().await.unwrap();
             drop(seat);

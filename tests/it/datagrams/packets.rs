@@ -1,13 +1,14 @@
 //! `unix-dgram:`, `seqpacket:` and `seqpacket-l:`, over sockets of another implementation (socket2).
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{message, mixed};
-use crate::support::{Bridge, Frame, PATIENCE, run};
+use crate::support::{Bridge, Frame, PATIENCE, Ws, run};
 
 fn normal() -> Frame {
     Frame::Close(1000, String::new())
@@ -81,6 +82,31 @@ fn a_packet_over_what_the_socket_takes_is_told_the_limit() {
     let why = format!("over {} bytes", longest());
     assert_eq!(message(&mut ws), Frame::Close(1009, why));
     assert_eq!((packet(&peer), packet(&peer)), (b"before".to_vec(), vec![]));
+}
+
+#[test]
+fn no_close_waits_for_the_answers_to_packets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("listener");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let left = format!("seqpacket-l:{}", path.display());
+    let url = format!("ws://127.0.0.1:{port}");
+    let mut bridge = Bridge::start(&["--once", "-n", &left, &url]);
+    let client = seqpacket();
+    client.connect(&SockAddr::unix(&path).unwrap()).unwrap();
+    client.send(b"question").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut server = Ws::accept(&listener);
+    assert_eq!(server.next(), Frame::Binary(b"question".to_vec()));
+    server.frame(0x89, b"still open");
+    assert_eq!(server.next(), Frame::Pong(b"still open".to_vec()));
+    server.binary(b"answer").close(1000, "");
+    assert_eq!(packet(&client), b"answer");
+    assert_eq!(packet(&client), b"");
+    assert_eq!(server.next(), normal());
+    server.fin();
+    assert_eq!(bridge.running.wait(), 0);
 }
 
 #[test]

@@ -287,6 +287,34 @@ fn a_lingering_session_makes_room_for_a_new_caller() {
     assert_eq!(first.rest(), (vec![], TcpEnd::Eof));
 }
 
+/// The one that has been quiet for longest goes first.
+#[test]
+fn the_quietest_of_the_lingering_sessions_makes_room() {
+    let (listener, port) = listener();
+    let url = format!("ws://127.0.0.1:{port}");
+    let bridge = Bridge::start(&["--max-connections", "3", "-n", "tcp-l:0", &url]);
+    let ask = || {
+        let mut caller = Tcp::connect(bridge.port);
+        caller.send("question").fin();
+        let mut server = Ws::accept(&listener);
+        assert_eq!(server.next(), Frame::Binary(b"question".to_vec()));
+        is_open(&mut server);
+        (caller, server)
+    };
+    let [mut first, mut second, mut third] = [ask(), ask(), ask()];
+    first.1.binary(b"a part of the answer");
+    assert_eq!(first.0.read(20), b"a part of the answer");
+    let mut next = [ask(), ask()];
+    for (caller, server) in [&mut second, &mut third] {
+        assert_eq!(server.next(), Frame::Close(1000, String::new()));
+        server.answer_close(1000);
+        assert_eq!(caller.rest(), (vec![], TcpEnd::Eof));
+    }
+    for (_, server) in [&mut first].into_iter().chain(&mut next) {
+        is_open(server);
+    }
+}
+
 /// Toward bytes the one message is all of the input, however many lines it has.
 #[test]
 fn one_message_to_a_server_of_bytes_is_the_whole_input() {
