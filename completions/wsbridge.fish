@@ -243,6 +243,7 @@ framing	lines and bytes, text and binary
 endings	how streams end, and what becomes of it on the other side
 half-close	answers after the end of input, and between two bridges
 exit-status	what each number means
+signals	stop, reload, list the sessions; and the log
 security	who may connect, programs, secrets, limits
 tls	certificates and whom to trust
 hubs	rooms that many callers share

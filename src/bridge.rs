@@ -24,9 +24,11 @@ use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
+use crate::log::{self, REFUSALS};
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::pump::lingering::Lingering;
+use crate::session::table::Table;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
@@ -91,6 +93,8 @@ pub struct Plan {
     pub session: session::Options,
     /// How many there are.
     pub bridge: Options,
+    /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
+    pub is_piped: bool,
 }
 
 impl Plan {
@@ -101,15 +105,19 @@ impl Plan {
     }
 }
 
-/// Runs a plan to its end and returns the exit status. After a stop that end comes within `--drain` and half a second, whatever
+/// Runs a plan to its end and returns the exit status; its sessions are in the table meanwhile. After a stop that end comes within `--drain` and half a second, whatever
 /// is on either side.
 ///
 /// # Errors
 /// What could not be opened or bound.
-pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+pub async fn run(
+    plan: &Plan,
+    stop: watch::Receiver<Option<Stop>>,
+    table: Arc<Table>,
+) -> Result<u8> {
     tokio::select! {
         biased;
-        status = run_to_end(plan, stop.clone()) => status,
+        status = run_to_end(plan, stop.clone(), table) => status,
         stop = overdue(plan, stop) => {
             let programs = child::count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
@@ -122,6 +130,7 @@ pub async fn run(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8>
 /// end.
 async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
     let stop = stopped(stop).await;
+    log::release();
     let drain = plan.drain();
     let tell = async {
         sleep(SHORT).await;
@@ -159,7 +168,11 @@ fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
     );
 }
 
-async fn run_to_end(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+async fn run_to_end(
+    plan: &Plan,
+    stop: watch::Receiver<Option<Stop>>,
+    table: Arc<Table>,
+) -> Result<u8> {
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
     // The open of a FIFO waits for its reader.
@@ -175,7 +188,7 @@ async fn run_to_end(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
-    let status = run_watched(plan, taps.clone(), meter, stop, &mut workers).await;
+    let status = run_watched(plan, taps.clone(), meter, (stop, table), &mut workers).await;
     let kill_after = sides.iter().filter_map(|side| side.kill_after()).max();
     let patience = kill_after.unwrap_or_default().saturating_mul(2);
     let patience = patience.saturating_add(UNASKED);
@@ -205,7 +218,7 @@ async fn run_watched(
     plan: &Plan,
     taps: Arc<Taps>,
     meter: Option<Arc<Meter>>,
-    stop: watch::Receiver<Option<Stop>>,
+    (stop, table): (watch::Receiver<Option<Stop>>, Arc<Table>),
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
@@ -216,6 +229,7 @@ async fn run_watched(
         meter,
         stop,
         cut: 0.into(),
+        table,
     });
     match &plan.left {
         Endpoint::Dial(left) => {
@@ -343,7 +357,9 @@ impl House {
         };
         let permit = self.permits.clone().try_acquire_owned().ok();
         let Some(permit) = permit.or_else(|| self.lingering.take_quietest()) else {
-            warn!(caller = %offer.caller(), "refused: connection limit reached; --max-connections allows more");
+            if REFUSALS.admits() {
+                warn!(caller = %offer.caller(), "refused: connection limit reached; --max-connections allows more");
+            }
             return offer
                 .refuse(Cause::Busy, "the bridge is full".to_owned())
                 .await;
@@ -481,7 +497,7 @@ async fn accept_failed(
         drop(timeout(Duration::from_millis(1), accept.accept()).await);
         *reserve = Reserve::open();
     }
-    if pause >= LONGEST_PAUSE || is_out {
+    if (pause >= LONGEST_PAUSE || is_out) && REFUSALS.admits() {
         warn!(
             "accepting: {}; trying again in {pause:?}",
             crate::ending::errno_text(error)
@@ -576,9 +592,11 @@ mod tests {
             taps: Default::default(),
             session: defaults(),
             bridge: defaults(),
+            is_piped: false,
         };
         let (stop, stopped) = watch::channel(None);
-        let bridge = tokio::spawn(async move { run(&plan, stopped).await });
+        let table = Table::new(&stop);
+        let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
         let connect = || async {
             loop {
                 match TcpStream::connect(("127.0.0.1", port)).await {

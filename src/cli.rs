@@ -76,6 +76,9 @@ pub struct Args {
     )]
     pub quiet: bool,
     /// Say more; twice or three times for even more
+    ///
+    /// Lines of sessions that have closed are limited to 1000 a second, lines about refused or failed callers to 100; one line
+    /// counts the rest. Where stderr is not read nothing waits for it: lines that find no room are counted (help signals).
     #[arg(long, short, action = ArgAction::Count, help_heading = "Messages of the program")]
     pub verbose: u8,
     /// How messages are written
@@ -268,9 +271,15 @@ impl Args {
 
     fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
+        let has_stdio = |side: &str| {
+            let core = scheme::chain(side).pop();
+            core.is_some_and(|core| core.names[0] == "-")
+        };
+        let built = scheme::build(left, left_settings)?;
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
-            left: scheme::build(left, left_settings)?,
+            is_piped: matches!(built, Endpoint::Dial(_)) && (has_stdio(left) || has_stdio(right)),
+            left: built,
             right: scheme::build(right, right_settings)?,
             taps: [
                 scheme::tap(left, left_settings)?,

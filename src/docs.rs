@@ -6,6 +6,7 @@ mod cookbook;
 mod help;
 mod man;
 mod roff;
+mod signals;
 mod topics;
 pub mod websocat;
 
@@ -180,7 +181,7 @@ const ENDING_ROWS: &[[&str; 4]] = &[
         "112",
     ],
     [
-        "SIGTERM, SIGINT, SIGHUP",
+        "SIGTERM, SIGINT, a hangup",
         "Close 1001",
         "half-close",
         "143, 130, 129; server: 0",

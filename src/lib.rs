@@ -20,7 +20,7 @@
 //! # Layers
 //!
 //! ```text
-//! main                                     the process: exit, stderr, environment
+//! main > signals                           the process: exit, environment, signals
 //!   > cli > docs > scheme > bridge, doctor > session > takers
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws, tls                    protocols, over any ByteStream; they never dial
@@ -28,7 +28,7 @@
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
 //!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
-//!                                            progress mistake
+//!                                            progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -54,6 +54,9 @@
 //!
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
+//!
+//! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what was read from files
+//! and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
 //!
 //! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
@@ -89,8 +92,10 @@
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
 //! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
 //!   attribute in `closed.rs` of the program itself; all four say why.
+//! * **Nothing waits for stderr**: only the thread of [`log`] writes to it, out of a queue that has bounds, and counts what it
+//!   leaves out. Whatever callers cause goes through one of its limits ([`log::CLOSINGS`], [`log::REFUSALS`]).
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
-//!   only when that is 256 KiB behind.
+//!   only when that is 256 KiB behind with what the session itself had to say, and never once the bridge is to stop.
 //! * **No short message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all
 //!   queues, and the first server's WebSocket that sends it makes its frames for all.
 //! * **No second way to an endpoint**: `doctor` watches the dialling that a session does, by [`steps`].
@@ -137,11 +142,13 @@ pub mod extension;
 pub mod framing;
 pub mod heap;
 pub mod http;
+pub mod log;
 pub mod message;
 pub mod mistake;
 pub mod peer;
 pub mod progress;
 pub mod pump;
+pub mod reread;
 pub mod scheme;
 pub mod secret;
 pub mod sendqueue;

@@ -2,28 +2,44 @@
 
 #[cfg(target_os = "linux")]
 mod closed;
+mod signals;
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::process::{ExitCode, Stdio, exit};
-use std::sync::Arc;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use wsbridge::bridge::{self, Plan};
-use wsbridge::child;
+use wsbridge::bridge;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
-use wsbridge::ending::{Cause, Stop};
-use wsbridge::progress;
+use wsbridge::ending::Cause;
+use wsbridge::log;
 use wsbridge::variables::Variables;
 use wsbridge::workers;
 
+/// How long the end of the program waits for the log at most.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Has what waits in the log written, whichever way `main` is left.
+struct Log;
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        log::finish(LAST_LINES);
+    }
+}
+
 fn main() -> ExitCode {
+    if let Err(error) = log::start(show_above) {
+        // Nothing runs yet that would have to wait.
+        let _ = writeln!(std::io::stderr(), "wsbridge: starting a thread: {error}");
+        return ExitCode::FAILURE;
+    }
+    let _log = Log;
     let (mut args, matches) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error),
@@ -57,12 +73,16 @@ fn main() -> ExitCode {
     }));
     let result = args.plan(&matches).and_then(|plan| {
         let runtime = workers::runtime()?;
-        let status = runtime.block_on(async { bridge::run(&plan, signals(&plan)?).await });
+        let status = runtime.block_on(async {
+            let (stop, table) = signals::watch(&plan)?;
+            bridge::run(&plan, stop, table).await
+        });
         // A thread may be blocked in a read of stdin for ever.
         runtime.shutdown_background();
         status
     });
     restore_terminal();
+    log::take_all();
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -120,48 +140,11 @@ fn show(page: &str, variables: &Variables) -> ExitCode {
     }
     match std::io::stdout().write_all(page.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let _ = writeln!(std::io::stderr(), "wsbridge: writing to stdout: {error}");
+            say(&format!("writing to stdout: {error}"));
             ExitCode::from(23)
         }
         _ => ExitCode::SUCCESS,
     }
-}
-
-/// Watches for the signals that stop: the first asks for a graceful stop, the second ends at once. One that was ignored when
-/// we were started (nohup, a shell's background job) stays so, and SIGHUP is left to a listener that reads its files again.
-fn signals(plan: &Plan) -> std::io::Result<watch::Receiver<Option<Stop>>> {
-    let (stop, stopped) = watch::channel(None);
-    let stop = Arc::new(stop);
-    for (kind, why) in [
-        (SignalKind::hangup(), Stop::HangUp),
-        (SignalKind::interrupt(), Stop::Interrupt),
-        (SignalKind::terminate(), Stop::Terminate),
-    ] {
-        let reloads = plan.left.reloads() || plan.right.reloads();
-        if is_ignored(kind) || (why == Stop::HangUp && reloads) {
-            continue;
-        }
-        let (mut signal, stop) = (signal(kind)?, stop.clone());
-        tokio::spawn(async move {
-            while signal.recv().await.is_some() {
-                if stop.borrow().is_some() {
-                    restore_terminal();
-                    child::kill_all();
-                    exit(i32::from(why.exit_status()));
-                }
-                stop.send_replace(Some(why));
-            }
-        });
-    }
-    Ok(stopped)
-}
-
-/// Whether a signal is ignored, as far as the system tells (proc_pid_status(5)).
-fn is_ignored(kind: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 /// Leaves the terminal as it was found.
@@ -170,23 +153,28 @@ fn restore_terminal() {
     wsbridge::endpoint::prompt::restore();
 }
 
-/// Stderr, but what a prompt shows goes around the line that is typed.
-struct Log;
+/// Shows a line above the prompt, where there is one.
+fn show_above(line: &str) -> bool {
+    #[cfg(feature = "interactive")]
+    return wsbridge::endpoint::prompt::show(line);
+    #[cfg(not(feature = "interactive"))]
+    {
+        let _ = line;
+        false
+    }
+}
 
-impl Write for Log {
+/// Puts lines into the log, which never waits.
+struct Lines;
+
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        #[cfg(feature = "interactive")]
-        if std::io::stderr().is_terminal()
-            && wsbridge::endpoint::prompt::show(&String::from_utf8_lossy(bytes))
-        {
-            return Ok(bytes.len());
-        }
-        progress::aside(|| std::io::stderr().write_all(bytes))?;
+        log::line(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 
@@ -194,8 +182,7 @@ impl Write for Log {
 fn refuse(error: &clap::Error) -> ExitCode {
     match cli::line(error) {
         None => error.exit(),
-        // Where stderr is gone nobody is left to tell.
-        Some(line) => drop(writeln!(std::io::stderr(), "wsbridge: {line}")),
+        Some(line) => say(&line),
     }
     ExitCode::from(2)
 }
@@ -205,7 +192,12 @@ fn report(error: &anyhow::Error) {
         refuse(error);
         return;
     }
-    let _ = writeln!(std::io::stderr(), "wsbridge: {}", words(error));
+    say(&words(error));
+}
+
+/// Puts a line into the log that is a text whatever the format.
+fn say(line: &str) {
+    log::line(format!("wsbridge: {line}\n").as_bytes());
 }
 
 fn words(error: &anyhow::Error) -> String {
@@ -221,8 +213,8 @@ fn start_logging(args: &Args) {
         _ => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt()
-        .with_writer(|| Log)
-        // Where stderr is gone there is nobody to tell of it.
+        .with_writer(|| Lines)
+        // What it cannot write it cannot tell either.
         .log_internal_errors(false)
         .with_max_level(level);
     match args.log_format {

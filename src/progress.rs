@@ -1,16 +1,17 @@
 //! What has passed so far in all sessions, and the line of a terminal that shows it while they go on.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::termios::tcgetwinsize;
 
 use crate::columns::WIDTH;
+use crate::log;
 
 /// How often the line is drawn anew.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -18,9 +19,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const SMOOTHED: usize = 8;
 /// The signs of both directions, as `--dump` has them.
 const SIGNS: [char; 2] = ['>', '<'];
-
-/// Whether the line stands on the terminal, with the cursor at its beginning.
-static IS_SHOWN: Mutex<bool> = Mutex::new(false);
 
 /// Counts what passes, from left to right and from right to left.
 #[derive(Debug, Default)]
@@ -76,7 +74,7 @@ impl Drop for Open<'_> {
     }
 }
 
-/// The line, drawn by a thread of its own: no session waits for the terminal. Dropped it shows the whole, and stays.
+/// The line, which a thread of its own hands to the log: nothing waits for the terminal. Dropped it shows the whole, and stays.
 pub struct Line {
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -104,11 +102,11 @@ impl Line {
                     seen.remove(0);
                 }
                 let open = meter.open.load(Ordering::Relaxed);
-                draw(&text(now - begun, passed, rates, open, width()), false);
+                log::progress(text(now - begun, passed, rates, open, width()), false);
             }
             let (now, passed) = (Instant::now(), meter.read());
             let rates = rates((begun, [0; 2]), (now, passed.map(|way| way.bytes)));
-            draw(&text(now - begun, passed, rates, 0, width()), true);
+            log::progress(text(now - begun, passed, rates, 0, width()), true);
         })?;
         Ok(Some(Line {
             end: Some(end),
@@ -125,27 +123,6 @@ impl Drop for Line {
             let _ = thread.join();
         }
     }
-}
-
-/// Has something else written on stderr: the line gives way, and is drawn again below it.
-///
-/// # Errors
-/// Those of what writes.
-pub fn aside<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let mut is_shown = IS_SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if std::mem::take(&mut *is_shown) {
-        io::stderr().write_all(b"\x1b[K")?;
-    }
-    write()
-}
-
-/// Draws the line; the cursor is left at its beginning, in order that what is printed next stands there.
-fn draw(line: &str, is_last: bool) {
-    let mut is_shown = IS_SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let end = if is_last { '\n' } else { '\r' };
-    // A terminal that is gone shows nothing.
-    let _ = write!(io::stderr(), "\r{line}\x1b[K{end}");
-    *is_shown = !is_last;
 }
 
 fn width() -> usize {

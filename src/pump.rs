@@ -155,15 +155,46 @@ impl Outcome {
     }
 }
 
+/// What a session is doing at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Bytes of payload that passed from left to right.
+    pub bytes_right: u64,
+    /// Bytes of payload that passed from right to left.
+    pub bytes_left: u64,
+    /// What it does, in a few words.
+    pub state: &'static str,
+}
+
+impl Glance {
+    /// A session whose other side is not open yet.
+    pub const CONNECTING: Glance = Glance {
+        bytes_right: 0,
+        bytes_left: 0,
+        state: "connecting",
+    };
+}
+
 /// Pumps until both sides have ended, or a deadline has ended them. `stop` asks it to end soon and gracefully.
 ///
 /// Nothing here knows an endpoint, a WebSocket or a socket. The future holds each thing once: most of what an idle session
 /// costs is this.
 pub fn pump<'a>(
+    left: Box<dyn MessageStream>,
+    right: Box<dyn MessageStream>,
+    options: &'a Options,
+    stop: impl Future<Output = Stop> + Unpin + 'a,
+) -> impl Future<Output = Outcome> + 'a {
+    pump_watched(left, right, options, stop, |_| {})
+}
+
+/// Pumps as [`pump`] does. `look` is called whenever something may have changed, and may have a look at it.
+pub fn pump_watched<'a>(
     mut left: Box<dyn MessageStream>,
     mut right: Box<dyn MessageStream>,
     options: &'a Options,
     mut stop: impl Future<Output = Stop> + Unpin + 'a,
+    mut look: impl FnMut(&dyn Fn() -> Glance) + 'a,
 ) -> impl Future<Output = Outcome> + 'a {
     if right.ignores_boundaries() && !matches!(options.left_to_right, Copied::Messages(_)) {
         left.merge_messages();
@@ -180,12 +211,17 @@ pub fn pump<'a>(
         stopped: None,
         begun: Instant::now(),
         timer: None,
-        measured: [Counts::default(); 2],
+        measured: None,
     };
     let open = options.meter.as_deref().map(Meter::open);
     async move {
         let _open = open;
-        poll_fn(|cx| pump.poll_beside(&mut stop, cx)).await;
+        poll_fn(|cx| {
+            let polled = pump.poll_beside(&mut stop, cx);
+            look(&|| pump.glance());
+            polled
+        })
+        .await;
         pump.outcome()
     }
 }
@@ -228,8 +264,8 @@ struct Pump<'a> {
     stopped: Option<(Stop, Instant)>,
     begun: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    /// What the meter has been told of.
-    measured: [Counts; 2],
+    /// What the meter has been told of, where there is one.
+    measured: Option<Box<[Counts; 2]>>,
 }
 
 /// One side of the session.
@@ -761,11 +797,30 @@ impl Pump<'_> {
     /// Tells what has passed since it was told last.
     fn measure(&mut self, meter: &Meter) {
         let passed = [self.left.counts(), self.right.counts()];
-        let told = std::mem::replace(&mut self.measured, passed);
+        let told = std::mem::replace(&mut **self.measured.get_or_insert_default(), passed);
         meter.add([0, 1].map(|way| Passed {
             bytes: passed[way].bytes.saturating_sub(told[way].bytes),
             messages: passed[way].messages.saturating_sub(told[way].messages),
         }));
+    }
+
+    /// What may be told of it at this moment.
+    fn glance(&self) -> Glance {
+        let (left, right) = (&self.left, &self.right);
+        let state = match (self.stopped, &left.said, &right.said) {
+            (Some(_), ..) => "stopping",
+            (None, Some(_), Some(_)) => "closing",
+            (None, Some(_), None) => "left has ended",
+            (None, None, Some(_)) => "right has ended",
+            (None, None, None) if left.is_held_up => "right takes nothing",
+            (None, None, None) if right.is_held_up => "left takes nothing",
+            (None, None, None) => "open",
+        };
+        Glance {
+            bytes_right: left.counts().bytes,
+            bytes_left: right.counts().bytes,
+            state,
+        }
     }
 
     /// When something last moved.

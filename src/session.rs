@@ -1,5 +1,6 @@
 //! One pair: both sides are opened, joined by the pump, and accounted for in one closing line.
 
+pub mod table;
 mod turns;
 
 use std::future::pending;
@@ -19,12 +20,14 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
+use crate::log::{CLOSINGS, REFUSALS};
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::lingering::Permit;
-use crate::pump::{self, Copied, Outcome, Side, pump};
+use crate::pump::{self, Copied, Outcome, Side, pump_watched};
 use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
+use table::{Opening, Table};
 
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
@@ -253,6 +256,8 @@ pub struct Shared {
     pub stop: watch::Receiver<Option<Stop>>,
     /// Sessions that a stop had to cut.
     pub cut: AtomicUsize,
+    /// The sessions that there are.
+    pub table: Arc<Table>,
 }
 
 /// Waits until the bridge is told to stop.
@@ -283,8 +288,9 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
     let begun = Instant::now();
     // In a box that is gone when both are open, and then in one of the session alone: it keeps only what it pumps with.
     let session = match Box::pin(open(offer, shared)).await {
-        Ok((left, right, name)) => {
+        Ok((left, right, name, number)) => {
             let joined = Joined {
+                number,
                 name,
                 begun,
                 permit: Some(permit.clone()),
@@ -299,9 +305,13 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
     Served::Session(Box::new(outcome))
 }
 
-/// Opens the right side for a caller and answers it; returns both sides and what the caller is called.
-async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, String), Served> {
+/// Opens the right side for a caller and answers it; returns both sides, what the caller is called, and the session's number.
+async fn open(
+    mut offer: Box<dyn Offer>,
+    shared: &Shared,
+) -> Result<(Peer, Peer, String, u32), Served> {
     let mut caller = Arc::clone(offer.caller());
+    let Opening { number, .. } = &shared.table.opening(caller.to_string());
     if caller.half_closes && !shared.options.allows_half_close() {
         caller = Arc::new(caller.without_half_close());
     }
@@ -312,7 +322,9 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
         let opened = tokio::select! {
             biased;
             opened = shared.right.open(&caller, limit) => opened.map_err(|error| {
-                warn!(%caller, "{}", Cause::line(&error));
+                if REFUSALS.admits() {
+                    warn!(%caller, "{}", Cause::line(&error));
+                }
                 Ending::Unreachable(Cause::of(&error).unwrap_or(Cause::Refused))
             }),
             stop = stopped(shared.stop.clone()) => Err(Ending::Stopped(stop)),
@@ -322,7 +334,7 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
             Ok(right) => right,
             Err(why) => ended(&why).await,
         };
-        return Ok((left, right, caller.to_string()));
+        return Ok((left, right, caller.to_string(), *number));
     }
     let opened = tokio::select! {
         biased;
@@ -345,10 +357,13 @@ async fn open(mut offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer,
                 half_close: caller.half_closes && right.can_half_close(),
                 is_byte_stream: right.is_byte_stream(),
             });
-            Ok((accept(offer, &caller).await?, right, caller.to_string()))
+            let left = accept(offer, &caller).await?;
+            Ok((left, right, caller.to_string(), *number))
         }
         Err(error) => {
-            warn!(%caller, "{}", Cause::line(&error));
+            if REFUSALS.admits() {
+                warn!(%caller, "{}", Cause::line(&error));
+            }
             let cause = Cause::of(&error).unwrap_or(Cause::Refused);
             offer.refuse(cause, Cause::line(&error)).await;
             Err(Served::Refused(cause))
@@ -426,14 +441,15 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         if let Some(offer) = left.offer(&caller) {
             return open_for(offer.await?, shared).await;
         }
+        let Opening { number, .. } = &shared.table.opening(caller.from.clone());
         let left = left.dial(&caller).await?;
         let caller = Caller {
             half_closes: allows_half_close && left.can_half_close(),
             ..caller.clone()
         };
-        anyhow::Ok((left, shared.right.open(&caller, None).await?))
+        anyhow::Ok((left, shared.right.open(&caller, None).await?, *number))
     };
-    let (left, right) = tokio::select! {
+    let (left, right, number) = tokio::select! {
         biased;
         opened = open => opened?,
         () = late(shared) => return Err(not_open_in_time(shared)),
@@ -445,6 +461,7 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         Level::DEBUG
     };
     let joined = Joined {
+        number,
         name: caller.from.to_string(),
         begun,
         permit: None,
@@ -495,9 +512,9 @@ fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
 }
 
 /// Opens the right side for the one caller of a left side that has one.
-async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer)> {
+async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, u32)> {
     match open(offer, shared).await {
-        Ok((left, right, _)) => Ok((left, right)),
+        Ok((left, right, _, number)) => Ok((left, right, number)),
         Err(Served::Refused(cause)) => {
             let what = format!("{}: not opened for its caller", shared.names[1]);
             Err(anyhow!(cause).context(what))
@@ -534,6 +551,8 @@ fn tell_missing(outcome: &Outcome, shared: &Shared) {
 
 /// What a session is besides its two sides.
 struct Joined {
+    /// Which one it is.
+    number: u32,
     /// What the caller is called.
     name: String,
     /// When it was accepted, or the dialling began.
@@ -560,10 +579,12 @@ fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future
             .options
             .of_pump(is_local, joined.begun, shared.meter.as_ref())
     };
-    let (name, begun, level) = (joined.name, joined.begun, joined.level);
+    let level = joined.level;
+    let mut seat = shared.table.seat(joined.number, joined.name, joined.begun);
     async move {
         let stop = pin!(stopped(shared.stop.clone()));
-        let outcome = pump(left, right, &options, stop).await;
+        let look = |glance: &dyn Fn() -> pump::Glance| seat.look(glance);
+        let outcome = pump_watched(left, right, &options, stop, look).await;
         for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {
             if let Some(watch) = watch {
                 watch.finish(ending);
@@ -573,9 +594,9 @@ fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future
         if outcome.stopped.is_some() && (is_cut(&outcome.left) || is_cut(&outcome.right)) {
             shared.cut.fetch_add(1, Ordering::Relaxed);
         }
-        log(&outcome, &name, begun.elapsed(), level);
+        log(&outcome, &seat.caller, seat.begun.elapsed(), level);
         if options.permit.is_some() {
-            tell_too_big(&outcome, &name, shared);
+            tell_too_big(&outcome, &seat.caller, shared);
         }
         outcome
     }
@@ -634,7 +655,9 @@ fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {
         };
     }
     if level == Level::INFO {
-        closing_line!(info);
+        if CLOSINGS.admits() {
+            closing_line!(info);
+        }
     } else {
         closing_line!(debug);
     }

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use tokio::task::spawn_blocking;
 
 use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
+use crate::log::{self, Queue, Source};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof};
 use crate::pump::Side;
@@ -29,8 +31,8 @@ pub struct Options {
     /// Show on stderr what passes: direction, time, bytes, and how it ended
     ///
     /// What comes from the left is marked >, what comes from the right <. As an option of one side (left.dump) it shows what
-    /// comes from that side only. Messages that are not copied (-1, -u) are shown too. Whoever reads stderr slowly slows the
-    /// session down.
+    /// comes from that side only. Messages that are not copied (-1, -u) are shown too. A session waits while 256 KiB of its dump
+    /// are not read; other sessions do not, and at a stop nothing waits: what is not read by then is lost.
     #[arg(long)]
     pub dump: bool,
     /// Append what passes to FILE too, as it would be printed
@@ -38,11 +40,13 @@ pub struct Options {
     /// A text message gets a newline, a binary one is written exactly as it is. As an option of one side (left.tee=FILE) it
     /// records what comes from that side only. FILE may be shared: no message of up to 256 KiB stands in the middle of
     /// another. When FILE can not be written any more that is an error, but sessions go on without it; the exit status is
-    /// then 23 instead of 0.
+    /// then 23 instead of 0. SIGHUP has FILE opened again, so that it can be moved away before.
     #[arg(long, value_name = "FILE")]
     pub tee: Option<PathBuf>,
 }
 
+/// How long stderr may take nothing of a dump at the end, before the rest of it is given up.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Bytes of an unfinished message that are kept back from a file, so that it is written in one piece.
 const GATHERED: usize = LARGE;
 
@@ -57,7 +61,7 @@ pub struct Taps {
 
 #[derive(Clone, Default)]
 struct Sinks {
-    dump: Option<Arc<Recorder>>,
+    dump: Option<Arc<Queue>>,
     tee: Option<Arc<Recorder>>,
 }
 
@@ -67,8 +71,8 @@ impl Taps {
     /// # Errors
     /// A FILE that can not be written, with [`Cause::NotWritable`](crate::ending::Cause::NotWritable).
     pub fn open([left, right]: &[Options; 2], names_callers: bool) -> Result<Taps> {
-        let stderr = (left.dump || right.dump).then(Recorder::stderr);
-        let stderr = stderr.transpose()?.map(Arc::new);
+        let stderr = (left.dump || right.dump).then(log::stderr).transpose();
+        let stderr = stderr.context("starting a thread")?;
         let open = |path: &Option<PathBuf>| {
             let opened = path.as_deref().map(Recorder::open);
             anyhow::Ok(opened.transpose()?.map(Arc::new))
@@ -103,14 +107,20 @@ impl Taps {
         }
         let caller = if self.names_callers { caller } else { "" };
         Some(Watch(Arc::new(Shared {
-            sinks: sinks.clone(),
+            source: sinks.dump.as_ref().map(Source::new),
+            tee: sinks.tee.clone(),
             dump: Dump::new(side, caller),
             has_ended: AtomicBool::new(false),
         })))
     }
 
-    /// Waits until all is written, but for no recorder that has taken nothing for `patience`.
+    /// Waits until all is written, but for no file that has taken nothing for `patience`, and less for stderr.
     pub async fn drained(&self, patience: Duration) {
+        let dumps = [&self.left.dump, &self.right.dump].into_iter().flatten();
+        if let Some(queue) = dumps.clone().next().cloned() {
+            // It returns by itself, be it after we have gone.
+            let _ = spawn_blocking(move || queue.settle(SETTLE)).await;
+        }
         for recorder in self.recorders() {
             recorder.drained(patience).await;
         }
@@ -118,15 +128,14 @@ impl Taps {
 
     /// Whether a record is not complete.
     pub fn has_failed(&self) -> bool {
+        let mut dumps = [&self.left.dump, &self.right.dump].into_iter().flatten();
         self.recorders().any(|recorder| recorder.has_failed())
+            || dumps.any(|queue| queue.has_failed())
     }
 
     fn recorders(&self) -> impl Iterator<Item = &Recorder> {
         let sinks = [&self.left, &self.right].into_iter();
-        sinks
-            .flat_map(|sinks| [&sinks.dump, &sinks.tee])
-            .flatten()
-            .map(|recorder| &**recorder)
+        sinks.filter_map(|sinks| sinks.tee.as_deref())
     }
 }
 
@@ -134,7 +143,9 @@ impl Taps {
 pub struct Watch(Arc<Shared>);
 
 struct Shared {
-    sinks: Sinks,
+    /// What of the dump waits to be written, where there is one.
+    source: Option<Arc<Source>>,
+    tee: Option<Arc<Recorder>>,
     dump: Dump,
     has_ended: AtomicBool,
 }
@@ -158,16 +169,36 @@ impl Watch {
 }
 
 impl Shared {
-    fn recorders(&self) -> impl Iterator<Item = &Recorder> {
-        let both = [&self.sinks.dump, &self.sinks.tee].into_iter();
-        both.flatten().map(|recorder| &**recorder)
+    /// Whether all that is watched has room for more.
+    fn has_room(&self) -> bool {
+        let has_shown = self.source.as_deref().is_none_or(Source::has_room);
+        has_shown && self.tee.as_deref().is_none_or(Recorder::has_room)
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(source) = &self.source
+            && !source.has_room_or_wakes(cx.waker())
+        {
+            return Poll::Pending;
+        }
+        match &self.tee {
+            Some(recorder) => recorder.poll_room(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Shows what `write` appends, in one piece.
+    fn show(&self, write: impl FnOnce(&Dump, &mut Vec<u8>)) {
+        if let Some(source) = &self.source {
+            let mut piece = Vec::new();
+            write(&self.dump, &mut piece);
+            source.push(piece);
+        }
     }
 
     fn show_end(&self, ending: &Ending) {
-        if !self.has_ended.swap(true, Ordering::AcqRel)
-            && let Some(recorder) = &self.sinks.dump
-        {
-            recorder.push(|out| self.dump.end(out, ending));
+        if !self.has_ended.swap(true, Ordering::AcqRel) {
+            self.show(|dump, out| dump.end(out, ending));
         }
     }
 }
@@ -200,17 +231,15 @@ impl Tap {
 
     fn saw_fragment(&mut self, fragment: &Fragment) {
         let Fragment { kind, fin, payload } = fragment;
-        let sinks = &self.shared.sinks;
-        if let Some(recorder) = &sinks.dump {
-            let dump = &self.shared.dump;
-            recorder.push(|out| dump.piece(out, *kind, payload, self.shown, *fin));
-            self.shown = if *fin {
-                0
-            } else {
-                self.shown + payload.len() as u64
-            };
-        }
-        if let Some(recorder) = &sinks.tee {
+        let shown = self.shown;
+        self.shared
+            .show(|dump, out| dump.piece(out, *kind, payload, shown, *fin));
+        self.shown = if *fin {
+            0
+        } else {
+            shown + payload.len() as u64
+        };
+        if let Some(recorder) = &self.shared.tee {
             if *fin || self.gathered.len() + payload.len() > GATHERED {
                 let begun = std::mem::take(&mut self.gathered);
                 recorder.push(|out| {
@@ -227,16 +256,12 @@ impl Tap {
     }
 
     fn saw_batch(&mut self, batch: &Batch) {
-        let sinks = &self.shared.sinks;
-        if let Some(recorder) = &sinks.dump {
-            let dump = &self.shared.dump;
-            recorder.push(|out| {
-                for message in batch.messages() {
-                    dump.piece(out, batch.kind, message, 0, true);
-                }
-            });
-        }
-        if let Some(recorder) = &sinks.tee {
+        self.shared.show(|dump, out| {
+            for message in batch.messages() {
+                dump.piece(out, batch.kind, message, 0, true);
+            }
+        });
+        if let Some(recorder) = &self.shared.tee {
             recorder.push(|out| {
                 for message in batch.messages() {
                     out.extend_from_slice(message);
@@ -249,7 +274,7 @@ impl Tap {
     /// Records the beginning of a message that will have no end.
     fn release(&mut self) {
         let begun = std::mem::take(&mut self.gathered);
-        if let Some(recorder) = self.shared.sinks.tee.as_ref().filter(|_| !begun.is_empty()) {
+        if let Some(recorder) = self.shared.tee.as_ref().filter(|_| !begun.is_empty()) {
             recorder.push(|out| out.extend_from_slice(&begun));
         }
     }
@@ -271,7 +296,7 @@ impl Drop for Tap {
 
 impl MessageStream for Tap {
     fn take(&mut self) -> Option<Event> {
-        if !self.shared.recorders().all(Recorder::has_room) {
+        if !self.shared.has_room() {
             self.is_held = true;
             return None;
         }
@@ -282,9 +307,7 @@ impl MessageStream for Tap {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_held {
-            for recorder in self.shared.recorders() {
-                ready!(recorder.poll_room(cx));
-            }
+            ready!(self.shared.poll_room(cx));
             // To be taken before more is read.
             self.is_held = false;
             return Poll::Ready(());

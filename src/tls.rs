@@ -17,7 +17,7 @@ mod verify;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -62,6 +62,12 @@ fn provider() -> Arc<CryptoProvider> {
 /// An error with its cause.
 fn failed(cause: Cause, what: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(cause).context(what.into())
+}
+
+/// The names of files, as a list for the log.
+fn listed<'a>(files: impl Iterator<Item = &'a PathBuf>) -> String {
+    let names = files.map(|file| file.to_string_lossy().escape_debug().to_string());
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Names of application protocols as they go over the wire: those that were asked for, else `own`.

@@ -154,6 +154,7 @@ pub const COOKBOOK: &[Recipe] = &[
             "",
             "[Service]",
             "ExecStart=/usr/bin/wsbridge --drain 30s ws-l:8080 tcp:localhost:6379",
+            "ExecReload=/bin/kill -HUP $MAINPID",
             "KillMode=mixed",
             "TimeoutStopSec=40",
             "Restart=on-failure",
@@ -168,8 +169,8 @@ pub const COOKBOOK: &[Recipe] = &[
                   waits for the callers to answer, at most until --drain; TimeoutStopSec must be longer. What is cut is told \
                   by Close 1011, and the exit status is 143. With --reconnect callers come again. KillMode leaves \
                   programs to the bridge. Packages bring wsbridge@.service, more confined, a bridge for each \
-                  /etc/wsbridge/NAME.conf. For wss-l: and tls-l: add ExecReload=/bin/kill -HUP $MAINPID, which has the \
-                  certificates read again; any other bridge is stopped by it.",
+                  /etc/wsbridge/NAME.conf. A reload has files read again, such as certificates, and ends no session; \
+                  systemctl kill -s USR1 writes the table of sessions to the log.",
     },
     Recipe {
         title: "A container",

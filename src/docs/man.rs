@@ -3,6 +3,7 @@
 use clap::{Arg, Command};
 
 use super::roff::Page;
+use super::signals::{ALL_SIGNALS, SIGNALS};
 use super::{ENDING_ROWS, EXAMPLES, websocat};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::{ELSEWHERE, SCHEMES};
@@ -57,24 +58,6 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-const SIGNALS: &[(&str, &str)] = &[
-    (
-        "SIGINT, SIGTERM, SIGHUP",
-        "The first closes the listening sockets and has each session end: it is sent Close 1001 as soon as nothing has come \
-         for 250 ms either way. What still comes at half the time of --drain is cut and told as cut: Close 1011, a reset. \
-         Sessions have the time of --drain to end. With stdin, in rooms and with datagrams nothing is waited for. The second \
-         ends the program at once. One that was ignored at the start (nohup) stays so.",
-    ),
-    (
-        "SIGHUP",
-        "Where TLS listens it does not stop: the certificates are read again.",
-    ),
-    (
-        "SIGPIPE",
-        "Ignored: a reader of stdout that has left (| head) is an end, with Close 1000 and status 0.",
-    ),
-];
-
 const COMPATIBILITY: &[&str] = &[
     "The words of websocat 1.x for endpoints are understood, each where ADDRESSES has \"Also written\". Of its flags these \
      mean here what they mean there: -t, -b, -n, -u, -U, -1, -0, -v, -q, -k, -H, -s, --exec-args (which is --), -e (a \
@@ -118,6 +101,9 @@ pub(super) fn man(command: &Command) -> String {
     for (name, words) in SIGNALS {
         page.tagged(name, words);
     }
+    page.paragraph(ALL_SIGNALS);
+    page.subsection("The log");
+    page.prose(include_str!("topics/log.txt"));
     page.section("EXIT STATUS");
     for (status, meaning) in EXIT_STATUSES {
         page.tagged(&status.to_string(), &format!("{}.", capital(meaning)));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::cookbook::cookbook_text;
+use super::signals::signals_text;
 use super::{coming, endings_text, endpoints_text, examples_text};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
@@ -46,6 +47,11 @@ pub const TOPICS: &[Topic] = &[
         name: "exit-status",
         summary: "what each number means",
         text: exit_statuses,
+    },
+    Topic {
+        name: "signals",
+        summary: "stop, reload, list the sessions; and the log",
+        text: signals_text,
     },
     Topic {
         name: "security",

@@ -15,6 +15,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
 use crate::framing::{Framed, Framing, Whole};
 use crate::http::page::Page;
+use crate::log::REFUSALS;
 use crate::message::Fragment;
 use crate::peer::{Event, MessageStream, Peer};
 
@@ -172,7 +173,9 @@ impl Answers {
     /// Notes how one ended.
     fn ended(&mut self, ending: Ending) {
         if ending.is_abort() || ending.exit_status() != 0 {
-            warn!("{}: {ending}", self.name);
+            if REFUSALS.admits() {
+                warn!("{}: {ending}", self.name);
+            }
             self.failed = Some(ending);
         }
         self.state = State::Idle;
@@ -268,7 +271,9 @@ impl MessageStream for Answers {
                     has_answered: false,
                 },
                 Err(error) => {
-                    warn!("{}: {}", self.name, Cause::line(&error));
+                    if REFUSALS.admits() {
+                        warn!("{}: {}", self.name, Cause::line(&error));
+                    }
                     wake(&mut self.writer);
                     let cause = Cause::of(&error).unwrap_or(Cause::Refused);
                     State::Over(Ending::Unreachable(cause))

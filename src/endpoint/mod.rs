@@ -103,11 +103,6 @@ impl Endpoint {
             Endpoint::Listen(_) => None,
         }
     }
-
-    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
-    pub fn reloads(&self) -> bool {
-        matches!(self, Endpoint::Listen(listen) if listen.reloads())
-    }
 }
 
 /// An endpoint that opens connections.
@@ -199,11 +194,6 @@ pub trait Listen: Send + Sync {
     /// How its bytes are cut into messages; `None` where it has messages of its own.
     fn framing(&self) -> Option<Framing> {
         None
-    }
-
-    /// Whether SIGHUP has it read its files again; then it does not stop the bridge.
-    fn reloads(&self) -> bool {
-        false
     }
 }
 

@@ -24,6 +24,7 @@ use speech::{Part, Wire, gather};
 use crate::address::{number, parse_size};
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::{CHUNK, Framing, Whole};
+use crate::log::REFUSALS;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 
@@ -548,6 +549,7 @@ impl Member {
         let mut payloads = payloads.into_iter().peekable();
         if let Some(first) = payloads.peek()
             && self.returned.is_loop(kind, first)
+            && REFUSALS.admits()
         {
             warn!(
                 caller = self.from,
@@ -711,7 +713,9 @@ impl Drop for Member {
         self.room.leave(self.id);
         let (messages, bytes) = self.seat.lock().lost;
         if messages > 0 {
-            info!(caller = self.from, messages, bytes, "lost in the room");
+            if REFUSALS.admits() {
+                info!(caller = self.from, messages, bytes, "lost in the room");
+            }
         } else {
             debug!(caller = self.from, "left the room");
         }

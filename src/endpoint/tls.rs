@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -16,9 +15,11 @@ use super::{
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
-use crate::ending::{Cause, errno_text};
+use crate::ending::Cause;
 use crate::framing::{self, Framing};
+use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
+use crate::reread;
 use crate::tls::client::{self, Client};
 use crate::tls::server::{self, Server};
 
@@ -109,28 +110,14 @@ fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
     }
 }
 
-/// Gets a server ready to be called: says the pin of a certificate of its own, and reads files again on SIGHUP.
-///
-/// # Errors
-/// The system's, where it takes no handler.
-pub(super) fn announce(server: &Arc<Server>) -> Result<()> {
+/// Gets a server ready to be called: says the pin of a certificate of its own, and has its files read again on SIGHUP.
+pub(super) fn announce(server: &Arc<Server>) {
     if let Some(pin) = server.pin() {
         info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
     }
-    if !server.has_files() {
-        return Ok(());
+    if server.has_files() {
+        reread::register(server);
     }
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| anyhow!(errno_text(&error)))?;
-    let server = Arc::downgrade(server);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match server.upgrade() {
-                Some(server) => server.reload(),
-                None => return,
-            }
-        }
-    });
-    Ok(())
 }
 
 struct TlsDial {
@@ -200,7 +187,7 @@ impl Listen for TlsListen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
         Box::pin(async {
             let inner = self.inner.bind().await?;
-            announce(&self.server)?;
+            announce(&self.server);
             let accept: Box<dyn Accept> = Box::new(TlsAccept {
                 inner,
                 server: self.server.clone(),
@@ -213,10 +200,6 @@ impl Listen for TlsListen {
 
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
-    }
-
-    fn reloads(&self) -> bool {
-        self.server.has_files()
     }
 }
 
@@ -291,8 +274,8 @@ impl Handshake for TlsHandshake {
 pub(super) fn kept_out(error: &anyhow::Error, caller: &Caller) -> anyhow::Error {
     let line = Cause::line(error);
     match Cause::of(error) {
-        Some(Cause::NotTrusted) => warn!("{caller}: refused: {line}"),
-        Some(Cause::OwnCertificate) => info!("{caller}: {line}"),
+        Some(Cause::NotTrusted) if REFUSALS.admits() => warn!("{caller}: refused: {line}"),
+        Some(Cause::OwnCertificate) if REFUSALS.admits() => info!("{caller}: {line}"),
         _ => {}
     }
     anyhow!("{caller}: {line}")

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use self::page::PageChoice;
-use self::request::Request;
+use self::request::{Request, Saying};
 use self::target::Target;
 use super::proxy::Traffic;
 use super::reconnect;
@@ -37,6 +37,7 @@ use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::page::Page;
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
+use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -237,7 +238,7 @@ impl Listen for WsListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
             if let Some(tls) = &self.tls {
-                super::tls::announce(tls)?;
+                super::tls::announce(tls);
             }
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
@@ -246,10 +247,6 @@ impl Listen for WsListen {
             });
             Ok(accept)
         })
-    }
-
-    fn reloads(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_files())
     }
 }
 
@@ -385,7 +382,9 @@ async fn shake(
             let from = caller.from;
             // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
             if error.to_string().starts_with("HTTP ") {
-                warn!("{from}: refused with {error:#}");
+                if REFUSALS.admits() {
+                    warn!("{from}: refused with {error:#}");
+                }
                 return Ok(None);
             }
             return Err(error.context(from));
@@ -481,12 +480,12 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
     }
     let (user_info, place) = address.url_place()?;
     let target = Target::typed(address, place, own == "wss")?;
-    let request = Request::read(scheme, address, settings, &target.host, user_info)?;
-    let tls = secure::client(scheme, address, settings, &request)?;
+    let saying = Saying::read(scheme, address, settings, &target.host, user_info)?;
+    let tls = secure::client(scheme, address, settings, &saying.request())?;
     let name = Address::shown(&address.text);
     let dial = Arc::new(WsDial {
         name: name.clone(),
-        request,
+        saying,
         target,
         handshake: read_options(scheme, address, settings)?,
         transport: Transport::Route(
@@ -511,7 +510,7 @@ enum Transport {
 struct WsDial {
     name: String,
     target: Target,
-    request: Request,
+    saying: Arc<Saying>,
     handshake: HandshakeOptions,
     transport: Transport,
 }
@@ -557,7 +556,7 @@ impl WsDial {
     async fn open(&self, caller: &Caller) -> Result<Peer> {
         let (mut target, mut request) = (
             self.target.for_caller(caller)?,
-            self.request.for_caller(caller),
+            self.saying.request().for_caller(caller),
         );
         let protocols = self.handshake.offered(caller);
         let refused = |what: String| anyhow::Error::new(Cause::Redirect).context(what);
@@ -660,12 +659,12 @@ impl HandshakeOptions {
     fn opened(&self, opened: Opened, name: &str) -> Socket {
         match &opened.protocol {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
-            Some(protocol) => info!("{name}: subprotocol {protocol}"),
-            None if !self.protocol.is_empty() => {
+            Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),
+            None if !self.protocol.is_empty() && REFUSALS.admits() => {
                 let offered = self.protocol.join(", ");
                 warn!("{name}: the server ignored the subprotocols {offered}");
             }
-            None => {}
+            _ => {}
         }
         let socket = Socket::new(opened.io, &opened.early, Role::Client, self.socket())
             .agreed_to(opened.protocol.as_deref())

@@ -6,6 +6,7 @@ use tracing::warn;
 use super::lines::Search;
 use super::{Separator, Splitter};
 use crate::ending::{Close, Ending};
+use crate::log::REFUSALS;
 use crate::message::Fragment;
 use crate::peer::Event;
 
@@ -53,7 +54,7 @@ impl Whole {
 
 /// Logs that `received` bytes of a message that was cut are not passed on; silent where there are none.
 pub(super) fn leave_out(received: usize) {
-    if received > 0 {
+    if received > 0 && REFUSALS.admits() {
         let end = if received == 1 { "" } else { "s" };
         warn!("a message was cut: the {received} byte{end} that came of it are left out");
     }

@@ -1,8 +1,8 @@
-//! One thread that writes what was seen to a file or to stderr, so that no session's thread waits for either.
+//! One thread that writes what was seen to a file, so that no session's thread waits for it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -12,11 +12,12 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::address::Address;
 use crate::buffer::LARGE;
 use crate::ending::{Cause, errno_text};
+use crate::reread::{self, Reread};
 
 /// Bytes that wait to be written at most, before what still comes has to wait.
 const BACKLOG: u64 = LARGE as u64;
@@ -28,6 +29,7 @@ pub(super) struct Recorder(Arc<Shared>);
 
 struct Shared {
     name: String,
+    path: PathBuf,
     state: Mutex<State>,
     has_more: Condvar,
 }
@@ -38,46 +40,43 @@ struct State {
     /// Bytes not written yet, those that are being written included.
     backlog: u64,
     written: u64,
+    /// The file that was opened in place of the one that is written to.
+    fresh: Option<File>,
     /// Whether nothing is written any more.
     is_over: bool,
     has_failed: bool,
     waiting: Vec<Waker>,
 }
 
-enum Target {
-    Stderr,
-    /// And whether it is a regular one, rather than a FIFO or a device.
-    File(File, bool),
+/// The file, and whether it is a regular one, rather than a FIFO or a device.
+struct Target {
+    file: File,
+    is_regular: bool,
 }
 
 impl Recorder {
-    /// Shows on stderr.
-    pub(super) fn stderr() -> Result<Recorder> {
-        Recorder::start("stderr".to_owned(), Target::Stderr)
-    }
-
     /// Appends to a file, which is made where there is none.
     pub(super) fn open(path: &Path) -> Result<Recorder> {
         let name = Address::shown(&path.to_string_lossy());
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file
+        let file = open(path)
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;
         let is_regular = file.metadata().is_ok_and(|about| about.is_file());
-        Recorder::start(name, Target::File(file, is_regular))
-    }
-
-    fn start(name: String, target: Target) -> Result<Recorder> {
         let shared = Arc::new(Shared {
             name,
+            path: path.to_owned(),
             state: Mutex::default(),
             has_more: Condvar::new(),
         });
         let own = shared.clone();
         let thread = thread::Builder::new().name("recorder".to_owned());
         thread
-            .spawn(move || own.run(&target))
+            .spawn(move || own.run(Target { file, is_regular }))
             .context("starting a thread")?;
+        // A FIFO that is opened again waits for another reader.
+        if is_regular {
+            reread::register(&shared);
+        }
         Ok(Recorder(shared))
     }
 
@@ -123,6 +122,26 @@ impl Recorder {
     }
 }
 
+/// Opens a file to append to, and makes it where there is none.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// The file may have been moved away: what comes from now on is for the one that has its name.
+impl Reread for Shared {
+    fn read_again(&self) {
+        let name = &self.name;
+        match open(&self.path) {
+            _ if self.lock().is_over => warn!("{name}: nothing is recorded there any more"),
+            Ok(file) => {
+                self.lock().fresh = Some(file);
+                info!("record reopened: {name}");
+            }
+            Err(error) => warn!("{name}: {}; the record stays open", errno_text(&error)),
+        }
+    }
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.0.lock().is_over = true;
@@ -151,7 +170,7 @@ impl Shared {
         Poll::Pending
     }
 
-    fn run(&self, target: &Target) {
+    fn run(&self, mut target: Target) {
         loop {
             let mut state = self.lock();
             while state.pending.is_empty() && !state.is_over {
@@ -162,24 +181,25 @@ impl Shared {
                 return;
             }
             let bytes = std::mem::take(&mut state.pending);
+            if let Some(fresh) = state.fresh.take() {
+                target.file = fresh;
+            }
             drop(state);
-            if let Err(error) = self.write(target, &bytes) {
-                return self.fail(target, error);
+            if let Err(error) = self.write(&target, &bytes) {
+                return self.fail(error);
             }
         }
     }
 
     fn write(&self, target: &Target, mut bytes: &[u8]) -> Result<(), Errno> {
-        // Whoever logs waits meanwhile: no line stands in the middle of another.
-        let _turn = matches!(target, Target::Stderr).then(|| io::stderr().lock());
         while !bytes.is_empty() {
-            let some = &bytes[..bytes.len().min(WRITE)];
-            let written = match target {
-                Target::Stderr => rustix::io::write(rustix::stdio::stderr(), some),
-                // In one write: other programs may append to it too.
-                Target::File(file, true) => rustix::io::write(file, bytes),
-                Target::File(file, false) => rustix::io::write(file, some),
+            // A regular file in one write: other programs may append to it too.
+            let most = if target.is_regular {
+                bytes.len()
+            } else {
+                WRITE
             };
+            let written = rustix::io::write(&target.file, &bytes[..bytes.len().min(most)]);
             match written {
                 Ok(count) => {
                     bytes = &bytes[count..];
@@ -201,7 +221,7 @@ impl Shared {
         wake(state);
     }
 
-    fn fail(&self, target: &Target, error: Errno) {
+    fn fail(&self, error: Errno) {
         // Said first: who waits for the rest to be written may be about to exit.
         let (name, reason) = (&self.name, errno_text(&error.into()));
         error!("{name}: {reason}; what passes from now on is not recorded there");
@@ -209,8 +229,7 @@ impl Shared {
         state.is_over = true;
         state.pending = Vec::new();
         state.backlog = 0;
-        // A reader of stderr that has gone has seen what it wanted.
-        state.has_failed = !(matches!(target, Target::Stderr) && error == Errno::PIPE);
+        state.has_failed = true;
         wake(state);
     }
 }
@@ -222,14 +241,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 fn wait_for_room(target: &Target) -> Result<(), Errno> {
-    let mut fd = match target {
-        Target::Stderr => [PollFd::from_borrowed_fd(
-            rustix::stdio::stderr(),
-            PollFlags::OUT,
-        )],
-        Target::File(file, _) => [PollFd::new(file, PollFlags::OUT)],
-    };
-    match poll(&mut fd, None) {
+    match poll(&mut [PollFd::new(&target.file, PollFlags::OUT)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error),
     }

@@ -7,15 +7,20 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::Hooks;
 use crate::peer::{Pipe, pipe};
 
 /// A side that is shown in one file and recorded in another.
 fn taps(folder: &Path) -> Taps {
-    let open = |name| Some(Arc::new(Recorder::open(&folder.join(name)).unwrap()));
+    let hooks = Hooks {
+        show: |_| false,
+        tell_lost: |_, _| {},
+    };
+    let dump = std::fs::File::create(folder.join("dump")).unwrap();
     Taps {
         left: Sinks {
-            dump: open("dump"),
-            tee: open("tee"),
+            dump: Some(Queue::start(dump, hooks).unwrap()),
+            tee: Some(Arc::new(Recorder::open(&folder.join("tee")).unwrap())),
         },
         ..Taps::default()
     }

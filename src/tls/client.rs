@@ -1,7 +1,7 @@
 //! The client's side of TLS: whom it trusts, who it says it is, and its handshake.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,9 +18,11 @@ use super::certificate::Described;
 use super::pin::Pin;
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
-use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
+use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
 use crate::ending::Cause;
+use crate::log::REFUSALS;
 use crate::peer::ByteStream;
+use crate::reread::{self, Reread};
 use crate::steps::Step;
 
 /// Options of everything that dials TLS.
@@ -36,7 +38,7 @@ pub struct Options {
     /// Show this certificate, in PEM, with its chain
     ///
     /// As a server repeatable: which one is shown depends on the name that is asked for, exact or by a wildcard; else it is the
-    /// first. Files are read again when they change and on SIGHUP. Example: wss-l:8443,cert=a.pem,key=a.key
+    /// first. Files are read again on SIGHUP, a server's when they change too. Example: wss-l:8443,cert=a.pem,key=a.key
     #[arg(long, value_name = "FILE")]
     pub cert: Option<PathBuf>,
     /// The key of --cert, where it is not in the same file
@@ -77,19 +79,25 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// A client that is ready for any number of handshakes.
 pub struct Client {
     options: Options,
-    own: Option<Arc<CertifiedKey>>,
-    roots: Option<RootCertStore>,
+    files: Arc<Files>,
     protocols: Vec<Vec<u8>>,
-    /// Made at the first handshake: only then the system is asked whom it trusts.
-    config: OnceLock<Arc<ClientConfig>>,
 }
 
-impl Client {
-    /// Reads the files that the options name. `own_protocols` are offered where none were asked for.
-    ///
-    /// # Errors
-    /// What is wrong with a file, with a [`Cause`].
-    pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
+/// What the options name, as it was read last.
+struct Files {
+    options: Options,
+    loaded: Mutex<Loaded>,
+}
+
+struct Loaded {
+    own: Option<Arc<CertifiedKey>>,
+    roots: Option<RootCertStore>,
+    /// Made at the first handshake: only then the system is asked whom it trusts.
+    config: Option<Arc<ClientConfig>>,
+}
+
+impl Loaded {
+    fn read(options: &Options) -> Result<Loaded> {
         let own = match (&options.cert, &options.key) {
             (Some(cert), key) => Some(Arc::new(pem::certified(cert, key.as_deref())?)),
             (None, Some(_)) => {
@@ -98,14 +106,62 @@ impl Client {
             (None, None) => None,
         };
         let roots = options.cacert.as_deref();
-        Ok(Client {
+        Ok(Loaded {
             own,
             roots: roots
                 .map(|place| pem::roots("--cacert", place))
                 .transpose()?,
+            config: None,
+        })
+    }
+}
+
+impl Files {
+    fn names(&self) -> impl Iterator<Item = &PathBuf> {
+        let Options {
+            cacert, cert, key, ..
+        } = &self.options;
+        cacert.iter().chain(cert).chain(key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded> {
+        // Nothing panics while it is held.
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reread for Files {
+    fn read_again(&self) {
+        match Loaded::read(&self.options) {
+            Ok(loaded) => {
+                *self.lock() = loaded;
+                tracing::info!("certificates reloaded: {}", listed(self.names()));
+            }
+            Err(error) => tracing::warn!(
+                "the certificates stay as they were: {}",
+                Cause::line(&error)
+            ),
+        }
+    }
+}
+
+impl Client {
+    /// Reads the files that the options name. `own_protocols` are offered where none were asked for.
+    ///
+    /// # Errors
+    /// What is wrong with a file, with a [`Cause`].
+    pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
+        let files = Arc::new(Files {
+            loaded: Mutex::new(Loaded::read(&options)?),
+            options: options.clone(),
+        });
+        if files.names().next().is_some() {
+            reread::register(&files);
+        }
+        Ok(Client {
+            files,
             protocols: protocols(&options.alpn, own_protocols),
             options,
-            config: OnceLock::new(),
         })
     }
 
@@ -138,7 +194,8 @@ impl Client {
                 format!("'{host}' is no name that TLS can ask for; see --tls-name"),
             )
         })?;
-        if self.options.insecure && self.options.pin_sha256.is_empty() {
+        let is_blind = self.options.insecure && self.options.pin_sha256.is_empty();
+        if is_blind && REFUSALS.admits() {
             tracing::warn!(
                 "{host}: --insecure: it may be anybody, and anybody may read and change all"
             );
@@ -164,19 +221,21 @@ impl Client {
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>> {
-        if let Some(config) = self.config.get() {
+        let mut loaded = self.files.lock();
+        if let Some(config) = &loaded.config {
             return Ok(config.clone());
         }
-        let config = Arc::new(self.make_config()?);
-        Ok(self.config.get_or_init(|| config).clone())
+        let config = Arc::new(self.make_config(&loaded)?);
+        loaded.config = Some(config.clone());
+        Ok(config)
     }
 
-    fn make_config(&self) -> Result<ClientConfig> {
+    fn make_config(&self, loaded: &Loaded) -> Result<ClientConfig> {
         let options = &self.options;
         let pins = options.pin_sha256.clone();
-        let verifier = match options.insecure || (!pins.is_empty() && self.roots.is_none()) {
+        let verifier = match options.insecure || (!pins.is_empty() && loaded.roots.is_none()) {
             true => Verifier::of_keys(pins),
-            false => Verifier::of_issuers(self.roots.clone(), pins)?,
+            false => Verifier::of_issuers(loaded.roots.clone(), pins)?,
         };
         let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
         let builder = ClientConfig::builder_with_provider(provider())
@@ -184,7 +243,7 @@ impl Client {
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &self.own {
+        let mut config = match &loaded.own {
             None => builder.with_no_client_auth(),
             Some(own) => {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))

@@ -18,9 +18,10 @@ use super::certificate::Described;
 use super::pin::Pin;
 use super::resolver::Resolver;
 use super::stream::{Stream, Transport};
-use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
+use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
 use crate::ending::Cause;
 use crate::peer::ByteStream;
+use crate::reread::Reread;
 
 /// Files are looked at for changes at most this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ pub struct Options {
     /// Show this certificate, in PEM, with its chain
     ///
     /// As a server repeatable: which one is shown depends on the name that is asked for, exact or by a wildcard; else it is the
-    /// first. Files are read again when they change and on SIGHUP. Example: wss-l:8443,cert=a.pem,key=a.key
+    /// first. Files are read again on SIGHUP, a server's when they change too. Example: wss-l:8443,cert=a.pem,key=a.key
     #[arg(long, value_name = "FILE")]
     pub cert: Vec<PathBuf>,
     /// The key of --cert, where it is not in the same file
@@ -134,13 +135,6 @@ impl Server {
         !self.options.cert.is_empty() || self.options.client_ca.is_some()
     }
 
-    /// Reads the files again. Where they are no good what was read before stays.
-    pub fn reload(&self) {
-        let mut loaded = self.lock();
-        loaded.changed = changed(&self.options);
-        self.load(&mut loaded);
-    }
-
     fn load(&self, loaded: &mut Loaded) {
         match config(
             &self.options,
@@ -149,7 +143,8 @@ impl Server {
         ) {
             Ok(config) => {
                 loaded.config = Arc::new(config);
-                tracing::info!("certificates reloaded");
+                let files = listed(files(&self.options));
+                tracing::info!("certificates reloaded: {files}");
             }
             Err(error) => tracing::warn!(
                 "the certificates stay as they were: {}",
@@ -207,14 +202,23 @@ impl Server {
     }
 }
 
+impl Reread for Server {
+    fn read_again(&self) {
+        let mut loaded = self.lock();
+        loaded.changed = changed(&self.options);
+        self.load(&mut loaded);
+    }
+}
+
+/// The files that can be read again.
+fn files(options: &Options) -> impl Iterator<Item = &PathBuf> {
+    let own = options.cert.iter().chain(&options.key);
+    own.chain(&options.client_ca)
+}
+
 /// When the files had changed last; one that is not there has not.
 fn changed(options: &Options) -> Vec<Option<SystemTime>> {
-    let files = options
-        .cert
-        .iter()
-        .chain(&options.key)
-        .chain(&options.client_ca);
-    files
+    files(options)
         .map(|file| file.metadata().ok()?.modified().ok())
         .collect()
 }

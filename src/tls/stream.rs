@@ -18,6 +18,7 @@ use super::record::Records;
 use crate::buffer::{LARGE, ReadBuffer};
 use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
+use crate::log::REFUSALS;
 use crate::message::SHORT;
 use crate::peer::ByteStream;
 
@@ -250,7 +251,9 @@ impl ByteStream for Stream {
             return Ending::Lost(Loss::NoClose);
         }
         if let Some(failure) = Failure::of(error) {
-            tracing::warn!("{failure}");
+            if REFUSALS.admits() {
+                tracing::warn!("{failure}");
+            }
             return Ending::Unreachable(failure.cause);
         }
         self.tls.get_ref().0.io.read_failed(error)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// From top to bottom; a file may use what stands below it, and its own row where that is one room.
 const LAYERS: &[&[&str]] = &[
     &["main"],
+    &["signals"],
     &["cli"],
     &["docs"],
     &["scheme"],
@@ -33,6 +34,8 @@ const LAYERS: &[&[&str]] = &[
         "steps",
         "columns",
         "progress",
+        "log",
+        "reread",
         "mistake",
     ],
 ];

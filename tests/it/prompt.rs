@@ -367,3 +367,50 @@ fn colours_and_the_prompt_can_be_left_out() {
         assert!(!terminal.seen.contains("connected"), "{words:?}");
     }
 }
+
+#[test]
+fn a_terminal_that_takes_nothing_does_not_hold_up_a_stop() {
+    for (signal, status) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let (mut keys, line) = terminal();
+        let open = || line.try_clone().unwrap();
+        let before = tcgetattr(&line).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
+            .args(["--no-history", &url])
+            .env_clear()
+            .envs([("TERM", "xterm"), ("NO_COLOR", "1")])
+            .stdin(open())
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .unwrap();
+        let mut server = Ws::accept(&listener);
+        // The prompt is there, and from now on nobody reads.
+        let (mut seen, mut buf) = (Vec::new(), [0; 1024]);
+        while !seen.windows(2).any(|two| two == b"> ") {
+            let count = keys.read(&mut buf).unwrap();
+            seen.extend_from_slice(&buf[..count]);
+        }
+        for _ in 0..200 {
+            server.text(&"x".repeat(10_000));
+        }
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let ended = loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("it does not end");
+            }
+            thread::yield_now();
+        };
+        assert_eq!(ended.code(), Some(status));
+        let after = tcgetattr(&line).unwrap();
+        assert_eq!(after.local_modes, before.local_modes);
+    }
+}

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -117,7 +118,8 @@ pub(super) struct Setup {
     pub(super) limit: usize,
 }
 
-/// Brings the terminal back to how it was, where a prompt has changed it; `main` calls it last, whatever happened.
+/// Brings the terminal back to how it was, where a prompt has changed it; `main` calls it last, whatever happened. A terminal
+/// that takes nothing is not waited for.
 pub fn restore() {
     let Some(before) = BEFORE.get() else {
         return;
@@ -127,23 +129,36 @@ pub fn restore() {
         console.still();
     }
     let is_raw = tcgetattr(stdin()).is_ok_and(|now| !now.local_modes.contains(LocalModes::ICANON));
-    if is_raw {
+    if !is_raw {
+        return;
+    }
+    let (done, is_done) = channel();
+    let thread = thread::Builder::new().name("restore".to_owned());
+    let started = thread.spawn(move || {
         // A terminal that has gone needs nothing.
         let _ = io::stdout().write_all(b"\r\x1b[J\x1b[?2026l\x1b[?2004l");
         let _ = io::stdout().flush();
         let _ = tcsetattr(stdin(), OptionalActions::Drain, before);
+        let _ = done.send(());
+    });
+    if started.is_err() || is_done.recv_timeout(LAST_DRAW).is_err() {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, before);
     }
 }
 
-/// Shows a line of the log without tearing what is typed; false where there is no prompt.
+/// Shows a line of the log without tearing what is typed, and waits where too much is to be shown already: this is for the
+/// log's own thread. False where there is no prompt.
 pub fn show(line: &str) -> bool {
-    match CONSOLE.get() {
-        Some(console) if !IS_OVER.load(Ordering::Acquire) => {
-            console.say(line.trim_end());
-            true
-        }
-        _ => false,
+    let Some(console) = CONSOLE.get() else {
+        return false;
+    };
+    let is_over = || IS_OVER.load(Ordering::Acquire);
+    drop(console.wait_until(|state| state.lines.len() < QUEUED || is_over()));
+    if is_over() {
+        return false;
     }
+    console.say(line.trim_end());
+    true
 }
 
 impl Console {

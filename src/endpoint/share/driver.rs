@@ -17,6 +17,7 @@ use super::{LONGEST_WAIT, Opened, Phase, Shared, Start, Stop};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
 use crate::framing::{Framed, Whole};
+use crate::log::REFUSALS;
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream, Peer};
 
@@ -465,11 +466,13 @@ impl Driver {
             }
             // Nobody asked for it, and it may be what is left of somebody's answer.
             None if shared.options.pair => {
-                warn!(
-                    "{}: a message that nobody asked for, of {} bytes, is dropped",
-                    shared.name,
-                    payload.len()
-                );
+                if REFUSALS.admits() {
+                    warn!(
+                        "{}: a message that nobody asked for, of {} bytes, is dropped",
+                        shared.name,
+                        payload.len()
+                    );
+                }
             }
             None => shared.room.tell_all(kind, [payload]),
         }

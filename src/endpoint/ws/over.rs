@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
-use super::request::{self, Request};
+use super::request::{self, Saying};
 use super::target::Target;
 use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, check_origins, shake};
 use crate::address::Address;
@@ -79,7 +79,7 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let target = Target::typed(&uri, place, is_secure)?;
     Ok(Endpoint::Dial(Arc::new(WsDial {
         name: Address::shown(&address.text),
-        request: Request::read(&CLIENT, address, settings, &target.host, user_info)?,
+        saying: Saying::read(&CLIENT, address, settings, &target.host, user_info)?,
         target,
         handshake: read_options(&CLIENT, address, settings)?,
         transport: Transport::Over(inner),
@@ -189,10 +189,6 @@ impl Listen for ManyServer {
             });
             Ok(accept)
         })
-    }
-
-    fn reloads(&self) -> bool {
-        self.inner.reloads()
     }
 }
 

@@ -1,22 +1,26 @@
 //! What a WebSocket client says of itself in its request: headers, and who it is.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use clap::Args;
 use clap::error::ErrorKind;
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
+use tracing::{info, warn};
 
 use super::netrc;
 use crate::address::Address;
 use crate::address::UserInfo;
 use crate::caller::Caller;
-use crate::ending::errno_text;
+use crate::ending::{Cause, errno_text};
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::reread::{self, Reread};
 use crate::secret::Secret;
+use crate::variables::Variables;
 
 /// Options of a WebSocket client's request.
 #[derive(Args, Clone, Debug)]
@@ -108,7 +112,16 @@ pub(super) struct Request {
     pub(super) shows_head: bool,
 }
 
-impl Request {
+/// What requests to a host say, where files say part of it as they were read last.
+pub(super) struct Saying {
+    options: Options,
+    variables: Variables,
+    host: String,
+    user_info: Option<UserInfo>,
+    request: Mutex<Request>,
+}
+
+impl Saying {
     /// Reads the options for a host; who asks may stand in the URL.
     ///
     /// # Errors
@@ -119,11 +132,75 @@ impl Request {
         settings: &Settings,
         host: &str,
         user_info: Option<UserInfo>,
-    ) -> Result<Request> {
+    ) -> Result<Arc<Saying>> {
         let options: Options = read_options(scheme, address, settings)?;
+        let variables = settings.variables.clone();
+        let request = Request::read(&options, &variables, host, user_info.clone())?;
+        let saying = Arc::new(Saying {
+            options,
+            variables,
+            host: host.to_owned(),
+            user_info,
+            request: Mutex::new(request),
+        });
+        let files = saying.files();
+        // A pipe says it once.
+        if !files.is_empty() && files.iter().all(|file| Path::new(file).is_file()) {
+            reread::register(&saying);
+        }
+        Ok(saying)
+    }
+
+    /// What is said now.
+    pub(super) fn request(&self) -> MutexGuard<'_, Request> {
+        // Nothing panics while it is held.
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that say part of it.
+    fn files(&self) -> Vec<String> {
+        let Options {
+            header,
+            password_file,
+            bearer,
+            ..
+        } = &self.options;
+        let named = header.iter().chain(bearer).map(Secret::reveal);
+        let named = named.filter_map(|value| value.strip_prefix('@').map(str::to_owned));
+        let password = password_file.iter();
+        let password = password.map(|file| file.to_string_lossy().into_owned());
+        let netrc = self.options.netrc_file(&self.variables);
+        named.chain(password).chain(netrc).collect()
+    }
+}
+
+impl Reread for Saying {
+    fn read_again(&self) {
+        let user_info = self.user_info.clone();
+        let files = self.files().join(", ").escape_debug().to_string();
+        match Request::read(&self.options, &self.variables, &self.host, user_info) {
+            Ok(request) => {
+                *self.request() = request;
+                info!("headers and passwords reloaded: {files}");
+            }
+            Err(error) => warn!(
+                "headers and passwords stay as they were: {}",
+                Cause::line(&error).trim_start_matches("error: ").trim_end()
+            ),
+        }
+    }
+}
+
+impl Request {
+    fn read(
+        options: &Options,
+        variables: &Variables,
+        host: &str,
+        user_info: Option<UserInfo>,
+    ) -> Result<Request> {
         let mut headers: Vec<Header> = Vec::new();
         let mut add = |name: HeaderName, value: HeaderValue| headers.push((name, Some(value)));
-        if let Some(value) = options.authorization(settings, host, user_info)? {
+        if let Some(value) = options.authorization(variables, host, user_info)? {
             add(AUTHORIZATION, value);
         }
         if !options.cookie.is_empty() {
@@ -156,7 +233,7 @@ impl Request {
         headers.extend(typed);
         Ok(Request {
             headers,
-            forwards: options.forward_header,
+            forwards: options.forward_header.clone(),
             follows: options.follow,
             shows_head: options.include,
         })
@@ -197,7 +274,7 @@ impl Options {
     /// Who asks: the URL says it before the options do, and both before the file of passwords.
     fn authorization(
         &self,
-        settings: &Settings,
+        variables: &Variables,
         host: &str,
         user_info: Option<UserInfo>,
     ) -> Result<Option<HeaderValue>> {
@@ -219,9 +296,9 @@ impl Options {
         let user = given.as_ref().map(|(user, _)| user.as_str());
         let password = match &given {
             Some((_, Some(password))) => Some(password.reveal().to_owned()),
-            _ => self.password(settings)?,
+            _ => self.password(variables)?,
         };
-        let (user, password) = match (user, password, self.netrc(settings, host, user)?) {
+        let (user, password) = match (user, password, self.netrc(variables, host, user)?) {
             (Some(user), Some(password), _) => (user.to_owned(), password),
             (_, _, Some(found)) => found,
             (Some(user), None, None) => (user.to_owned(), String::new()),
@@ -238,32 +315,36 @@ impl Options {
             .map_err(|error| refused(&format!("--user: {error}")))
     }
 
-    fn password(&self, settings: &Settings) -> Result<Option<String>> {
+    fn password(&self, variables: &Variables) -> Result<Option<String>> {
         match &self.password_file {
             Some(file) => first_line("--password-file", &file.to_string_lossy()).map(Some),
-            None => Ok(settings
-                .variables
-                .get("WSBRIDGE_PASSWORD")
-                .map(str::to_owned)),
+            None => Ok(variables.get("WSBRIDGE_PASSWORD").map(str::to_owned)),
         }
     }
 
     fn netrc(
         &self,
-        settings: &Settings,
+        variables: &Variables,
         host: &str,
         user: Option<&str>,
     ) -> Result<Option<(String, String)>> {
-        let Some(file) = &self.netrc else {
-            return Ok(None);
-        };
-        let variable = |name| settings.variables.get(name);
-        let file = match (file.strip_prefix("~/"), variable("NETRC"), variable("HOME")) {
-            (Some(".netrc"), Some(file), _) => file.to_owned(),
-            (Some(below), _, Some(home)) => format!("{home}/{below}"),
-            _ => file.clone(),
-        };
-        Ok(netrc::find(&read("--netrc", &file)?, host, user))
+        match self.netrc_file(variables) {
+            Some(file) => Ok(netrc::find(&read("--netrc", &file)?, host, user)),
+            None => Ok(None),
+        }
+    }
+
+    /// The file of `--netrc`.
+    fn netrc_file(&self, variables: &Variables) -> Option<String> {
+        let file = self.netrc.as_ref()?;
+        let variable = |name| variables.get(name);
+        Some(
+            match (file.strip_prefix("~/"), variable("NETRC"), variable("HOME")) {
+                (Some(".netrc"), Some(file), _) => file.to_owned(),
+                (Some(below), _, Some(home)) => format!("{home}/{below}"),
+                _ => file.clone(),
+            },
+        )
     }
 }
 

@@ -88,7 +88,8 @@ fn a_bad_pair_keeps_the_old_one_and_says_so() {
     assert_eq!(shown(&stream), first.certificate());
     files.put("key.pem", &fresh.key);
     bridge.running.signal(Signal::HUP);
-    bridge.running.line("certificates reloaded");
+    let line = bridge.running.line("certificates reloaded: ");
+    assert!(line.ends_with(&format!("{cert}, {key}")), "{line}");
     let stream = connect(&config, "localhost", bridge.port).unwrap();
     assert_eq!(shown(&stream), fresh.certificate());
 }
@@ -97,10 +98,38 @@ fn a_bad_pair_keeps_the_old_one_and_says_so() {
 fn a_server_without_files_has_nothing_to_read_again() {
     for scheme in ["wss-l:", "tls-l:"] {
         let words = [&format!("{scheme}0,self-signed"), "echo:"];
-        let mut bridge = Bridge::start(&words);
+        let bridge = Bridge::start(&words);
         bridge.running.signal(Signal::HUP);
-        assert_eq!(bridge.running.wait(), 0, "it stops as without TLS");
+        bridge.running.line("SIGHUP: nothing to read again");
+        assert_eq!(bridge.stop().status, 0);
     }
+}
+
+#[test]
+fn a_client_shows_its_new_certificate_after_a_hangup() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let server = files.put("server.pem", &ours.issue(&["localhost"]).both());
+    let [first, second] = ["first", "second"].map(|name| ours.client(name).both());
+    let ca = files.put("ca.pem", &ours.pem);
+    let own = files.put("own.pem", &first);
+    let served = Bridge::start(&[&format!("tls-l:0,cert={server},client-ca={ca}"), "echo:"]);
+    let target = format!("tls:localhost:{},cert={own},cacert={ca}", served.port);
+    let bridge = Bridge::start(&["tcp-l:0", &target]);
+    let speaks = || {
+        let mut caller = crate::support::Tcp::connect(bridge.port);
+        caller.send("hello");
+        caller.read(5) == b"hello"
+    };
+    assert!(speaks());
+    files.put("own.pem", "nothing");
+    bridge.running.signal(Signal::HUP);
+    bridge.running.line("the certificates stay as they were: ");
+    assert!(speaks());
+    files.put("own.pem", &second);
+    bridge.running.signal(Signal::HUP);
+    let line = bridge.running.line("certificates reloaded: ");
+    assert!(line.ends_with(&format!("{ca}, {own}")), "{line}");
+    assert!(speaks());
 }
 
 #[test]
