@@ -81,26 +81,6 @@ impl Drop for Lease {
     }
 }
 
-/// Room that is counted with all that is lent, for what is held for longer than from a read to a write.
-#[derive(Debug, Default)]
-pub struct Reserve {
-    leases: Vec<Lease>,
-}
-
-impl Reserve {
-    /// Whether there is room for so many bytes; takes what is missing while [`BUDGET`] is not used up.
-    pub fn covers(&mut self, bytes: usize) -> bool {
-        while self.leases.len() * LARGE < bytes {
-            let lease = Lease::take();
-            if lease.size != LARGE {
-                return false;
-            }
-            self.leases.push(lease);
-        }
-        true
-    }
-}
-
 /// What has been read and not yet consumed. It borrows its room when it reads and gives it back when it is empty.
 #[derive(Debug, Default)]
 pub struct ReadBuffer {

@@ -134,6 +134,7 @@ pub mod extension;
 pub mod framing;
 pub mod heap;
 pub mod http;
+pub mod memory;
 pub mod message;
 pub mod mistake;
 pub mod peer;

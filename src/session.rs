@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
+use crate::memory::Memory;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::lingering::Permit;
@@ -160,8 +161,7 @@ impl Options {
         self.max_time.filter(|time| !time.is_zero())
     }
 
-    fn of_pump(&self, is_local: bool, begun: Instant, meter: Option<&Arc<Meter>>) -> pump::Options {
-        let own = pump::Options::default();
+    fn of_pump(&self, is_local: bool, begun: Instant, shared: &Shared) -> pump::Options {
         pump::Options {
             linger: self.linger,
             close_timeout: self.close_timeout,
@@ -169,7 +169,7 @@ impl Options {
             stall: self.stall.filter(|time| !time.is_zero()),
             drain: self
                 .drain
-                .unwrap_or(if is_local { LOCAL_DRAIN } else { own.drain }),
+                .unwrap_or(if is_local { LOCAL_DRAIN } else { pump::DRAIN }),
             idle: self.idle.filter(|idle| !idle.is_zero()),
             max_time: self
                 .max_time()
@@ -177,8 +177,9 @@ impl Options {
             keeps_open: self.no_close,
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
-            meter: meter.cloned(),
+            meter: shared.meter.clone(),
             permit: None,
+            memory: shared.memory.clone(),
         }
     }
 }
@@ -243,6 +244,8 @@ pub struct Shared {
     pub right: Right,
     /// How sessions wait and what they copy.
     pub options: Options,
+    /// What is collected and queued is counted here.
+    pub memory: Memory,
     /// How both sides are watched.
     pub taps: Arc<Taps>,
     /// Told of what passes, where somebody looks on.
@@ -527,7 +530,7 @@ async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> O
         }
         other => other,
     });
-    let [mut left, mut right] = into_messages(left, right);
+    let [mut left, mut right] = into_messages(left, right, &shared.memory);
     let framing_of_left = left.framing();
     left.prove(right.proof());
     right.prove(left.proof());
@@ -553,9 +556,7 @@ async fn join(left: Peer, right: Peer, joined: Joined<'_>, shared: &Shared) -> O
     let is_local = left.is_local() || right.is_local();
     let options = pump::Options {
         permit: joined.permit.cloned(),
-        ..shared
-            .options
-            .of_pump(is_local, begun, shared.meter.as_ref())
+        ..shared.options.of_pump(is_local, begun, shared)
     };
     let outcome = pump(left, right, &options, stopped(shared.stop.clone())).await;
     for (watch, ending) in watches.iter().zip([&outcome.left, &outcome.right]) {

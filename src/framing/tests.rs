@@ -11,7 +11,10 @@ use crate::peer::wire::Wire;
 
 fn framed(framing: Framing) -> (Framed, DuplexStream) {
     let (near, far) = duplex(1000);
-    (Framed::new(Box::new(Wire(near)), framing), far)
+    (
+        Framed::new(Box::new(Wire(near)), framing, &Memory::default()),
+        far,
+    )
 }
 
 /// Whole messages and the end that a framing makes of bytes which come in these pieces.
@@ -611,7 +614,10 @@ fn a_line_that_must_be_whole_has_a_limit() {
             framing,
             bytes.as_bytes(),
             &[message],
-            &Ending::TooLong { limit },
+            &Ending::TooLong {
+                limit,
+                is_set: true,
+            },
         );
         // As soon as it is known, though no newline ever comes.
         let (mut stream, mut far) = framed(framing);
@@ -623,7 +629,14 @@ fn a_line_that_must_be_whole_has_a_limit() {
                 .await
                 .unwrap();
             let event = poll_fn(|cx| stream.poll_next(cx)).await;
-            assert_eq!(event, Event::End(Ending::TooLong { limit }), "{name}");
+            assert_eq!(
+                event,
+                Event::End(Ending::TooLong {
+                    limit,
+                    is_set: true
+                }),
+                "{name}"
+            );
         });
     }
 }
@@ -666,7 +679,10 @@ async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_
     let framed = b"Content-Length: 1\r\n\r\na".to_vec();
     assert_eq!(lsp, (framed, wrong));
 
-    let too_long = Ending::TooLong { limit: 255 };
+    let too_long = Ending::TooLong {
+        limit: 255,
+        is_set: false,
+    };
     let fragments = vec![Fragment::text("a"), Fragment::binary([0; 256])];
     let length = unframed(named("length:1", Kind::Text), fragments).await;
     assert_eq!(length, (b"\x01a".to_vec(), too_long));
@@ -680,7 +696,10 @@ async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_
         limit: 250,
         ..named("length", Kind::Text)
     };
-    let too_long = Ending::TooLong { limit: 250 };
+    let too_long = Ending::TooLong {
+        limit: 250,
+        is_set: true,
+    };
     let length = unframed(framing, vec![begun; 3]).await;
     assert_eq!(length, (vec![], too_long));
 }
@@ -969,7 +988,10 @@ proptest! {
         }
         let batch = Batch::new(kind, bytes, spans);
         let (mut out, mut one_by_one) = (Outbox::default(), Outbox::default());
-        let (mut joiner, mut other) = (framing.joiner(), framing.joiner());
+        let (mut joiner, mut other) = {
+            let memory = Memory::default();
+            (framing.joiner(&memory), framing.joiner(&memory))
+        };
         for fragment in batch.fragments() {
             other.push(fragment, &mut one_by_one).unwrap();
         }

@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "sendqueue",
         "workers",
         "heap",
+        "memory",
         "steps",
         "columns",
         "progress",
