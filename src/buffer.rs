@@ -11,6 +11,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use crate::ending::Shortage;
+use crate::memory::reserve;
 use crate::message::{Batch, SHORT};
 
 /// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
@@ -40,16 +42,28 @@ struct Lease {
     size: usize,
 }
 
-fn lend() -> (BytesMut, Lease) {
+/// Lends a buffer: a small one where the system has no memory for a large one.
+///
+/// # Errors
+/// It has none for a small one either.
+fn lend() -> io::Result<(BytesMut, Lease)> {
     let lease = Lease::take();
-    if lease.size != LARGE {
-        return (BytesMut::with_capacity(SMALL), lease);
+    if lease.size == LARGE {
+        if let Some(bytes) = FREE.with_borrow_mut(Vec::pop) {
+            return Ok((bytes, lease));
+        }
+        if is_there(LARGE).is_ok() {
+            return Ok((BytesMut::with_capacity(LARGE), lease));
+        }
     }
-    let bytes = FREE.with_borrow_mut(Vec::pop);
-    (
-        bytes.unwrap_or_else(|| BytesMut::with_capacity(LARGE)),
-        lease,
-    )
+    drop(lease);
+    is_there(SMALL).map_err(|shortage| io::Error::new(io::ErrorKind::OutOfMemory, shortage))?;
+    Ok((BytesMut::with_capacity(SMALL), Lease { size: 0 }))
+}
+
+/// Sees whether the system has so many bytes: an allocation that fails would end the process.
+fn is_there(bytes: usize) -> Result<(), Shortage> {
+    reserve(&mut Vec::new(), bytes)
 }
 
 impl Lease {
@@ -118,7 +132,9 @@ impl ReadBuffer {
     where
         R: AsyncRead + Unpin + ?Sized,
     {
-        self.make_room();
+        if let Err(error) = self.make_room() {
+            return Poll::Ready(Err(error));
+        }
         let result = poll_read_buf(Pin::new(io), cx, &mut self.bytes);
         if !matches!(result, Poll::Ready(Ok(1..))) {
             self.give_back();
@@ -126,7 +142,7 @@ impl ReadBuffer {
         result
     }
 
-    fn make_room(&mut self) {
+    fn make_room(&mut self) -> io::Result<()> {
         if let Some(lease) = &self.lease {
             let size = if lease.size == LARGE { LARGE } else { SMALL };
             let wanted = size.saturating_sub(self.bytes.len()).max(LEFT_OVER);
@@ -134,12 +150,13 @@ impl ReadBuffer {
             if self.bytes.try_reclaim(wanted)
                 || self.bytes.capacity() - self.bytes.len() >= SMALL.min(wanted)
             {
-                return;
+                return Ok(());
             }
         }
-        let (mut fresh, lease) = lend();
+        let (mut fresh, lease) = lend()?;
         fresh.extend_from_slice(&self.bytes);
         self.replace(fresh, Some(lease));
+        Ok(())
     }
 
     /// Gives the room back; a few left-over bytes move to a small place of their own.
@@ -198,7 +215,8 @@ impl Room {
             LARGE if size <= LARGE => ROOMS.with_borrow_mut(Vec::pop),
             _ => None,
         };
-        let least = if lease.size == LARGE { LARGE } else { SMALL };
+        let is_large = lease.size == LARGE && (kept.is_some() || is_there(LARGE).is_ok());
+        let least = if is_large { LARGE } else { SMALL };
         Room {
             bytes: kept.unwrap_or_else(|| vec![0; size.max(least)].into_boxed_slice()),
             lease: Some(lease),

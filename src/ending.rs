@@ -133,6 +133,8 @@ impl fmt::Display for Shortage {
     }
 }
 
+impl std::error::Error for Shortage {}
+
 /// How a connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -390,6 +392,10 @@ impl Ending {
     pub fn of_error(error: &io::Error) -> Ending {
         if let Some(failure) = Failure::of(error) {
             return Ending::Unreachable(failure.cause);
+        }
+        let within = error.get_ref();
+        if let Some(shortage) = within.and_then(|within| within.downcast_ref::<Shortage>()) {
+            return Ending::OutOfMemory(*shortage);
         }
         match error.kind() {
             io::ErrorKind::StorageFull

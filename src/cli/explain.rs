@@ -21,6 +21,7 @@ const COMPUTED: &[&str] = &[
     "linger",
     "drain",
     "max-connections",
+    "memory",
     "threads",
     "retries",
     "stderr",
@@ -95,9 +96,12 @@ pub(super) fn explain(
         text += &listed(&format!("Options of the {name}"), values);
     }
     text += &listed("Every session", &session);
-    if matches!(plan.left, Endpoint::Listen(_)) {
-        text += &listed("All together", &bridge);
-    }
+    let is_served = matches!(plan.left, Endpoint::Listen(_));
+    let together = bridge
+        .into_iter()
+        .filter(|it| is_served || it.key == "memory");
+    let together = together.map(|it| it.with_memory(plan.memory.limit()));
+    text += &listed("All together", &together.collect::<Vec<_>>());
     Ok(text + "\n* was given; the others are defaults. wsbridge --help says more of each.\n")
 }
 
@@ -142,6 +146,14 @@ impl Value {
             is_given,
             help,
         }
+    }
+
+    /// Shows what `--memory` comes to here, where it is that.
+    fn with_memory(mut self, limit: usize) -> Value {
+        if self.key == "memory" && !self.is_given {
+            self.value = Some(size(limit));
+        }
+        self
     }
 
     fn pair(&self) -> String {
@@ -328,6 +340,14 @@ fn listed(title: &str, values: &[Value]) -> String {
         text += &indented(&it.help, 22);
     }
     text
+}
+
+/// A number of bytes as an option takes it, rounded down.
+fn size(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{}K", bytes >> 10),
+        mib => format!("{mib}M"),
+    }
 }
 
 /// A word as a shell takes it.
