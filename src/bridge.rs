@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::address::{number, parse_size};
+use crate::buffer;
 use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
@@ -171,6 +172,7 @@ fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
 }
 
 async fn run_to_end(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Result<u8> {
+    buffer::suit(plan.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
     let memory = plan.memory.clone();

@@ -17,10 +17,11 @@ use crate::message::{Batch, SHORT};
 
 /// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
 pub const LARGE: usize = 256 * 1024;
-/// Bytes of a buffer that is lent while [`BUDGET`] is used up.
+/// Bytes of a buffer that is lent while the budget of large ones is used up.
 pub const SMALL: usize = 16 * 1024;
-/// Bytes in large buffers that may be lent at one time in the whole process.
-pub const BUDGET: usize = 128 * 1024 * 1024;
+/// Bytes in large buffers that may be lent at one time in the whole process, and the least that a small machine has.
+const MOST_LENT: usize = 128 * 1024 * 1024;
+const LEAST_LENT: usize = 16 * 1024 * 1024;
 
 /// Free buffers, and free rooms, that a thread keeps.
 const KEPT: usize = 4;
@@ -30,6 +31,14 @@ const SLICES: usize = 64;
 const LEFT_OVER: usize = 64;
 
 static LENT: AtomicUsize = AtomicUsize::new(0);
+static BUDGET: AtomicUsize = AtomicUsize::new(MOST_LENT);
+
+/// Lets no more large buffers be lent than suit a machine that leaves `memory` bytes to what is collected: half of that,
+/// between 16 and 128 MiB.
+pub fn suit(memory: usize) {
+    let budget = (memory / 2).clamp(LEAST_LENT, MOST_LENT);
+    BUDGET.store(budget, Ordering::Relaxed);
+}
 
 thread_local! {
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -69,7 +78,8 @@ fn is_there(bytes: usize) -> Result<(), Shortage> {
 impl Lease {
     /// Takes a lease of a large buffer, or of a small one, which is not counted, while too many large ones are lent.
     fn take() -> Lease {
-        if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= BUDGET {
+        let budget = BUDGET.load(Ordering::Relaxed);
+        if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= budget {
             return Lease { size: LARGE };
         }
         LENT.fetch_sub(LARGE, Ordering::Relaxed);

@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
+//!             > message ending caller address extension variables secret utf8 sendqueue workers heap memory steps columns
 //!                                            progress mistake
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -77,6 +77,8 @@
 //!   [`peer::Pipe`] that is dropped says that it was lost.
 //! * **No clean end of TLS without close_notify**, neither read nor written: [`tls`] makes a cut of the one and a reset of an
 //!   abort. Whom the system trusts is read when TLS is dialled first, and never else.
+//! * **What is collected or queued is counted** in the bridge's own [`memory::Memory`], which endpoints find in
+//!   [`endpoint::Settings`]. A long message lies where the account can take it away, and leaves in pieces.
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write.
 //! * **One buffer in flight per direction**: a source is polled only when its sink is ready. No channel is on the data path.

@@ -165,7 +165,7 @@ impl Collected {
         let Some(long) = &self.long else {
             return Ok(());
         };
-        let weight = long.holding.held() + bytes;
+        let weight = lock(&long.stored).bytes.len();
         long.holding.ensure_by_others(bytes, weight)?;
         // Freed at once: it shows whether the system has so much.
         reserve(&mut Vec::new(), bytes)

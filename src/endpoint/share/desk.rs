@@ -408,6 +408,26 @@ mod tests {
     }
 
     #[test]
+    fn where_memory_is_short_the_words_of_the_caller_who_said_most_go() {
+        let memory = Memory::new(1 << 20);
+        let tray = Tray::new(Write::All, Duration::ZERO, None, None, &memory);
+        let long = Bytes::from(vec![b'x'; 300_000]);
+        for (id, words) in [(1, text("a")), (2, long.clone()), (1, text("b")), (2, long)] {
+            tray.ensure(words.len()).unwrap();
+            tray.take(id, Kind::Binary, words).unwrap();
+        }
+        assert!(memory.used() > 600_000);
+        // The connection has one message.
+        assert_eq!(taken(&tray), Some(text("a")));
+        let mut other = crate::memory::Collected::new(&memory);
+        other.push(&vec![b'y'; 500_000]).unwrap();
+        assert_eq!(taken(&tray), Some(text("b")));
+        assert_eq!(taken(&tray), None);
+        drop(other);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
     fn what_waits_is_bounded() {
         let tray = Tray::new(Write::All, Duration::ZERO, None, None, &Memory::default());
         let waker = Waker::from(std::sync::Arc::new(Quiet));
