@@ -24,7 +24,7 @@ const STEP: usize = 64 * 1024;
 /// How often the log says that holders gave way.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that holders give back before free memory is given back to the system.
-const TRIM: usize = 8 * 1024 * 1024;
+const TRIM: usize = 2 * 1024 * 1024;
 
 /// The account of what is held. A clone is the same account.
 #[derive(Clone, Debug)]

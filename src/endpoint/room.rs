@@ -603,8 +603,8 @@ impl Member {
     }
 
     /// Says a message that is whole, or gives it to the desk.
-    fn add(&mut self, kind: Kind, added: Added) -> Result<(), Ending> {
-        let words = match &added {
+    fn add(&mut self, kind: Kind, added: &Added) -> Result<(), Ending> {
+        let words = match added {
             Added::AtOnce(payload) if payload.len() <= SHORT && self.room.desk.is_none() => {
                 return self.say(kind, [Words::Short(payload)], payload.len());
             }
@@ -707,7 +707,7 @@ impl MessageStream for Member {
         let kind = fragment.kind;
         let added = self.whole.collect(fragment);
         let said = added.and_then(|added| match added {
-            Some(added) => self.add(kind, added),
+            Some(added) => self.add(kind, &added),
             None => Ok(()),
         });
         said.map_err(|ending| match ending.is_unfit() {
