@@ -136,6 +136,7 @@ unidirectional	u	flag	Copy from left to right only
 unidirectional-reverse	U	flag	Copy from right to left only
 one-message	1	flag	Copy one message in each direction, then end
 max-messages	-	any	Copy this many messages in each direction, then end
+memory	-	any	Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
 progress	-	flag	Show on a terminal how much has passed, and how fast
 threads	-	any	Run sessions on this many threads (one for each processor)
 max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way

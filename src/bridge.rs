@@ -19,12 +19,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::address::number;
+use crate::address::{number, parse_size};
+use crate::buffer;
 use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::log::{self, REFUSALS};
+use crate::memory::Memory;
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::pump::lingering::Lingering;
@@ -65,6 +67,14 @@ pub struct Options {
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
     #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_connections: Option<u32>,
+    /// Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
+    ///
+    /// Unfinished messages that must be whole, queues of rooms and shares, their replay, datagrams, what is read ahead of a
+    /// side that takes nothing: all sessions together, beside their buffers of 256 KiB. Where it is used up the largest holder
+    /// is closed, with 1009 for a message and 1013 for a queue. The memory there is is the machine's, the container's or that
+    /// of ulimit -v, whichever is least. Example: --memory 64M
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<usize>,
     /// Show on a terminal how much has passed, and how fast
     ///
     /// A line on stderr, drawn anew four times a second: the time, and for each direction bytes, bytes a second and messages of
@@ -95,13 +105,15 @@ pub struct Plan {
     pub bridge: Options,
     /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
     pub is_piped: bool,
+    /// What all sessions may hold; the endpoints have it too.
+    pub memory: Memory,
 }
 
 impl Plan {
     /// How long a stop may take.
     fn drain(&self) -> Duration {
         let drain = self.session.drain;
-        drain.unwrap_or(pump::Options::default().drain)
+        drain.unwrap_or(pump::DRAIN)
     }
 }
 
@@ -173,10 +185,12 @@ async fn run_to_end(
     stop: watch::Receiver<Option<Stop>>,
     table: Arc<Table>,
 ) -> Result<u8> {
+    buffer::suit(plan.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
+    let memory = plan.memory.clone();
     // The open of a FIFO waits for its reader.
-    let taps = spawn_blocking(move || Taps::open(&asked, names_callers));
+    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory));
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),
@@ -225,6 +239,7 @@ async fn run_watched(
         names: plan.names.clone(),
         right: Right::prepare(&plan.right).await?,
         options: plan.session.clone(),
+        memory: plan.memory.clone(),
         taps,
         meter,
         stop,
@@ -593,6 +608,7 @@ mod tests {
             session: defaults(),
             bridge: defaults(),
             is_piped: false,
+            memory: Memory::default(),
         };
         let (stop, stopped) = watch::channel(None);
         let table = Table::new(&stop);

@@ -11,14 +11,17 @@ use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
+use crate::ending::Shortage;
+use crate::memory::reserve;
 use crate::message::{Batch, SHORT};
 
 /// Bytes of a buffer as it is lent: one read takes all that the kernel has, up to this.
 pub const LARGE: usize = 256 * 1024;
-/// Bytes of a buffer that is lent while [`BUDGET`] is used up.
+/// Bytes of a buffer that is lent while the budget of large ones is used up.
 pub const SMALL: usize = 16 * 1024;
-/// Bytes in large buffers that may be lent at one time in the whole process.
-pub const BUDGET: usize = 128 * 1024 * 1024;
+/// Bytes in large buffers that may be lent at one time in the whole process, and the least that a small machine has.
+const MOST_LENT: usize = 128 * 1024 * 1024;
+const LEAST_LENT: usize = 16 * 1024 * 1024;
 
 /// Free buffers, and free rooms, that a thread keeps.
 const KEPT: usize = 4;
@@ -42,6 +45,14 @@ const PAGE: usize = 4096;
 const BEHIND_PAGE: usize = 128;
 
 static LENT: AtomicUsize = AtomicUsize::new(0);
+static BUDGET: AtomicUsize = AtomicUsize::new(MOST_LENT);
+
+/// Lets no more large buffers be lent than suit a machine that leaves `memory` bytes to what is collected: half of that,
+/// between 16 and 128 MiB.
+pub fn suit(memory: usize) {
+    let budget = (memory / 2).clamp(LEAST_LENT, MOST_LENT);
+    BUDGET.store(budget, Ordering::Relaxed);
+}
 
 thread_local! {
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -54,14 +65,30 @@ struct Lease {
     size: usize,
 }
 
-fn lend() -> (BytesMut, Lease) {
+/// Lends a buffer: a small one where the system has no memory for a large one.
+///
+/// # Errors
+/// It has none for a small one either.
+fn lend() -> io::Result<(BytesMut, Lease)> {
     let lease = Lease::take();
-    let free = match lease.size {
-        LARGE => FREE.with_borrow_mut(Vec::pop),
-        _ => None,
-    };
-    let fresh = || placed(BytesMut::with_capacity(lease.room() + PAGE));
-    (free.unwrap_or_else(fresh), lease)
+    if lease.size == LARGE {
+        if let Some(bytes) = FREE.with_borrow_mut(Vec::pop) {
+            return Ok((bytes, lease));
+        }
+        if is_there(LARGE + PAGE).is_ok() {
+            return Ok((placed(BytesMut::with_capacity(LARGE + PAGE)), lease));
+        }
+    }
+    drop(lease);
+    is_there(SMALL + PAGE)
+        .map_err(|shortage| io::Error::new(io::ErrorKind::OutOfMemory, shortage))?;
+    let small = placed(BytesMut::with_capacity(SMALL + PAGE));
+    Ok((small, Lease { size: 0 }))
+}
+
+/// Sees whether the system has so many bytes: an allocation that fails would end the process.
+fn is_there(bytes: usize) -> Result<(), Shortage> {
+    reserve(&mut Vec::new(), bytes)
 }
 
 /// How many bytes of an allocation that begins at `start` lie before the place where a buffer begins.
@@ -77,7 +104,8 @@ fn placed(mut bytes: BytesMut) -> BytesMut {
 impl Lease {
     /// Takes a lease of a large buffer, or of a small one, which is not counted, while too many large ones are lent.
     fn take() -> Lease {
-        if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= BUDGET {
+        let budget = BUDGET.load(Ordering::Relaxed);
+        if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= budget {
             return Lease { size: LARGE };
         }
         LENT.fetch_sub(LARGE, Ordering::Relaxed);
@@ -105,26 +133,6 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         LENT.fetch_sub(self.size, Ordering::Relaxed);
-    }
-}
-
-/// Room that is counted with all that is lent, for what is held for longer than from a read to a write.
-#[derive(Debug, Default)]
-pub struct Reserve {
-    leases: Vec<Lease>,
-}
-
-impl Reserve {
-    /// Whether there is room for so many bytes; takes what is missing while [`BUDGET`] is not used up.
-    pub fn covers(&mut self, bytes: usize) -> bool {
-        while self.leases.len() * LARGE < bytes {
-            let lease = Lease::take();
-            if lease.size != LARGE {
-                return false;
-            }
-            self.leases.push(lease);
-        }
-        true
     }
 }
 
@@ -162,7 +170,10 @@ impl ReadBuffer {
     where
         R: AsyncRead + Unpin + ?Sized,
     {
-        let room = self.make_room();
+        let room = match self.make_room() {
+            Ok(room) => room,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
         let result = poll_read_buf(Pin::new(io), cx, &mut (&mut self.bytes).limit(room));
         if !matches!(result, Poll::Ready(Ok(1..))) {
             self.give_back();
@@ -171,26 +182,26 @@ impl ReadBuffer {
     }
 
     /// Makes room behind what is there; returns for how many bytes.
-    fn make_room(&mut self) -> usize {
+    fn make_room(&mut self) -> io::Result<usize> {
         if let Some(lease) = &self.lease {
             let room = lease.room();
             let wanted = room.saturating_sub(self.bytes.len()).max(LEFT_OVER);
             let whole = (room + PAGE).saturating_sub(self.bytes.len());
             if self.bytes.try_reclaim(whole.max(LEFT_OVER)) {
                 self.place();
-                return wanted;
+                return Ok(wanted);
             }
             // Slices that are still on their way out keep their room: go on behind them while that is worth a read.
             let here = self.bytes.capacity() - self.bytes.len();
             if here >= SMALL.min(wanted) {
-                return here.min(wanted);
+                return Ok(here.min(wanted));
             }
         }
-        let (mut fresh, lease) = lend();
+        let (mut fresh, lease) = lend()?;
         let room = lease.room().saturating_sub(self.bytes.len());
         fresh.extend_from_slice(&self.bytes);
         self.replace(fresh, Some(lease));
-        room.max(LEFT_OVER)
+        Ok(room.max(LEFT_OVER))
     }
 
     /// Moves a few left-over bytes from the front of their allocation to where a buffer begins.
@@ -261,7 +272,9 @@ impl Room {
             LARGE if size <= LARGE => ROOMS.with_borrow_mut(Vec::pop),
             _ => None,
         };
-        let fresh = || vec![0; size.max(lease.room()) + PAGE].into_boxed_slice();
+        let is_large = lease.size == LARGE && (kept.is_some() || is_there(LARGE + PAGE).is_ok());
+        let least = if is_large { LARGE } else { SMALL };
+        let fresh = || vec![0; size.max(least) + PAGE].into_boxed_slice();
         let bytes = kept.unwrap_or_else(fresh);
         let begin = gap(bytes.as_ptr());
         Room {
@@ -512,7 +525,7 @@ mod tests {
         assert_eq!((slice[0], &buffer.bytes()[..20]), (7, &[8; 20][..]));
         drop(slice);
         drop(buffer);
-        let (free, _lease) = lend();
+        let (free, _lease) = lend().unwrap();
         assert_eq!(behind_page(&free), BEHIND_PAGE);
         let room = Room::lend(0);
         assert_eq!(behind_page(&room.bytes[room.filled..]), BEHIND_PAGE);

@@ -17,6 +17,7 @@ use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
+use crate::memory::{self, Memory};
 use crate::mistake;
 use crate::scheme::{self, SCHEMES};
 use crate::session;
@@ -290,6 +291,7 @@ impl Args {
                 ..self.session.clone()
             },
             bridge: self.bridge.clone(),
+            memory: left_settings.memory.clone(),
         })
     }
 
@@ -417,6 +419,7 @@ impl Args {
         };
         let own = Settings {
             variables: self.variables.clone(),
+            memory: Memory::new(self.bridge.memory.unwrap_or_else(memory::usual_limit)),
             ..Settings::default()
         };
         let mut settings = [own.clone(), own];

@@ -169,6 +169,12 @@ const ENDING_ROWS: &[[&str; 4]] = &[
         "63, 112",
     ],
     [
+        "the largest holder when --memory is used up",
+        "Close 1009 (a message), 1013 (a queue)",
+        "reset",
+        "27",
+    ],
+    [
         "bytes that do not follow their framing",
         "Close 1007",
         "reset",

@@ -48,7 +48,11 @@ pub enum Ending {
     TooLong {
         /// The bytes that it takes at most.
         limit: usize,
+        /// Whether `--max-message` sets them.
+        is_set: bool,
     },
+    /// It had the most of what all sessions hold when `--memory` was used up, or the system has no memory for it.
+    OutOfMemory(Shortage),
     /// Nobody reads our output any more (`EPIPE` on stdout).
     ReaderGone,
     /// A local read failed, with the system's reason.
@@ -81,6 +85,55 @@ pub struct Close {
     /// The reason, at most 123 bytes of UTF-8.
     pub reason: String,
 }
+
+/// What there was no memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// A message that is not finished.
+    Message {
+        /// Bytes that had come of it.
+        held: usize,
+    },
+    /// What waited for a side that does not take it.
+    Queue {
+        /// Bytes that waited.
+        held: usize,
+    },
+    /// What the system has no memory for.
+    System {
+        /// Bytes that were wanted.
+        wanted: usize,
+    },
+}
+
+impl Shortage {
+    /// The code of the Close that tells it.
+    pub fn code(self) -> u16 {
+        match self {
+            Shortage::Message { .. } | Shortage::System { .. } => 1009,
+            Shortage::Queue { .. } => 1013,
+        }
+    }
+
+    /// What the log says of it.
+    pub fn told(self) -> String {
+        format!("{self} is given up with Close {}", self.code())
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shortage::Message { held } => write!(f, "an unfinished message of {held} bytes"),
+            Shortage::Queue { held } => write!(f, "a queue of {held} bytes that is not read"),
+            Shortage::System { wanted } => {
+                write!(f, "a message for which the system has no {wanted} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Shortage {}
 
 /// How a connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +304,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
         "the HTTP answer was no 101; its status and body are on stderr",
     ),
     (23, "a local write failed (disk full), or --tee did"),
+    (27, "--memory was used up, or the system has no more"),
     (28, "a deadline passed"),
     (35, "the TLS handshake failed"),
     (47, "too many redirects, or one that is not followed"),
@@ -339,6 +393,10 @@ impl Ending {
         if let Some(failure) = Failure::of(error) {
             return Ending::Unreachable(failure.cause);
         }
+        let within = error.get_ref();
+        if let Some(shortage) = within.and_then(|within| within.downcast_ref::<Shortage>()) {
+            return Ending::OutOfMemory(*shortage);
+        }
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
@@ -383,6 +441,7 @@ impl Ending {
             | Ending::Malformed { .. }
             | Ending::WrongKind { .. }
             | Ending::TooLong { .. }
+            | Ending::OutOfMemory(_)
             | Ending::ReadFailed(_)
             | Ending::WriteFailed(_)
             | Ending::Unreachable(_)
@@ -400,7 +459,10 @@ impl Ending {
 
     /// Whether it is the end of a side that could take more, but not the message that it was sent.
     pub fn is_unfit(&self) -> bool {
-        matches!(self, Ending::TooLong { .. } | Ending::WrongKind { .. })
+        matches!(
+            self,
+            Ending::TooLong { .. } | Ending::WrongKind { .. } | Ending::OutOfMemory(_)
+        )
     }
 
     /// Whether the peer closed because of a message that was too big for it.
@@ -433,7 +495,8 @@ impl Ending {
             Ending::Malformed { .. } => Close::new(1007, "malformed"),
             // The one across is the one that sent it.
             Ending::WrongKind { .. } => Close::new(1003, "kind"),
-            Ending::TooLong { limit } => Close::new(1009, format!("over {limit} bytes")),
+            Ending::TooLong { limit, .. } => Close::new(1009, format!("over {limit} bytes")),
+            Ending::OutOfMemory(shortage) => Close::new(shortage.code(), "memory"),
             Ending::ReadFailed(_) => Close::new(1011, "read"),
             Ending::WriteFailed(_) => Close::new(1011, "write"),
             Ending::Unreachable(cause) => Close::new(1014, cause.token()),
@@ -477,6 +540,7 @@ impl Ending {
             },
             Ending::Cut { .. } | Ending::Lost(_) => 56,
             Ending::Broken(Violation { code: 1009, .. }) | Ending::TooLong { .. } => 63,
+            Ending::OutOfMemory(_) => 27,
             Ending::Broken(_) | Ending::Malformed { .. } | Ending::WrongKind { .. } => 112,
             Ending::Exited(Exit::Status(0)) | Ending::Held(Exit::Status(0)) => 0,
             Ending::Exited(_)
@@ -694,9 +758,11 @@ impl fmt::Display for Ending {
             Ending::Lost(Loss::Short) => f.write_str("ended within a message, data is incomplete"),
             Ending::Malformed { what, offset } => write!(f, "{what}, at byte {offset}"),
             Ending::WrongKind { takes } => write!(f, "message of the wrong kind; it takes {takes}"),
-            Ending::TooLong { limit } => {
-                write!(f, "message over the limit of {limit} bytes")
+            Ending::TooLong { limit, is_set } => {
+                write!(f, "message over the limit of {limit} bytes")?;
+                f.write_str(if *is_set { " (--max-message)" } else { "" })
             }
+            Ending::OutOfMemory(shortage) => write!(f, "out of memory (--memory): {shortage}"),
             Ending::ReaderGone => f.write_str("reader gone"),
             Ending::ReadFailed(reason) => write!(f, "read failed: {reason}"),
             Ending::WriteFailed(reason) => write!(f, "write failed: {reason}"),
@@ -776,7 +842,37 @@ mod tests {
                 112,
             ),
             (Ending::WrongKind { takes: "x" }, true, 1003, 1003, 112),
-            (Ending::TooLong { limit: 3 }, true, 1009, 1009, 63),
+            (
+                Ending::TooLong {
+                    limit: 3,
+                    is_set: true,
+                },
+                true,
+                1009,
+                1009,
+                63,
+            ),
+            (
+                Ending::OutOfMemory(Shortage::Message { held: 3 }),
+                true,
+                1009,
+                1009,
+                27,
+            ),
+            (
+                Ending::OutOfMemory(Shortage::Queue { held: 3 }),
+                true,
+                1013,
+                1013,
+                27,
+            ),
+            (
+                Ending::OutOfMemory(Shortage::System { wanted: 3 }),
+                true,
+                1009,
+                1009,
+                27,
+            ),
             (Ending::ReaderGone, false, 1000, 1000, 0),
             (Ending::ReadFailed("x".into()), true, 1011, 1011, 1),
             (Ending::WriteFailed("x".into()), true, 1011, 1011, 23),

@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
+//!             > message ending caller address extension variables secret utf8 sendqueue workers heap memory steps columns
 //!                                            progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -80,6 +80,8 @@
 //!   [`peer::Pipe`] that is dropped says that it was lost.
 //! * **No clean end of TLS without close_notify**, neither read nor written: [`tls`] makes a cut of the one and a reset of an
 //!   abort. Whom the system trusts is read when TLS is dialled first, and never else.
+//! * **What is collected or queued is counted** in the bridge's own [`memory::Memory`], which endpoints find in
+//!   [`endpoint::Settings`]. A long message lies where the account can take it away, and leaves in pieces.
 //! * **Nothing is allocated for a length that a peer claims**; [`ws::codec`] has no buffer of its own.
 //! * **No idle connection holds a read buffer**: [`buffer`] lends them for the time between a read and the write. Each begins
 //!   128 bytes behind a page of memory, because copies to and from its beginning are slow on some processors.
@@ -143,6 +145,7 @@ pub mod framing;
 pub mod heap;
 pub mod http;
 pub mod log;
+pub mod memory;
 pub mod message;
 pub mod mistake;
 pub mod peer;

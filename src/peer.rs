@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::buffer::LARGE;
 use crate::ending::{Ending, Loss};
 use crate::framing::{Cut, Framed, Framing};
+use crate::memory::Memory;
 use crate::message::{Batch, Fragment};
 use crate::sendqueue::{self, Delivery, Hangup};
 
@@ -54,7 +55,8 @@ impl Peer {
 ///
 /// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
 /// were asked for that differ; nor where a side of messages is one of bytes within, which both sides are cut as.
-pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
+/// What is collected for that is counted in `memory`.
+pub fn into_messages(left: Peer, right: Peer, memory: &Memory) -> [Box<dyn MessageStream>; 2] {
     let as_it_is = |own: &Framing, other: &dyn MessageStream| match own.is_asked {
         true => None,
         false if other.ignores_boundaries() => Some(Framing::BYTES),
@@ -77,7 +79,7 @@ pub fn into_messages(left: Peer, right: Peer) -> [Box<dyn MessageStream>; 2] {
             Peer::Bytes(stream, own) => {
                 let is_one = own.is_one;
                 let framing = joined.unwrap_or(own);
-                Box::new(Framed::new(stream, Framing { is_one, ..framing }))
+                Box::new(Framed::new(stream, Framing { is_one, ..framing }, memory))
             }
             Peer::Messages(stream) => stream,
         }

@@ -17,6 +17,7 @@ use blocked::{Ahead, Watch};
 
 use crate::buffer::LARGE;
 use crate::ending::{Deadline, Ending, Stop};
+use crate::memory::Memory;
 use crate::peer::{Event, Gap, Longest, MessageStream};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
@@ -33,6 +34,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LEAVE: Duration = Duration::from_secs(1);
 /// How long a session may take to end once it was as long as it may be.
 const LATE: Duration = Duration::from_secs(1);
+
+/// How long a session may go on after a stop, where nothing else is asked for.
+pub const DRAIN: Duration = Duration::from_secs(8);
 
 /// How a session waits and what it copies.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub struct Options {
     pub meter: Option<Arc<Meter>>,
     /// What the session gives up to a new caller while it only waits for answers.
     pub permit: Option<Arc<Permit>>,
+    /// What is read ahead of a blocked sink is counted here.
+    pub memory: Memory,
 }
 
 /// How much of a direction is copied.
@@ -82,7 +88,7 @@ impl Default for Options {
             close_timeout: Duration::from_secs(10),
             deliver_timeout: Some(Duration::from_secs(300)),
             stall: None,
-            drain: Duration::from_secs(8),
+            drain: DRAIN,
             idle: None,
             max_time: None,
             keeps_open: false,
@@ -90,6 +96,7 @@ impl Default for Options {
             right_to_left: Copied::All,
             meter: None,
             permit: None,
+            memory: Memory::default(),
         }
     }
 }

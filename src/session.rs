@@ -21,6 +21,7 @@ use crate::ending::{Cause, Close, Deadline, Ending, Stop};
 use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
+use crate::memory::Memory;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::lingering::Permit;
@@ -165,8 +166,7 @@ impl Options {
         self.max_time.filter(|time| !time.is_zero())
     }
 
-    fn of_pump(&self, is_local: bool, begun: Instant, meter: Option<&Arc<Meter>>) -> pump::Options {
-        let own = pump::Options::default();
+    fn of_pump(&self, is_local: bool, begun: Instant, shared: &Shared) -> pump::Options {
         pump::Options {
             linger: self.linger,
             close_timeout: self.close_timeout,
@@ -174,7 +174,7 @@ impl Options {
             stall: self.stall.filter(|time| !time.is_zero()),
             drain: self
                 .drain
-                .unwrap_or(if is_local { LOCAL_DRAIN } else { own.drain }),
+                .unwrap_or(if is_local { LOCAL_DRAIN } else { pump::DRAIN }),
             idle: self.idle.filter(|idle| !idle.is_zero()),
             max_time: self
                 .max_time()
@@ -182,8 +182,9 @@ impl Options {
             keeps_open: self.no_close,
             left_to_right: self.copied(self.unidirectional_reverse),
             right_to_left: self.copied(self.unidirectional),
-            meter: meter.cloned(),
+            meter: shared.meter.clone(),
             permit: None,
+            memory: shared.memory.clone(),
         }
     }
 }
@@ -248,6 +249,8 @@ pub struct Shared {
     pub right: Right,
     /// How sessions wait and what they copy.
     pub options: Options,
+    /// What is collected and queued is counted here.
+    pub memory: Memory,
     /// How both sides are watched.
     pub taps: Arc<Taps>,
     /// Told of what passes, where somebody looks on.
@@ -575,9 +578,7 @@ fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future
     let is_local = left.is_local() || right.is_local();
     let options = pump::Options {
         permit: joined.permit,
-        ..shared
-            .options
-            .of_pump(is_local, joined.begun, shared.meter.as_ref())
+        ..shared.options.of_pump(is_local, joined.begun, shared)
     };
     let level = joined.level;
     let mut seat = shared.table.seat(joined.number, joined.name, joined.begun);
@@ -610,7 +611,7 @@ fn introduced(left: Peer, right: Peer, shared: &Shared) -> [Box<dyn MessageStrea
         }
         other => other,
     });
-    let [mut left, mut right] = into_messages(left, right);
+    let [mut left, mut right] = into_messages(left, right, &shared.memory);
     let framing_of_left = left.framing();
     left.prove(right.proof());
     right.prove(left.proof());

@@ -17,6 +17,7 @@ use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::log::{self, Queue, Source};
+use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof};
 use crate::pump::Side;
@@ -39,8 +40,8 @@ pub struct Options {
     ///
     /// A text message gets a newline, a binary one is written exactly as it is. As an option of one side (left.tee=FILE) it
     /// records what comes from that side only. FILE may be shared: no message of up to 256 KiB stands in the middle of
-    /// another. When FILE can not be written any more that is an error, but sessions go on without it; the exit status is
-    /// then 23 instead of 0. SIGHUP has FILE opened again, so that it can be moved away before.
+    /// another, as long as half of --memory is free. When FILE can not be written any more that is an error, but sessions go on
+    /// without it; the exit status is then 23 instead of 0. SIGHUP has FILE opened again, so that it can be moved away before.
     #[arg(long, value_name = "FILE")]
     pub tee: Option<PathBuf>,
 }
@@ -57,6 +58,7 @@ pub struct Taps {
     right: Sinks,
     /// Whether several callers must be told from each other.
     names_callers: bool,
+    memory: Memory,
 }
 
 #[derive(Clone, Default)]
@@ -70,7 +72,11 @@ impl Taps {
     ///
     /// # Errors
     /// A FILE that can not be written, with [`Cause::NotWritable`](crate::ending::Cause::NotWritable).
-    pub fn open([left, right]: &[Options; 2], names_callers: bool) -> Result<Taps> {
+    pub fn open(
+        [left, right]: &[Options; 2],
+        names_callers: bool,
+        memory: &Memory,
+    ) -> Result<Taps> {
         let stderr = (left.dump || right.dump).then(log::stderr).transpose();
         let stderr = stderr.context("starting a thread")?;
         let open = |path: &Option<PathBuf>| {
@@ -93,6 +99,7 @@ impl Taps {
                 tee: both,
             },
             names_callers,
+            memory: memory.clone(),
         })
     }
 
@@ -110,6 +117,7 @@ impl Taps {
             source: sinks.dump.as_ref().map(Source::new),
             tee: sinks.tee.clone(),
             dump: Dump::new(side, caller),
+            memory: self.memory.clone(),
             has_ended: AtomicBool::new(false),
         })))
     }
@@ -147,6 +155,7 @@ struct Shared {
     source: Option<Arc<Source>>,
     tee: Option<Arc<Recorder>>,
     dump: Dump,
+    memory: Memory,
     has_ended: AtomicBool,
 }
 
@@ -157,6 +166,7 @@ impl Watch {
             stream,
             shared: self.0.clone(),
             gathered: Vec::new(),
+            spare: Spare::of(&self.0.memory),
             shown: 0,
             is_held: false,
         })
@@ -209,6 +219,7 @@ struct Tap {
     shared: Arc<Shared>,
     /// The beginning of a message that is not complete, for the file.
     gathered: Vec<u8>,
+    spare: Spare,
     /// Bytes of the message that were shown already.
     shown: u64,
     /// Whether something may be there to take that had to wait for room.
@@ -240,7 +251,10 @@ impl Tap {
             shown + payload.len() as u64
         };
         if let Some(recorder) = &self.shared.tee {
-            if *fin || self.gathered.len() + payload.len() > GATHERED {
+            let len = self.gathered.len() + payload.len();
+            let may_wait = len <= GATHERED && (len <= FREE || self.spare.covers(len));
+            if *fin || !may_wait {
+                self.spare.clear();
                 let begun = std::mem::take(&mut self.gathered);
                 recorder.push(|out| {
                     out.extend_from_slice(&begun);

@@ -9,6 +9,7 @@ use criterion::{Criterion, Throughput};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsbridge::ending::Ending;
 use wsbridge::framing::{Framed, Framing};
+use wsbridge::memory::Memory;
 use wsbridge::peer::{ByteStream, Event, MessageStream};
 use wsbridge::utf8::Utf8;
 
@@ -38,7 +39,11 @@ pub(crate) fn lines(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lines");
     for (size, len) in [("16B", 16), ("64B", 64), ("1KiB", 1024)] {
         let line = format!("{}\n", "x".repeat(len - 1));
-        let mut framed = Framed::new(Box::new(Endless::new(&line)), Framing::LINES);
+        let mut framed = Framed::new(
+            Box::new(Endless::new(&line)),
+            Framing::LINES,
+            &Memory::default(),
+        );
         group.throughput(Throughput::Bytes(BLOCK as u64));
         group.bench_function(size, |bencher| {
             bencher.iter(|| take(&mut framed, BLOCK));

@@ -22,6 +22,7 @@ const COMPUTED: &[&str] = &[
     "drain",
     "chunk",
     "max-connections",
+    "memory",
     "threads",
     "retries",
     "stderr",
@@ -96,9 +97,12 @@ pub(super) fn explain(
         text += &listed(&format!("Options of the {name}"), values);
     }
     text += &listed("Every session", &session);
-    if matches!(plan.left, Endpoint::Listen(_)) {
-        text += &listed("All together", &bridge);
-    }
+    let is_served = matches!(plan.left, Endpoint::Listen(_));
+    let together = bridge
+        .into_iter()
+        .filter(|it| is_served || it.key == "memory");
+    let together = together.map(|it| it.with_memory(plan.memory.limit()));
+    text += &listed("All together", &together.collect::<Vec<_>>());
     Ok(text + "\n* was given; the others are defaults. wsbridge --help says more of each.\n")
 }
 
@@ -143,6 +147,14 @@ impl Value {
             is_given,
             help,
         }
+    }
+
+    /// Shows what `--memory` comes to here, where it is that.
+    fn with_memory(mut self, limit: usize) -> Value {
+        if self.key == "memory" && !self.is_given {
+            self.value = Some(size(limit));
+        }
+        self
     }
 
     fn pair(&self) -> String {
@@ -329,6 +341,14 @@ fn listed(title: &str, values: &[Value]) -> String {
         text += &indented(&it.help, 22);
     }
     text
+}
+
+/// A number of bytes as an option takes it, rounded down.
+fn size(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{}K", bytes >> 10),
+        mib => format!("{mib}M"),
+    }
 }
 
 /// A word as a shell takes it.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::ending::{Ending, Loss, errno_text};
 use crate::framing::Whole;
+use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream};
 use crate::sendqueue::{self, Hangup};
@@ -91,10 +92,10 @@ pub struct Datagrams {
 }
 
 impl Datagrams {
-    /// Makes messages of a kind out of what a socket carries.
-    pub fn new(carrier: Box<dyn Carrier>, kind: Kind) -> Datagrams {
+    /// Makes messages of a kind out of what a socket carries; those that it is sent in pieces are counted in `memory`.
+    pub fn new(carrier: Box<dyn Carrier>, kind: Kind, memory: &Memory) -> Datagrams {
         Datagrams {
-            whole: Whole::new(carrier.limit()),
+            whole: Whole::fixed(carrier.limit(), memory),
             carrier,
             kind,
             received: None,
@@ -130,7 +131,15 @@ impl Datagrams {
         self.cut.get_or_insert(ending).clone()
     }
 
+    /// Looks whether the unfinished message had to give way.
+    fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
+        if let Some(shortage) = self.whole.shortage(cx) {
+            self.fail(Ending::OutOfMemory(shortage));
+        }
+    }
+
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.look_for_shortage(cx);
         if let Some(cut) = &self.cut {
             return Poll::Ready(Err(cut.clone()));
         }
@@ -163,6 +172,7 @@ impl MessageStream for Datagrams {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_for_shortage(cx);
         if self.ended.is_some() || self.received.is_some() {
             return Poll::Ready(());
         }
@@ -175,6 +185,14 @@ impl MessageStream for Datagrams {
             }
         }
         Poll::Ready(())
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.look_for_shortage(cx);
+        match &self.ended {
+            Some(ending @ Ending::OutOfMemory(_)) => Poll::Ready(ending.clone()),
+            _ => Poll::Pending,
+        }
     }
 
     fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
@@ -281,7 +299,7 @@ mod tests {
     fn a_message_is_one_datagram_however_it_comes() {
         let carrier = Scripted::default();
         let sent = carrier.sent.clone();
-        let mut stream = Datagrams::new(Box::new(carrier), Kind::Binary);
+        let mut stream = Datagrams::new(Box::new(carrier), Kind::Binary, &Memory::default());
         let mut cx = Context::from_waker(Waker::noop());
         for fragment in [
             piece(b"one ", false),
@@ -307,8 +325,11 @@ mod tests {
         for pieces in [&[11][..], &[5, 6], &[10, 1]] {
             let carrier = Scripted::default();
             let sent = carrier.sent.clone();
-            let mut stream = Datagrams::new(Box::new(carrier), Kind::Binary);
-            let too_long = Ending::TooLong { limit: 10 };
+            let mut stream = Datagrams::new(Box::new(carrier), Kind::Binary, &Memory::default());
+            let too_long = Ending::TooLong {
+                limit: 10,
+                is_set: false,
+            };
             let (last, first) = pieces.split_last().unwrap();
             for len in first {
                 stream.start_send(piece(&vec![1; *len], false)).unwrap();
@@ -327,7 +348,11 @@ mod tests {
         let next = |kind, to_come| {
             let mut cx = Context::from_waker(Waker::noop());
             let sent = Arc::default();
-            let mut stream = Datagrams::new(Box::new(Scripted { sent, to_come }), kind);
+            let mut stream = Datagrams::new(
+                Box::new(Scripted { sent, to_come }),
+                kind,
+                &Memory::default(),
+            );
             let mut next = || match stream.poll_next(&mut cx) {
                 Poll::Ready(event) => event,
                 Poll::Pending => panic!("nothing came"),

@@ -13,10 +13,11 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
-use crate::framing::{Framed, Framing, Whole};
+use crate::framing::{Added, Framed, Framing, Whole};
 use crate::http::page::Page;
 use crate::log::REFUSALS;
-use crate::message::Fragment;
+use crate::memory::Memory;
+use crate::message::{Fragment, Kind};
 use crate::peer::{Event, MessageStream, Peer};
 
 /// `each:`
@@ -48,6 +49,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         inner,
         options: read_options(&SCHEME, address, settings)?,
+        memory: settings.memory.clone(),
     })))
 }
 
@@ -55,6 +57,7 @@ struct Each {
     name: String,
     inner: Arc<dyn Dial>,
     options: Options,
+    memory: Memory,
 }
 
 impl Dial for Each {
@@ -64,7 +67,8 @@ impl Dial for Each {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
                 caller: Arc::new(caller.without_half_close()),
-                whole: Whole::new(self.options.max_message),
+                memory: self.memory.clone(),
+                whole: Whole::new(self.options.max_message, &self.memory),
                 state: State::Idle,
                 waiting: VecDeque::new(),
                 failed: None,
@@ -114,10 +118,11 @@ struct Answers {
     name: String,
     inner: Arc<dyn Dial>,
     caller: Arc<Caller>,
+    memory: Memory,
     whole: Whole,
     state: State,
     /// Messages that came together with the one that is answered now.
-    waiting: VecDeque<Fragment>,
+    waiting: VecDeque<Question>,
     /// How the last one ended that did not end well: that is the end of all.
     failed: Option<Ending>,
     /// Whether no further message comes.
@@ -134,13 +139,13 @@ enum State {
     /// The endpoint is opened for a message.
     Opening {
         next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
-        question: Fragment,
+        question: Question,
     },
     /// It says its answer.
     Open {
         stream: Box<dyn MessageStream>,
         /// What it has not been told yet.
-        question: Option<Fragment>,
+        question: Option<Question>,
         is_told: bool,
         /// Whether it has said a whole message.
         has_answered: bool,
@@ -149,15 +154,24 @@ enum State {
     Over(Ending),
 }
 
+/// A message that is to be answered.
+enum Question {
+    /// It came at once.
+    AtOnce(Fragment),
+    /// It was collected, and is taken in pieces.
+    Collected(Kind),
+}
+
 impl Answers {
     /// Begins with a message.
-    fn ask(&mut self, question: Fragment) {
+    fn ask(&mut self, question: Question) {
         let (inner, caller) = (self.inner.clone(), self.caller.clone());
         let cut_at = self.cut_at;
+        let memory = self.memory.clone();
         let next = Box::pin(async move {
             let mut stream = match inner.dial(&caller).await? {
                 Peer::Bytes(io, framing) => {
-                    Box::new(Framed::new(io, framing)) as Box<dyn MessageStream>
+                    Box::new(Framed::new(io, framing, &memory)) as Box<dyn MessageStream>
                 }
                 Peer::Messages(stream) => stream,
             };
@@ -197,10 +211,29 @@ impl Answers {
             return Poll::Ready(());
         };
         // One that takes nothing may still say something, and how it ended.
-        if question.is_some() {
-            let is_ready = ready!(stream.poll_ready(cx)).is_ok();
-            if let Some(fragment) = question.take().filter(|_| is_ready) {
-                let _ = stream.start_send(fragment);
+        while let Some(next) = question.take() {
+            let Poll::Ready(ready) = stream.poll_ready(cx) else {
+                *question = Some(next);
+                return Poll::Pending;
+            };
+            let fragment = match next {
+                Question::AtOnce(fragment) => Some(fragment),
+                Question::Collected(kind) => {
+                    // One that had to give way is seen where that is looked for.
+                    let piece = self.whole.take_piece().ok().flatten();
+                    piece.map(|(payload, fin)| Fragment { kind, fin, payload })
+                }
+            };
+            let Some(fragment) = fragment.filter(|_| ready.is_ok()) else {
+                self.whole.drop_waiting();
+                break;
+            };
+            let (kind, fin) = (fragment.kind, fragment.fin);
+            let sent = stream.start_send(fragment);
+            if !fin && sent.is_ok() {
+                *question = Some(Question::Collected(kind));
+            } else if !fin {
+                self.whole.drop_waiting();
             }
         }
         if *is_told {
@@ -213,6 +246,16 @@ impl Answers {
             *is_told = true;
         }
         Poll::Ready(())
+    }
+}
+
+impl Answers {
+    /// Ends where the message that is collected, or that the endpoint does not take, had to give way.
+    fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
+        if let Some(shortage) = self.whole.shortage(cx) {
+            self.whole.drop_waiting();
+            self.state = State::Over(Ending::OutOfMemory(shortage));
+        }
     }
 }
 
@@ -257,6 +300,7 @@ impl MessageStream for Answers {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_for_shortage(cx);
         if let State::Opening { next, .. } = &mut self.state {
             let opened = ready!(next.as_mut().poll(cx));
             let before = std::mem::replace(&mut self.state, State::Idle);
@@ -294,7 +338,16 @@ impl MessageStream for Answers {
         }
     }
 
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.look_for_shortage(cx);
+        match &self.state {
+            State::Over(ending @ Ending::OutOfMemory(_)) => Poll::Ready(ending.clone()),
+            _ => Poll::Pending,
+        }
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.look_for_shortage(cx);
         match &self.state {
             State::Idle => Poll::Ready(Ok(())),
             State::Over(ending) => Poll::Ready(Err(ending.clone())),
@@ -307,12 +360,15 @@ impl MessageStream for Answers {
 
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
         let kind = fragment.kind;
-        match self.whole.add(fragment) {
-            Ok(Some(payload)) => {
-                let question = Fragment {
-                    kind,
-                    fin: true,
-                    payload,
+        match self.whole.collect(fragment) {
+            Ok(Some(added)) => {
+                let question = match added {
+                    Added::AtOnce(payload) => Question::AtOnce(Fragment {
+                        kind,
+                        fin: true,
+                        payload,
+                    }),
+                    Added::Collected(_) => Question::Collected(kind),
                 };
                 match &self.state {
                     State::Idle => self.ask(question),

@@ -12,6 +12,7 @@ use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::page::{Manners, Page};
+use crate::memory::Memory;
 use crate::peer::Peer;
 
 /// `hub:`
@@ -64,6 +65,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: address.place.clone(),
         options: read_options(&SCHEME, address, settings)?,
         room: read_options(&SCHEME, address, settings)?,
+        memory: settings.memory.clone(),
     })))
 }
 
@@ -71,6 +73,7 @@ struct Hub {
     name: String,
     options: Options,
     room: room::Options,
+    memory: Memory,
 }
 
 impl Hub {
@@ -95,7 +98,7 @@ impl Hub {
             join: self.options.join,
             id: self.options.id,
         };
-        let room = Arc::new(Room::new(self.room, manner, None));
+        let room = Room::new(self.room, manner, None, &self.memory);
         rooms.insert(name, room.clone());
         room.enter(&caller.from)
     }

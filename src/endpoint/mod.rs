@@ -46,6 +46,7 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
+use crate::memory::Memory;
 use crate::mistake;
 use crate::peer::Peer;
 use crate::tap;
@@ -313,6 +314,8 @@ pub struct Settings {
     pub opposite: String,
     /// The environment variables that options fall back to.
     pub variables: Variables,
+    /// What is collected and queued is counted here.
+    pub memory: Memory,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

@@ -25,6 +25,7 @@ use super::{
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
+use crate::memory::Memory;
 use crate::message::Kind;
 use crate::peer::Peer;
 
@@ -77,6 +78,7 @@ pub const LISTEN: Scheme = Scheme {
             place: unix::place(address)?,
             options: read_options(&LISTEN, address, settings)?,
             kind: read_options::<datagram::Options>(&LISTEN, address, settings)?.kind(),
+            memory: settings.memory.clone(),
         })))
     },
 };
@@ -96,6 +98,7 @@ fn build_dial(
         socket,
         options: read_options(scheme, address, settings)?,
         kind: read_options::<datagram::Options>(scheme, address, settings)?.kind(),
+        memory: settings.memory.clone(),
     })))
 }
 
@@ -105,6 +108,7 @@ struct PacketDial {
     socket: Type,
     options: DialOptions,
     kind: Kind,
+    memory: Memory,
 }
 
 impl Dial for PacketDial {
@@ -119,7 +123,7 @@ impl Dial for PacketDial {
                     .context(format!("no answer within {limit:?}"))),
             };
             let packets = connected.with_context(|| format!("connecting to {}", self.name))?;
-            let stream = Datagrams::new(Box::new(packets), self.kind);
+            let stream = Datagrams::new(Box::new(packets), self.kind, &self.memory);
             Ok(Peer::Messages(Box::new(stream)))
         })
     }
@@ -243,6 +247,7 @@ struct SeqpacketListen {
     place: String,
     options: ListenOptions,
     kind: Kind,
+    memory: Memory,
 }
 
 impl Listen for SeqpacketListen {
@@ -255,6 +260,7 @@ impl Listen for SeqpacketListen {
                 _file: file,
                 place: self.place.clone(),
                 kind: self.kind,
+                memory: self.memory.clone(),
             }) as Box<dyn Accept>)
         })
     }
@@ -266,6 +272,7 @@ struct SeqpacketAccept {
     _file: Option<SocketFile>,
     place: String,
     kind: Kind,
+    memory: Memory,
 }
 
 impl Accept for SeqpacketAccept {
@@ -279,6 +286,7 @@ impl Accept for SeqpacketAccept {
             Ok(Box::new(SeqpacketHandshake {
                 fd: stream.into_std()?.into(),
                 kind: self.kind,
+                memory: self.memory.clone(),
                 caller,
             }) as Box<dyn Handshake>)
         })
@@ -297,6 +305,7 @@ struct SeqpacketHandshake {
     /// It belongs to the runtime of the thread that shakes hands.
     fd: OwnedFd,
     kind: Kind,
+    memory: Memory,
     caller: Arc<Caller>,
 }
 
@@ -306,6 +315,7 @@ impl Handshake for SeqpacketHandshake {
             let offer: Box<dyn Offer> = Box::new(SeqpacketOffer {
                 packets: Packets::new(self.fd, true)?,
                 kind: self.kind,
+                memory: self.memory,
                 caller: self.caller,
             });
             Ok(Some(offer))
@@ -316,6 +326,7 @@ impl Handshake for SeqpacketHandshake {
 struct SeqpacketOffer {
     packets: Packets,
     kind: Kind,
+    memory: Memory,
     caller: Arc<Caller>,
 }
 
@@ -326,7 +337,7 @@ impl Offer for SeqpacketOffer {
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
-            let stream = Datagrams::new(Box::new(self.packets), self.kind);
+            let stream = Datagrams::new(Box::new(self.packets), self.kind, &self.memory);
             Ok(Peer::Messages(Box::new(stream)))
         })
     }

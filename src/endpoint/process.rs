@@ -27,6 +27,7 @@ use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Cut, Framed, Framing};
+use crate::memory::Memory;
 use crate::peer::Peer;
 use apart::Apart;
 use streams::Streams;
@@ -134,6 +135,7 @@ struct Program {
     words: Vec<OsString>,
     options: Options,
     framing: Framing,
+    memory: Memory,
     children: Arc<Semaphore>,
 }
 
@@ -167,6 +169,7 @@ fn build(
         words,
         children: Arc::new(Semaphore::new(options.max_children as usize)),
         framing,
+        memory: settings.memory.clone(),
         options,
     })))
 }
@@ -323,7 +326,7 @@ impl Program {
         if !asked.resizes {
             return Ok(Peer::Bytes(streams, self.framing));
         }
-        let framed = Framed::new(streams, self.framing);
+        let framed = Framed::new(streams, self.framing, &self.memory);
         Ok(Peer::Messages(Box::new(Resizable::new(framed, again))))
     }
 

@@ -21,6 +21,7 @@ use crate::ending::{Cause, Ending, RetryAfter};
 use crate::framing::Framed;
 use crate::framing::Framing;
 use crate::http::page::Page;
+use crate::memory::Memory;
 use crate::peer::{MessageStream, Peer};
 use backoff::Backoff;
 use link::Link;
@@ -40,7 +41,8 @@ pub const SCHEME: Scheme = Scheme {
             return Err(address.place_error(what).into());
         };
         let limits = read_options(&SCHEME, address, settings)?;
-        Ok(over(dial, Address::shown(&address.place), limits))
+        let (name, memory) = (Address::shown(&address.place), &settings.memory);
+        Ok(over(dial, name, limits, memory))
     },
 };
 
@@ -80,11 +82,17 @@ struct Target {
     /// What it is called in messages.
     name: String,
     limits: Limits,
+    memory: Memory,
 }
 
 /// Makes an endpoint that is connected again out of one that is connected once.
-pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits) -> Endpoint {
-    Endpoint::Dial(Arc::new(Reconnect(Arc::new(Target { dial, name, limits }))))
+pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits, memory: &Memory) -> Endpoint {
+    Endpoint::Dial(Arc::new(Reconnect(Arc::new(Target {
+        dial,
+        name,
+        limits,
+        memory: memory.clone(),
+    }))))
 }
 
 struct Reconnect(Arc<Target>);
@@ -92,7 +100,7 @@ struct Reconnect(Arc<Target>);
 impl Target {
     async fn open(&self, caller: &Caller) -> Result<Box<dyn MessageStream>> {
         Ok(match self.dial.dial(caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing)),
+            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.memory)),
             Peer::Messages(stream) => stream,
         })
     }

@@ -1,5 +1,6 @@
 //! A room and its members: no transport, only queues. Members hear each other, or what one source says to all.
 
+mod giving;
 mod message;
 mod queue;
 mod returned;
@@ -7,7 +8,7 @@ mod speech;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use anyhow::{Result, anyhow};
@@ -17,15 +18,17 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use message::Message;
+pub(super) use message::Words;
 use queue::{Entry, Queue, Seat};
 use returned::Returned;
 use speech::{Part, Wire, gather};
 
 use crate::address::{number, parse_size};
-use crate::ending::{Cause, Close, Ending};
-use crate::framing::{CHUNK, Framing, Whole};
+use crate::ending::{Cause, Close, Ending, Shortage};
+use crate::framing::{Added, CHUNK, Framing, Whole};
 use crate::log::REFUSALS;
-use crate::message::{Batch, Fragment, Kind};
+use crate::memory::{Holding, Memory, copy};
+use crate::message::{Batch, Fragment, Kind, SHORT};
 use crate::peer::{Event, MessageStream};
 
 /// Options of a room, whoever speaks in it.
@@ -59,7 +62,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = number(1..=u32::MAX))]
     pub room_members: u32,
     /// Take no message over this many bytes, which must be whole to be heard
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
+    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = parse_size)]
     pub max_message: usize,
 }
 
@@ -137,6 +140,12 @@ pub(super) trait Desk: Send + Sync {
     /// Why it does not, which the member is told.
     fn take(&self, from: u64, kind: Kind, payload: Bytes) -> Result<(), String>;
 
+    /// Makes sure that there is memory for so many bytes.
+    ///
+    /// # Errors
+    /// There is none.
+    fn ensure(&self, bytes: usize) -> Result<(), Shortage>;
+
     /// How bytes are cut that members hear, where they are bytes.
     fn framing(&self) -> Option<Framing>;
 
@@ -160,6 +169,9 @@ pub(super) struct Room {
     manner: Manner,
     desk: Option<Arc<dyn Desk>>,
     state: Mutex<State>,
+    memory: Memory,
+    /// What is said and was not taken by all yet, and what newcomers hear.
+    holding: Arc<Holding>,
     /// How many members could take what waits for them and have been left no time to.
     waited_for: AtomicUsize,
     /// How many are in it.
@@ -193,16 +205,23 @@ fn release(mut state: MutexGuard<'_, State>) {
 }
 
 impl Room {
-    /// Makes an empty one; with a desk what members say goes there.
-    pub(super) fn new(options: Options, manner: Manner, desk: Option<Arc<dyn Desk>>) -> Room {
-        Room {
+    /// Makes an empty one, whose queues are counted in `memory`; with a desk what members say goes there.
+    pub(super) fn new(
+        options: Options,
+        manner: Manner,
+        desk: Option<Arc<dyn Desk>>,
+        memory: &Memory,
+    ) -> Arc<Room> {
+        Arc::new_cyclic(|own: &Weak<Room>| Room {
+            memory: memory.clone(),
+            holding: Arc::new(memory.hold_queue(own.clone())),
             options,
             manner,
             desk,
             state: Mutex::default(),
             waited_for: AtomicUsize::new(0),
             count: watch::Sender::new(0),
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -246,7 +265,7 @@ impl Room {
         }
         release(state);
         Ok(Member {
-            whole: Whole::new(self.options.max_message),
+            whole: Whole::new(self.options.max_message, &self.memory),
             id,
             seat,
             from: from.to_owned(),
@@ -301,7 +320,7 @@ impl Room {
 
     /// Has all members hear a line of the room itself.
     fn tell_line(&self, state: &mut State, line: Message) {
-        self.tell(state, &gather(0, [line]));
+        self.tell(state, &gather(0, [line], &self.holding));
     }
 
     /// Counts a member among those who are waited for, or no longer, after its queue has changed. Returns whether it was the
@@ -323,18 +342,28 @@ impl Room {
         }
     }
 
-    fn say<'a>(&self, from: u64, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
+    /// Has all hear what one says, `bytes` of it together.
+    fn say<'a>(
+        &self,
+        from: u64,
+        kind: Kind,
+        words: impl IntoIterator<Item = Words<'a>>,
+        bytes: usize,
+    ) -> Result<(), Shortage> {
+        // Before the lock: whoever gives way takes its own.
+        self.ensure(bytes)?;
         let mut state = self.lock();
         let before = state.said;
         let messages = (before + 1..)
-            .zip(payloads)
-            .map(|(seq, payload)| Message::said(from, seq, kind, payload, self.manner.id));
-        let said = gather(from, messages);
+            .zip(words)
+            .map(|(seq, words)| Message::said(from, seq, kind, words, self.manner.id));
+        let said = gather(from, messages, &self.holding);
         state.said += said.iter().map(|part| part.count() as u64).sum::<u64>();
         self.tell(&mut state, &said);
         said.into_iter()
             .for_each(|part| self.keep(&mut state, part));
         release(state);
+        Ok(())
     }
 
     /// Keeps for newcomers what was said, and no more than they are to hear.
@@ -360,21 +389,30 @@ impl Room {
         state.replayed = (messages, bytes);
     }
 
+    /// Has all members hear a message of none of them.
+    pub(super) fn tell_all(&self, kind: Kind, words: Words<'_>) -> Result<(), Shortage> {
+        let bytes = words.bytes().len();
+        self.say(0, kind, [words], bytes)
+    }
+
     /// Has all members hear messages of none of them.
-    pub(super) fn tell_all<'a>(&self, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
-        self.say(0, kind, payloads);
+    pub(super) fn tell_batch(&self, batch: &Batch) -> Result<(), Shortage> {
+        let words = batch.messages().map(Words::Short);
+        self.say(0, batch.kind, words, batch.payload())
     }
 
     /// Has one member hear a message, if it is still here.
-    pub(super) fn tell_one(&self, id: u64, kind: Kind, payload: &[u8]) {
+    pub(super) fn tell_one(&self, id: u64, kind: Kind, words: Words<'_>) -> Result<(), Shortage> {
+        self.ensure(words.bytes().len())?;
         let mut state = self.lock();
         let Some(seat) = state.members.get(&id).cloned() else {
-            return;
+            return Ok(());
         };
-        let message = Message::said(0, 0, kind, payload, None);
+        let message = Message::said(0, 0, kind, words, None);
         {
             let mut queue = seat.lock();
-            let woken = queue.add(&gather(0, [message]), &self.options, true);
+            let said = gather(0, [message], &self.holding);
+            let woken = queue.add(&said, &self.options, true);
             state.woken.extend(woken);
             if self.count_waited_for(&mut queue) {
                 let waiting = std::mem::take(&mut state.waiting);
@@ -382,6 +420,7 @@ impl Room {
             }
         }
         release(state);
+        Ok(())
     }
 
     /// Tells all members of something that befell them: in a line, or they are closed with the ending.
@@ -479,8 +518,8 @@ pub(super) struct Member {
     seat: Arc<Seat>,
     from: String,
     whole: Whole,
-    /// What is left of a long message.
-    begun: Option<(Kind, Bytes)>,
+    /// What is left of a long message, and what counts it.
+    begun: Option<(Kind, Bytes, Part)>,
     /// Whether its own words come back as new ones.
     returned: Returned,
 }
@@ -493,7 +532,7 @@ impl Member {
 
     /// Takes the next piece of a long message.
     fn piece(&mut self) -> Option<Event> {
-        let (kind, rest) = self.begun.as_mut()?;
+        let (kind, rest, _) = self.begun.as_mut()?;
         let len = rest.len().min(PIECE);
         let fragment = Fragment {
             kind: *kind,
@@ -520,7 +559,7 @@ impl Member {
             Some(Entry::Said(said)) => match said.wire() {
                 Wire::Batch(batch) => Some(Event::Batch(batch)),
                 Wire::Long(kind, bytes) => {
-                    self.begun = Some((kind, bytes));
+                    self.begun = Some((kind, bytes, said));
                     None
                 }
             },
@@ -545,10 +584,15 @@ impl Member {
 
 impl Member {
     /// Says something to all members, and in the log whether it is the same again and again.
-    fn say<'a>(&mut self, kind: Kind, payloads: impl IntoIterator<Item = &'a [u8]>) {
-        let mut payloads = payloads.into_iter().peekable();
-        if let Some(first) = payloads.peek()
-            && self.returned.is_loop(kind, first)
+    fn say<'a>(
+        &mut self,
+        kind: Kind,
+        words: impl IntoIterator<Item = Words<'a>>,
+        bytes: usize,
+    ) -> Result<(), Ending> {
+        let mut words = words.into_iter().peekable();
+        if let Some(first) = words.peek()
+            && self.returned.is_loop(kind, first.bytes())
             && REFUSALS.admits()
         {
             warn!(
@@ -556,7 +600,48 @@ impl Member {
                 "a member says the same again and again, as fast as it hears it; rooms are joined with --echo no (wsbridge help hubs)"
             );
         }
-        self.room.say(self.id, kind, payloads);
+        let said = self.room.say(self.id, kind, words, bytes);
+        said.map_err(Ending::OutOfMemory)
+    }
+
+    /// Says a message that is whole, or gives it to the desk.
+    fn add(&mut self, kind: Kind, added: &Added) -> Result<(), Ending> {
+        let words = match added {
+            Added::AtOnce(payload) if payload.len() <= SHORT && self.room.desk.is_none() => {
+                return self.say(kind, [Words::Short(payload)], payload.len());
+            }
+            // It lies in a buffer that others need.
+            Added::AtOnce(payload) => copy(payload).map_err(Ending::OutOfMemory)?,
+            Added::Collected(_) => self.whole.take_all()?.freeze(),
+        };
+        let bytes = words.len();
+        match &self.room.desk {
+            None => self.say(kind, [Words::Long(words)], bytes),
+            Some(desk) => {
+                desk.ensure(bytes).map_err(Ending::OutOfMemory)?;
+                let taken = desk.take(self.id, kind, words);
+                taken.or_else(|why| self.refused(&why))
+            }
+        }
+    }
+
+    /// Notes an end that its own words have brought about, and tells it. One for which there was no memory ends at once.
+    fn fail(&mut self, ending: Ending) -> Ending {
+        let mut queue = self.seat.lock();
+        match ending {
+            Ending::OutOfMemory(_) => queue.cut_with(ending.clone()),
+            _ => queue.end = Some(ending.clone()),
+        }
+        queue.wake();
+        ending
+    }
+
+    /// Ends where its unfinished message had to give way.
+    fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
+        if let Some(shortage) = self.whole.shortage(cx) {
+            self.whole.drop_waiting();
+            self.fail(Ending::OutOfMemory(shortage));
+        }
     }
 
     /// Tells it that something of what it said goes nowhere.
@@ -565,7 +650,8 @@ impl Member {
         match self.room.options.gap {
             Gap::Notice => {
                 let notice = Message::of_room(format!("* not sent: {why}"));
-                let woken = queue.add(&gather(0, [notice]), &self.room.options, true);
+                let said = gather(0, [notice], &self.room.holding);
+                let woken = queue.add(&said, &self.room.options, true);
                 drop(queue);
                 woken.into_iter().for_each(Waker::wake);
                 Ok(())
@@ -585,6 +671,7 @@ impl MessageStream for Member {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_for_shortage(cx);
         let mut queue = self.seat.lock();
         if !queue.is_empty() || queue.end.is_some() || queue.cut.is_some() {
             return Poll::Ready(());
@@ -594,6 +681,7 @@ impl MessageStream for Member {
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.look_for_shortage(cx);
         let mut queue = self.seat.lock();
         if let Some(cut) = &queue.cut {
             return Poll::Ready(cut.clone());
@@ -610,6 +698,7 @@ impl MessageStream for Member {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.look_for_shortage(cx);
         match &self.room.desk {
             Some(desk) => desk.poll_ready(cx).map(Ok),
             None => self.room.poll_ready(cx).map(Ok),
@@ -618,23 +707,15 @@ impl MessageStream for Member {
 
     fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
         let kind = fragment.kind;
-        match self.whole.add(fragment) {
-            Ok(Some(payload)) => match &self.room.desk {
-                Some(desk) => {
-                    let taken = desk.take(self.id, kind, payload.freeze());
-                    taken.or_else(|why| self.refused(&why))
-                }
-                None => {
-                    self.say(kind, [&payload[..]]);
-                    Ok(())
-                }
-            },
-            Ok(None) => Ok(()),
-            Err(ending) => {
-                self.seat.lock().end = Some(ending.clone());
-                Err(ending)
-            }
-        }
+        let added = self.whole.collect(fragment);
+        let said = added.and_then(|added| match added {
+            Some(added) => self.add(kind, &added),
+            None => Ok(()),
+        });
+        said.map_err(|ending| match ending.is_unfit() {
+            true => self.fail(ending),
+            false => ending,
+        })
     }
 
     fn start_send_batch(&mut self, mut batch: Batch) -> Result<(), Ending> {
@@ -643,19 +724,31 @@ impl MessageStream for Member {
         let fit = batch.messages().take_while(|it| it.len() <= limit).count();
         let are_all = fit == batch.count();
         batch.truncate(fit);
-        match &self.room.desk {
-            Some(desk) => batch.messages().try_for_each(|message| {
-                let message = Bytes::copy_from_slice(message);
-                let taken = desk.take(self.id, batch.kind, message);
-                taken.or_else(|why| self.refused(&why))
-            })?,
-            None => self.say(batch.kind, batch.messages()),
+        let said = match &self.room.desk {
+            Some(desk) => desk
+                .ensure(batch.payload())
+                .map_err(Ending::OutOfMemory)
+                .and_then(|()| {
+                    batch.messages().try_for_each(|message| {
+                        let message = Bytes::copy_from_slice(message);
+                        let taken = desk.take(self.id, batch.kind, message);
+                        taken.or_else(|why| self.refused(&why))
+                    })
+                }),
+            None => {
+                let words = batch.messages().map(Words::Short);
+                self.say(batch.kind, words, batch.payload())
+            }
+        };
+        match said {
+            Ok(()) if are_all => Ok(()),
+            Ok(()) => {
+                let ending = self.whole.too_long();
+                Err(self.fail(ending))
+            }
+            Err(ending) if ending.is_unfit() => Err(self.fail(ending)),
+            Err(ending) => Err(ending),
         }
-        if are_all {
-            return Ok(());
-        }
-        self.seat.lock().end = Some(Ending::TooLong { limit });
-        Err(Ending::TooLong { limit })
     }
 
     fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

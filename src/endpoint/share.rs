@@ -22,6 +22,7 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{Cut, Framing};
 use crate::http::page::Page;
+use crate::memory::Memory;
 use crate::peer::Peer;
 use desk::Tray;
 use driver::Driver;
@@ -143,17 +144,17 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         options.lock_time,
         answer_time,
         inner.framing(),
+        &settings.memory,
     );
-    let tray = Arc::new(match inner.has_terminal() {
-        true => tray.of_terminal(),
-        false => tray,
-    });
+    if inner.has_terminal() {
+        tray.is_of_terminal();
+    }
     let manner = Manner {
         echo: true,
         join: false,
         id: None,
     };
-    let room = Arc::new(Room::new(in_room, manner, Some(tray.clone())));
+    let room = Room::new(in_room, manner, Some(tray.clone()), &settings.memory);
     tray.belongs_to(Arc::downgrade(&room));
     Ok(Endpoint::Dial(Arc::new(Share(Arc::new(Shared {
         name: Address::shown(&address.text),
@@ -161,6 +162,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         options,
         keeps_callers: in_room.gap == Gap::Notice && !is_stream,
         max_message: in_room.max_message,
+        memory: settings.memory.clone(),
         tray,
         room,
         phase: Mutex::new(Phase {
@@ -182,6 +184,7 @@ struct Shared {
     /// place for one.
     keeps_callers: bool,
     max_message: usize,
+    memory: Memory,
     tray: Arc<Tray>,
     room: Arc<Room>,
     phase: Mutex<Phase>,

@@ -24,6 +24,7 @@ use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framed, Framing};
+use crate::memory::Memory;
 use crate::peer::{ByteStream, Peer};
 
 /// `-`
@@ -45,6 +46,7 @@ pub const SCHEME: Scheme = Scheme {
         let messages = Messages::read(&send, framing.kind)?;
         Ok(Endpoint::Dial(Arc::new(Stdio {
             framing,
+            memory: settings.memory.clone(),
             #[cfg(feature = "interactive")]
             prompt: wanted(address, settings, framing)?.filter(|_| messages.is_none()),
             messages,
@@ -92,6 +94,7 @@ fn wanted(
 
 struct Stdio {
     framing: Framing,
+    memory: Memory,
     #[cfg(feature = "interactive")]
     prompt: Option<prompt::Wanted>,
     /// What is said instead of stdin.
@@ -140,7 +143,7 @@ impl Dial for Stdio {
             streams.output = Some(output);
             Ok(match &self.messages {
                 Some(messages) => {
-                    let printed = Framed::new(Box::new(streams), self.framing);
+                    let printed = Framed::new(Box::new(streams), self.framing, &self.memory);
                     Peer::Messages(messages.before(Box::new(printed)))
                 }
                 None => Peer::Bytes(Box::new(streams), self.framing),

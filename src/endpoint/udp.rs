@@ -5,8 +5,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use super::{
 use crate::address::{Address, Place, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, errno_text};
+use crate::memory::{Holder, Holding, Memory};
 use crate::message::Kind;
 use crate::peer::Peer;
 
@@ -82,8 +83,6 @@ const ROOM: usize = 64 * 1024;
 const KERNEL_BUFFER: usize = 1024 * 1024;
 /// Datagrams and bytes that wait for one session.
 const QUEUED: (usize, usize) = (1024, 1024 * 1024);
-/// Bytes that wait for all sessions of a socket.
-const QUEUED_ALL: usize = 64 * 1024 * 1024;
 /// Senders that wait to be accepted.
 const BACKLOG: usize = 512;
 /// The pause after a failed read of a listening socket.
@@ -109,6 +108,7 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         port,
         options: read_options(&DIAL, address, settings)?,
         kind: read_options::<datagram::Options>(&DIAL, address, settings)?.kind(),
+        memory: settings.memory.clone(),
     })))
 }
 
@@ -121,6 +121,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         port,
         silence: Some(options.udp_timeout).filter(|silence| !silence.is_zero()),
         kind: read_options::<datagram::Options>(&LISTEN, address, settings)?.kind(),
+        memory: settings.memory.clone(),
     })))
 }
 
@@ -143,6 +144,7 @@ struct UdpDial {
     port: u16,
     options: DialOptions,
     kind: Kind,
+    memory: Memory,
 }
 
 impl Dial for UdpDial {
@@ -154,7 +156,7 @@ impl Dial for UdpDial {
                     .context(format!("no answer within {limit:?}")))
             });
             let connected = connected.with_context(|| format!("connecting to {}", self.name))?;
-            let stream = Datagrams::new(Box::new(connected), self.kind);
+            let stream = Datagrams::new(Box::new(connected), self.kind, &self.memory);
             Ok(Peer::Messages(Box::new(stream)))
         })
     }
@@ -244,6 +246,7 @@ struct UdpListen {
     port: u16,
     silence: Option<Duration>,
     kind: Kind,
+    memory: Memory,
 }
 
 impl Listen for UdpListen {
@@ -275,7 +278,7 @@ impl Listen for UdpListen {
             let (callers, accepted) = mpsc::channel(BACKLOG);
             for socket in sockets {
                 widen(&socket);
-                let hub = Arc::new(Hub::new(socket));
+                let hub = Hub::new(socket, &self.memory);
                 tokio::spawn(hub.sort(callers.clone(), self.silence));
             }
             Ok(Box::new(UdpAccept {
@@ -299,16 +302,18 @@ fn bind_one(addr: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// A listening socket and the sessions of its senders.
+#[derive(Debug)]
 struct Hub {
     socket: UdpSocket,
     inboxes: Mutex<HashMap<SocketAddr, Arc<Mutex<Inbox>>>>,
-    /// Bytes in all inboxes.
-    queued: AtomicUsize,
+    /// What is in all inboxes.
+    holding: Holding,
+    memory: Memory,
     has_dropped: AtomicBool,
 }
 
 /// What has come from one sender and was not read yet.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Inbox {
     datagrams: VecDeque<BytesMut>,
     bytes: usize,
@@ -321,13 +326,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    fn new(socket: UdpSocket) -> Hub {
-        Hub {
+    fn new(socket: UdpSocket, memory: &Memory) -> Arc<Hub> {
+        Arc::new_cyclic(|own: &Weak<Hub>| Hub {
             socket,
             inboxes: Mutex::default(),
-            queued: AtomicUsize::new(0),
+            holding: memory.hold_queue(own.clone()),
+            memory: memory.clone(),
             has_dropped: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// The inbox that has the most bytes, with its sender.
+    fn fullest(&self) -> Option<(SocketAddr, Arc<Mutex<Inbox>>)> {
+        let inboxes = lock(&self.inboxes);
+        let fullest = inboxes.iter().max_by_key(|(_, inbox)| lock(inbox).bytes);
+        fullest.map(|(addr, inbox)| (*addr, inbox.clone()))
     }
 
     /// Reads all that comes and sorts it by sender, for ever: a session goes on when no more senders are accepted.
@@ -379,11 +392,11 @@ impl Hub {
         let mut inbox = lock(inbox);
         let is_full = inbox.datagrams.len() >= QUEUED.0
             || inbox.bytes + datagram.len() > QUEUED.1
-            || self.queued.load(Ordering::Relaxed) + datagram.len() > QUEUED_ALL;
+            || !self.holding.has_room(datagram.len());
         if is_full {
             return self.note_dropped(addr);
         }
-        self.queued.fetch_add(datagram.len(), Ordering::Relaxed);
+        self.holding.add(datagram.len());
         inbox.bytes += datagram.len();
         inbox.datagrams.push_back(BytesMut::from(datagram));
         if let Some(reader) = inbox.reader.take() {
@@ -396,6 +409,30 @@ impl Hub {
         if !self.has_dropped.swap(true, Ordering::Relaxed) {
             warn!(caller = %addr, "datagrams come faster than they are taken and some are dropped; this is said once");
         }
+    }
+}
+
+impl Holder for Hub {
+    fn weight(&self) -> usize {
+        self.fullest().map_or(0, |(_, inbox)| lock(&inbox).bytes)
+    }
+
+    /// Datagrams may be lost: those of one sender are.
+    fn give_way(&self) -> usize {
+        let Some((addr, inbox)) = self.fullest() else {
+            return 0;
+        };
+        let mut inbox = lock(&inbox);
+        let given = std::mem::take(&mut inbox.bytes);
+        inbox.datagrams = VecDeque::new();
+        drop(inbox);
+        self.holding.sub(given);
+        self.note_dropped(addr);
+        given
+    }
+
+    fn told(&self, held: usize) -> String {
+        format!("{held} bytes of datagrams of one sender are dropped")
     }
 }
 
@@ -451,7 +488,8 @@ impl Offer for UdpOffer {
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
-            let stream = Datagrams::new(Box::new(self.sender), self.kind);
+            let memory = self.sender.hub.memory.clone();
+            let stream = Datagrams::new(Box::new(self.sender), self.kind, &memory);
             Ok(Peer::Messages(Box::new(stream)))
         })
     }
@@ -497,7 +535,7 @@ impl Carrier for Sender {
         let mut inbox = lock(&self.inbox);
         if let Some(datagram) = inbox.datagrams.pop_front() {
             inbox.bytes -= datagram.len();
-            self.hub.queued.fetch_sub(datagram.len(), Ordering::Relaxed);
+            self.hub.holding.sub(datagram.len());
             drop(inbox);
             self.used_at = Instant::now();
             return Poll::Ready(Ok(Some(datagram)));
@@ -535,7 +573,8 @@ impl Carrier for Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         lock(&self.hub.inboxes).remove(&self.addr);
-        let left = lock(&self.inbox).bytes;
-        self.hub.queued.fetch_sub(left, Ordering::Relaxed);
+        let mut inbox = lock(&self.inbox);
+        inbox.datagrams = VecDeque::new();
+        self.hub.holding.sub(std::mem::take(&mut inbox.bytes));
     }
 }

@@ -495,7 +495,10 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
     });
     Ok(match read_options(scheme, address, settings)? {
         reconnect::Options { reconnect: false } => Endpoint::Dial(dial),
-        _ => reconnect::over(dial, name, read_options(scheme, address, settings)?),
+        _ => {
+            let limits = read_options(scheme, address, settings)?;
+            reconnect::over(dial, name, limits, &settings.memory)
+        }
     })
 }
 

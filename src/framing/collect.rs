@@ -1,27 +1,53 @@
 //! Messages and lines that must be whole, collected as they come and bounded.
 
+use std::task::Context;
+
 use bytes::{Buf, BytesMut};
 use tracing::warn;
 
 use super::lines::Search;
 use super::{Separator, Splitter};
-use crate::ending::{Close, Ending};
+use crate::buffer::{LARGE, Outbox};
+use crate::ending::{Close, Ending, Shortage};
 use crate::log::REFUSALS;
-use crate::message::Fragment;
+use crate::memory::{Collected, Memory};
+use crate::message::{Fragment, Kind};
 use crate::peer::Event;
 
 /// Collects the fragments of a message, growing with what comes.
 pub struct Whole {
-    begun: BytesMut,
+    begun: Collected,
     limit: usize,
+    /// Whether `--max-message` is that limit.
+    is_set: bool,
+    /// Whether the message is whole and waits to be passed on in pieces.
+    is_waiting: bool,
+}
+
+/// A message that is whole.
+pub enum Added {
+    /// It came in one fragment.
+    AtOnce(BytesMut),
+    /// It was collected, so many bytes, and is to be taken in pieces.
+    Collected(usize),
 }
 
 impl Whole {
-    /// Makes an empty one for messages of at most `limit` bytes.
-    pub fn new(limit: usize) -> Whole {
+    /// Makes an empty one for messages of at most `limit` bytes, by `--max-message`.
+    pub fn new(limit: usize, memory: &Memory) -> Whole {
         Whole {
-            begun: BytesMut::new(),
+            begun: Collected::new(memory),
             limit,
+            is_set: true,
+            is_waiting: false,
+        }
+    }
+
+    /// Makes an empty one for messages of at most `limit` bytes, which no option changes.
+    pub fn fixed(limit: usize, memory: &Memory) -> Whole {
+        Whole {
+            is_set: false,
+            ..Whole::new(limit, memory)
         }
     }
 
@@ -30,25 +56,98 @@ impl Whole {
         self.limit
     }
 
+    /// Returns the end of a side that was sent a message over the limit.
+    pub fn too_long(&self) -> Ending {
+        Ending::TooLong {
+            limit: self.limit,
+            is_set: self.is_set,
+        }
+    }
+
     /// Adds a fragment; returns the payload of the message once it is whole.
     ///
     /// # Errors
-    /// [`Ending::TooLong`] as soon as it is over the limit.
+    /// [`Ending::TooLong`] as soon as it is over the limit, [`Ending::OutOfMemory`] where it cannot be collected.
     pub fn add(&mut self, fragment: Fragment) -> Result<Option<BytesMut>, Ending> {
-        if self.begun.len() + fragment.payload.len() > self.limit {
-            self.begun = BytesMut::new();
-            return Err(Ending::TooLong { limit: self.limit });
+        match self.collect(fragment)? {
+            None => Ok(None),
+            Some(Added::AtOnce(payload)) => Ok(Some(payload)),
+            Some(Added::Collected(_)) => self.take_all().map(Some),
+        }
+    }
+
+    /// Adds a fragment. What was collected is then taken by [`Whole::take_piece`].
+    ///
+    /// # Errors
+    /// Those of [`Whole::add`].
+    pub fn collect(&mut self, fragment: Fragment) -> Result<Option<Added>, Ending> {
+        let len = self.begun.len() + fragment.payload.len();
+        if len > self.limit {
+            self.begun.clear();
+            return Err(self.too_long());
         }
         if fragment.fin && self.begun.is_empty() {
-            return Ok(Some(fragment.payload));
+            return Ok(Some(Added::AtOnce(fragment.payload)));
         }
-        self.begun.extend_from_slice(&fragment.payload);
-        Ok(fragment.fin.then(|| std::mem::take(&mut self.begun)))
+        let pushed = self.begun.push(&fragment.payload);
+        pushed.map_err(Ending::OutOfMemory)?;
+        if fragment.fin {
+            self.begun.end();
+            self.is_waiting = true;
+        }
+        Ok(fragment.fin.then_some(Added::Collected(len)))
+    }
+
+    /// Takes all of a message that waits.
+    ///
+    /// # Errors
+    /// [`Ending::OutOfMemory`]: it had to give way.
+    pub fn take_all(&mut self) -> Result<BytesMut, Ending> {
+        self.is_waiting = false;
+        self.begun.take().map_err(Ending::OutOfMemory)
+    }
+
+    /// Takes a piece of a message that waits, with whether it is the last; `None` where none waits.
+    ///
+    /// # Errors
+    /// [`Ending::OutOfMemory`]: it had to give way.
+    pub fn take_piece(&mut self) -> Result<Option<(BytesMut, bool)>, Ending> {
+        if !self.is_waiting {
+            return Ok(None);
+        }
+        let (piece, is_last) = self.begun.take_piece().map_err(Ending::OutOfMemory)?;
+        self.is_waiting = !is_last;
+        Ok(Some((piece, is_last)))
+    }
+
+    /// Adds a piece of a message that waits to what is to be written; whether there is more of it.
+    ///
+    /// # Errors
+    /// Those of [`Whole::take_piece`].
+    pub(super) fn refill(&mut self, out: &mut Outbox) -> Result<bool, Ending> {
+        if let Some((piece, _)) = self.take_piece()? {
+            out.push(piece);
+        }
+        Ok(self.is_waiting)
+    }
+
+    /// Returns why the message had to give way, once it had to; wakes the task when it has to.
+    pub fn shortage(&self, cx: &mut Context<'_>) -> Option<Shortage> {
+        self.begun.shortage(cx)
+    }
+
+    /// Drops a message that waits, or had to give way.
+    pub fn drop_waiting(&mut self) {
+        self.is_waiting = false;
+        self.begun.clear();
     }
 
     /// Drops the part that came of a message whose rest never comes, and logs how long it is; called at the end.
     pub fn leave_out(&mut self) {
-        leave_out(std::mem::take(&mut self.begun).len());
+        if !self.is_waiting {
+            leave_out(self.begun.len());
+            self.begun.clear();
+        }
     }
 }
 
@@ -62,6 +161,9 @@ pub(super) fn leave_out(received: usize) {
 
 /// Makes something of one line at a time.
 pub(super) trait Reader: Send {
+    /// How many bytes it needs beside a line for each byte of it.
+    const BESIDE: usize = 2;
+
     /// Reads a line that begins at byte `offset` of the stream; `None` where it says nothing. A fragment that is not the last
     /// of its message is all of a message that was cut.
     ///
@@ -74,25 +176,43 @@ pub(super) trait Reader: Send {
 pub(super) struct WholeLines<R> {
     reader: R,
     search: Search,
-    begun: BytesMut,
+    memory: Memory,
+    begun: Collected,
     limit: usize,
     /// Bytes of the stream taken so far, and where the line that is collected began.
     offset: u64,
     began: u64,
     /// Bytes of a message that was cut: the end is next.
     cut: Option<u64>,
+    /// A long message that is yielded in pieces.
+    long: Option<Box<Long>>,
+}
+
+struct Long {
+    kind: Kind,
+    fin: bool,
+    rest: Collected,
 }
 
 impl<R: Reader> WholeLines<R> {
-    pub(super) fn new(reader: R, end: Separator, limit: usize) -> WholeLines<R> {
+    pub(super) fn new(reader: R, end: Separator, limit: usize, memory: &Memory) -> WholeLines<R> {
         WholeLines {
             reader,
             search: Search::new(end),
-            begun: BytesMut::new(),
+            memory: memory.clone(),
+            begun: Collected::new(memory),
             limit,
             offset: 0,
             began: 0,
             cut: None,
+            long: None,
+        }
+    }
+
+    fn too_long(&self) -> Ending {
+        Ending::TooLong {
+            limit: self.limit,
+            is_set: true,
         }
     }
 
@@ -104,7 +224,7 @@ impl<R: Reader> WholeLines<R> {
         end: usize,
     ) -> Result<Option<Fragment>, Ending> {
         if self.begun.len() + len > self.limit {
-            return Err(Ending::TooLong { limit: self.limit });
+            return Err(self.too_long());
         }
         let rest = bytes.split_to(len);
         bytes.advance(end);
@@ -113,9 +233,7 @@ impl<R: Reader> WholeLines<R> {
         let read = if self.begun.is_empty() {
             self.reader.read(&rest, began)
         } else {
-            let mut line = std::mem::take(&mut self.begun);
-            line.extend_from_slice(&rest);
-            self.reader.read(&line, began)
+            self.read_collected(&rest, began)
         };
         if let Ok(Some(Fragment {
             fin: false,
@@ -126,6 +244,29 @@ impl<R: Reader> WholeLines<R> {
             self.cut = Some(payload.len() as u64);
         }
         read
+    }
+
+    /// Reads a line of which `rest` is the end. A long message is yielded in pieces, so that none waits where it is not counted.
+    fn read_collected(&mut self, rest: &[u8], began: u64) -> Result<Option<Fragment>, Ending> {
+        let short = Ending::OutOfMemory;
+        self.begun.push(rest).map_err(short)?;
+        let beside = R::BESIDE * self.begun.len();
+        self.begun.allows(beside).map_err(short)?;
+        let line = self.begun.lend(beside).map_err(short)?;
+        let read = self.reader.read(&line, began);
+        drop(line);
+        self.begun.clear();
+        Ok(match read? {
+            Some(Fragment { kind, fin, payload }) if payload.len() > LARGE => {
+                let rest = Collected::whole(&self.memory, payload.into());
+                if !fin {
+                    self.cut = Some(rest.len() as u64);
+                }
+                self.long = Some(Box::new(Long { kind, fin, rest }));
+                None
+            }
+            read => read,
+        })
     }
 
     /// The end of a stream that says so itself, within a message.
@@ -143,19 +284,22 @@ impl<R: Reader> Splitter for WholeLines<R> {
         }
         while let Some((len, end)) = self.search.find(bytes) {
             match self.read(bytes, len, end) {
+                Ok(None) if self.long.is_some() => return self.piece(),
                 Ok(None) => {}
                 Ok(Some(fragment)) => return Some(Event::Fragment(fragment)),
                 Err(ending) => return Some(Event::End(ending)),
             }
         }
         if self.begun.len() + self.search.certain() > self.limit {
-            return Some(Event::End(Ending::TooLong { limit: self.limit }));
+            return Some(Event::End(self.too_long()));
         }
         if full {
             let part = bytes.split_to(self.search.certain());
             self.offset += part.len() as u64;
-            self.begun.extend_from_slice(&part);
             self.search.restart();
+            if let Err(shortage) = self.begun.push(&part) {
+                return Some(Event::End(Ending::OutOfMemory(shortage)));
+            }
         }
         None
     }
@@ -168,8 +312,32 @@ impl<R: Reader> Splitter for WholeLines<R> {
             return None;
         }
         match self.read(bytes, bytes.len(), 0) {
+            Ok(None) => self.piece(),
             Ok(fragment) => fragment.map(Event::Fragment),
             Err(ending) => Some(Event::End(ending)),
         }
+    }
+
+    fn piece(&mut self) -> Option<Event> {
+        let long = self.long.as_mut()?;
+        let (kind, fin) = (long.kind, long.fin);
+        let taken = long.rest.take_piece();
+        if !matches!(taken, Ok((_, false))) {
+            self.long = None;
+        }
+        Some(match taken {
+            Ok((payload, is_last)) => Event::Fragment(Fragment {
+                kind,
+                fin: is_last && fin,
+                payload,
+            }),
+            Err(shortage) => Event::End(Ending::OutOfMemory(shortage)),
+        })
+    }
+
+    fn shortage(&self, cx: &mut Context<'_>) -> Option<Shortage> {
+        let long = self.long.as_ref();
+        let long = long.and_then(|long| long.rest.shortage(cx));
+        long.or_else(|| self.begun.shortage(cx))
     }
 }

@@ -1,6 +1,6 @@
 //! Binary messages as lines of base64 (RFC 4648 4) or hex digits.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use super::Encoding;
@@ -88,7 +88,11 @@ impl Reader for Decoder {
             ),
         };
         match decoded {
-            Ok(payload) => Ok(Some(Fragment::whole(Kind::Binary, payload))),
+            Ok(payload) => Ok(Some(Fragment {
+                kind: Kind::Binary,
+                fin: true,
+                payload: BytesMut::from(Bytes::from(payload)),
+            })),
             Err(error) => Err(Ending::Malformed {
                 what,
                 offset: offset + (before + error.position) as u64,

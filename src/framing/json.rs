@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
 use serde::Deserialize;
 
@@ -51,14 +51,16 @@ impl Reader for Objects {
             }
         };
         let fin = !object.cut;
-        let message = |kind, payload: &[u8]| {
-            let whole = Fragment::whole(kind, payload);
-            Ok(Some(Fragment { fin, ..whole }))
+        let message = |kind, payload: Vec<u8>| {
+            let payload = BytesMut::from(Bytes::from(payload));
+            Ok(Some(Fragment { kind, fin, payload }))
         };
         match (object.kind.as_deref(), object.text, object.base64) {
-            (None | Some("text"), Some(text), None) => message(Kind::Text, text.as_bytes()),
+            (None | Some("text"), Some(text), None) => {
+                message(Kind::Text, text.into_owned().into_bytes())
+            }
             (None | Some("binary"), None, Some(base64)) => match BASE64.decode(base64.as_bytes()) {
-                Ok(payload) => message(Kind::Binary, &payload),
+                Ok(payload) => message(Kind::Binary, payload),
                 Err(_) => wrong("\"base64\" that is no base64 (RFC 4648 4)"),
             },
             (Some("close"), None, None) => close(object.code, object.reason.unwrap_or_default())

@@ -1,12 +1,15 @@
 //! Messages behind their length, a number of 1, 2, 4 or 8 bytes.
 
+use std::task::Context;
+
 use bytes::BytesMut;
 
-use super::collect::Whole;
+use super::collect::{Added, Whole};
 use super::piece::{Pieces, Rest};
 use super::{Framing, Joiner, Prefix, Splitter};
 use crate::buffer::Outbox;
-use crate::ending::{Ending, Loss};
+use crate::ending::{Ending, Loss, Shortage};
+use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Head, Kind};
 use crate::peer::Event;
 
@@ -94,12 +97,13 @@ pub(super) struct Prefixes {
 }
 
 impl Prefixes {
-    pub(super) fn new(framing: Framing, prefix: Prefix) -> Prefixes {
+    pub(super) fn new(framing: Framing, prefix: Prefix, memory: &Memory) -> Prefixes {
         let most = usize::try_from(prefix.most()).unwrap_or(usize::MAX);
-        Prefixes {
-            prefix,
-            whole: Whole::new(framing.limit.min(most)),
-        }
+        let whole = match most < framing.limit {
+            true => Whole::fixed(most, memory),
+            false => Whole::new(framing.limit, memory),
+        };
+        Prefixes { prefix, whole }
     }
 }
 
@@ -108,10 +112,23 @@ impl Joiner for Prefixes {
         self.whole.leave_out();
     }
 
+    fn refill(&mut self, out: &mut Outbox) -> Result<bool, Ending> {
+        self.whole.refill(out)
+    }
+
+    fn shortage(&self, cx: &mut Context<'_>) -> Option<Shortage> {
+        self.whole.shortage(cx)
+    }
+
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
-        if let Some(payload) = self.whole.add(fragment)? {
-            let head = self.prefix.head(payload.len());
-            out.copy(&head.bytes[..head.len]);
+        let (len, payload) = match self.whole.collect(fragment)? {
+            None => return Ok(()),
+            Some(Added::AtOnce(payload)) => (payload.len(), Some(payload)),
+            Some(Added::Collected(len)) => (len, None),
+        };
+        let head = self.prefix.head(len);
+        out.copy(&head.bytes[..head.len]);
+        if let Some(payload) = payload {
             out.push(payload);
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! One message a line, of any length; what ends it, a newline, a NUL or another separator, is not part of it.
 
+use std::task::Context;
+
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memmem};
 
@@ -8,7 +10,8 @@ use super::encoded::Encoder;
 use super::piece::Pieces;
 use super::{Encoding, Framing, Joiner, Separator, Splitter, time};
 use crate::buffer::Outbox;
-use crate::ending::Ending;
+use crate::ending::{Ending, Shortage};
+use crate::memory::{Collected, Memory};
 use crate::message::{Batch, Fragment, Head, Kind, SHORT};
 use crate::peer::Event;
 
@@ -135,49 +138,54 @@ pub(super) struct Ends {
     encoder: Option<Encoder>,
     /// Whether some of the message is out and its last fragment has not come.
     within: bool,
-    /// Bytes of a message that are held back until it is whole, as far as the limit: digits and JSON-RPC are for programs, which
-    /// must not take a part for a message. A longer one goes out as it comes.
-    held: BytesMut,
-    is_held_back: bool,
+    /// What holds a message back until it is whole, as far as the limit: digits and JSON-RPC are for programs, which must not
+    /// take a part for a message. A longer one goes out as it comes.
+    held: Option<Box<Held>>,
+}
+
+struct Held {
+    bytes: Collected,
+    /// The message whose bytes are to be written now: its kind, and whether these are the last.
+    passing: Option<(Kind, bool)>,
 }
 
 impl Ends {
-    pub(super) fn new(framing: Framing, end: Separator) -> Ends {
+    pub(super) fn new(framing: Framing, end: Separator, memory: &Memory) -> Ends {
+        let is_held_back = framing.encoding != Encoding::Plain || framing.makes_requests;
         Ends {
             end,
             framing,
             encoder: Encoder::new(framing.encoding),
             within: false,
-            held: BytesMut::new(),
-            is_held_back: framing.encoding != Encoding::Plain || framing.makes_requests,
+            held: is_held_back.then(|| {
+                Box::new(Held {
+                    bytes: Collected::new(memory),
+                    passing: None,
+                })
+            }),
         }
     }
 
     /// Adds a fragment to what is held back; gives what is to be written now.
-    fn hold(&mut self, fragment: Fragment) -> Option<Fragment> {
-        let Fragment { kind, fin, payload } = fragment;
-        if !self.is_held_back || self.within || (fin && self.held.is_empty()) {
-            return Some(Fragment { kind, fin, payload });
-        }
-        self.held.extend_from_slice(&payload);
-        if !fin && self.held.len() <= self.framing.limit {
-            return None;
-        }
-        let payload = std::mem::take(&mut self.held);
-        Some(Fragment { kind, fin, payload })
-    }
-
-    /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
-    fn is_line(&self, kind: Kind) -> bool {
-        kind == Kind::Text || self.framing.kind == Kind::Binary || self.encoder.is_some()
-    }
-}
-
-impl Joiner for Ends {
-    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
-        let Some(Fragment { kind, fin, payload }) = self.hold(fragment) else {
-            return Ok(());
+    fn hold(&mut self, fragment: Fragment) -> Result<Option<Fragment>, Ending> {
+        let Some(held) = self.held.as_mut().filter(|_| !self.within) else {
+            return Ok(Some(fragment));
         };
+        if fragment.fin && held.bytes.is_empty() {
+            return Ok(Some(fragment));
+        }
+        let pushed = held.bytes.push(&fragment.payload);
+        pushed.map_err(Ending::OutOfMemory)?;
+        if fragment.fin || held.bytes.len() > self.framing.limit {
+            held.bytes.end();
+            held.passing = Some((fragment.kind, fragment.fin));
+        }
+        Ok(None)
+    }
+
+    /// Writes a fragment.
+    fn write(&mut self, fragment: Fragment, out: &mut Outbox) {
+        let Fragment { kind, fin, payload } = fragment;
         let is_line = self.is_line(kind);
         if is_line && self.framing.is_stamped && !self.within {
             out.copy(time::now().as_bytes());
@@ -190,6 +198,19 @@ impl Joiner for Ends {
         }
         if fin && is_line {
             out.copy(self.end.as_ref());
+        }
+    }
+
+    /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
+    fn is_line(&self, kind: Kind) -> bool {
+        kind == Kind::Text || self.framing.kind == Kind::Binary || self.encoder.is_some()
+    }
+}
+
+impl Joiner for Ends {
+    fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
+        if let Some(fragment) = self.hold(fragment)? {
+            self.write(fragment, out);
         }
         Ok(())
     }
@@ -210,6 +231,31 @@ impl Joiner for Ends {
 
     /// The part of a line stands without its end.
     fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {
-        leave_out(std::mem::take(&mut self.held).len());
+        if let Some(held) = &mut self.held
+            && held.passing.is_none()
+        {
+            leave_out(held.bytes.len());
+            held.bytes.clear();
+        }
+    }
+
+    fn refill(&mut self, out: &mut Outbox) -> Result<bool, Ending> {
+        let Some(held) = &mut self.held else {
+            return Ok(false);
+        };
+        let Some((kind, fin)) = held.passing else {
+            return Ok(false);
+        };
+        let (payload, is_last) = held.bytes.take_piece().map_err(Ending::OutOfMemory)?;
+        if is_last {
+            held.passing = None;
+        }
+        let fin = fin && is_last;
+        self.write(Fragment { kind, fin, payload }, out);
+        Ok(!is_last)
+    }
+
+    fn shortage(&self, cx: &mut Context<'_>) -> Option<Shortage> {
+        self.held.as_ref()?.bytes.shortage(cx)
     }
 }

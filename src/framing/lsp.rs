@@ -1,13 +1,16 @@
 //! Messages behind the headers of the Language Server Protocol (its base protocol, 3.17): `Content-Length`.
 
+use std::task::Context;
+
 use bytes::BytesMut;
 use memchr::memchr;
 
-use super::collect::Whole;
+use super::collect::{Added, Whole};
 use super::piece::{Pieces, Rest};
 use super::{Framing, Joiner, Splitter};
 use crate::buffer::Outbox;
-use crate::ending::{Ending, Loss};
+use crate::ending::{Ending, Loss, Shortage};
+use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
 use crate::peer::Event;
 
@@ -118,9 +121,9 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    pub(super) fn new(framing: Framing) -> Headers {
+    pub(super) fn new(framing: Framing, memory: &Memory) -> Headers {
         Headers {
-            whole: Whole::new(framing.limit),
+            whole: Whole::new(framing.limit, memory),
         }
     }
 }
@@ -130,12 +133,25 @@ impl Joiner for Headers {
         self.whole.leave_out();
     }
 
+    fn refill(&mut self, out: &mut Outbox) -> Result<bool, Ending> {
+        self.whole.refill(out)
+    }
+
+    fn shortage(&self, cx: &mut Context<'_>) -> Option<Shortage> {
+        self.whole.shortage(cx)
+    }
+
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
         if fragment.kind != Kind::Text {
             return Err(Ending::WrongKind { takes: "text" });
         }
-        if let Some(payload) = self.whole.add(fragment)? {
-            out.copy(format!("Content-Length: {}\r\n\r\n", payload.len()).as_bytes());
+        let (len, payload) = match self.whole.collect(fragment)? {
+            None => return Ok(()),
+            Some(Added::AtOnce(payload)) => (payload.len(), Some(payload)),
+            Some(Added::Collected(len)) => (len, None),
+        };
+        out.copy(format!("Content-Length: {len}\r\n\r\n").as_bytes());
+        if let Some(payload) = payload {
             out.push(payload);
         }
         Ok(())

@@ -20,12 +20,13 @@ use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 
 use crate::buffer::{Outbox, ReadBuffer};
-use crate::ending::Ending;
+use crate::ending::{Ending, Shortage};
+use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{ByteStream, Event, Gap, MessageStream};
 use collect::WholeLines;
 
-pub use collect::Whole;
+pub use collect::{Added, Whole};
 pub use options::{CUTS, ChunkOptions, Options};
 
 /// Bytes of the messages that bytes without boundaries become, at most: what every server takes but a few, which have 8 KiB.
@@ -187,7 +188,16 @@ impl Framing {
         self.cut != Cut::Json
     }
 
-    fn splitter(self) -> Box<dyn Splitter> {
+    /// Whether messages are collected in one direction.
+    fn collects(self) -> bool {
+        match self.cut {
+            Cut::Chunks => false,
+            Cut::Lines(_) => self.makes_requests || self.encoding != Encoding::Plain,
+            Cut::Length(_) | Cut::Lsp | Cut::Json => true,
+        }
+    }
+
+    fn splitter(self, memory: &Memory) -> Box<dyn Splitter> {
         let is_encoded = self.encoding != Encoding::Plain && self.kind == Kind::Binary;
         match self.cut {
             Cut::Chunks => Box::new(chunks::Chunks::new(
@@ -199,6 +209,7 @@ impl Framing {
                 requests::Requests::default(),
                 end,
                 self.limit,
+                memory,
             )),
             Cut::Lines(end) if is_encoded => {
                 let encoding = self.encoding;
@@ -206,6 +217,7 @@ impl Framing {
                     encoded::Decoder { encoding },
                     end,
                     self.limit,
+                    memory,
                 ))
             }
             Cut::Lines(end) => Box::new(lines::Lines::new(self.kind, end)),
@@ -215,16 +227,17 @@ impl Framing {
                 json::Objects,
                 Separator::byte(b'\n'),
                 self.limit,
+                memory,
             )),
         }
     }
 
-    fn joiner(self) -> Box<dyn Joiner> {
+    fn joiner(self, memory: &Memory) -> Box<dyn Joiner> {
         match self.cut {
             Cut::Chunks => Box::new(chunks::Plain),
-            Cut::Lines(end) => Box::new(lines::Ends::new(self, end)),
-            Cut::Length(prefix) => Box::new(length::Prefixes::new(self, prefix)),
-            Cut::Lsp => Box::new(lsp::Headers::new(self)),
+            Cut::Lines(end) => Box::new(lines::Ends::new(self, end, memory)),
+            Cut::Length(prefix) => Box::new(length::Prefixes::new(self, prefix, memory)),
+            Cut::Lsp => Box::new(lsp::Headers::new(self, memory)),
             Cut::Json => Box::new(json::Lines::new(self)),
         }
     }
@@ -243,6 +256,16 @@ trait Splitter: Send {
 
     /// Makes messages of at most `most` bytes; only bytes without boundaries of their own can be cut anywhere.
     fn cut_at(&mut self, _most: usize) {}
+
+    /// Takes the next piece of a long message that was collected; `None` where there is none.
+    fn piece(&mut self) -> Option<Event> {
+        None
+    }
+
+    /// Returns why what was collected had to give way, once it had to; wakes the task when it has to.
+    fn shortage(&self, _cx: &mut Context<'_>) -> Option<Shortage> {
+        None
+    }
 }
 
 /// Puts messages together to bytes, without doing I/O.
@@ -250,7 +273,7 @@ trait Joiner: Send {
     /// Adds a fragment to what is to be written.
     ///
     /// # Errors
-    /// [`Ending::TooLong`] and [`Ending::WrongKind`] for a message that can not be framed.
+    /// [`Ending::TooLong`], [`Ending::OutOfMemory`] and [`Ending::WrongKind`] for a message that cannot be framed.
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending>;
 
     /// Adds a batch.
@@ -268,6 +291,20 @@ trait Joiner: Send {
 
     /// Adds what tells the end, where the framing has a way to; called again without effect.
     fn finish(&mut self, _why: &Ending, _out: &mut Outbox) {}
+
+    /// Adds a piece of a long message that was collected and is whole; whether there is more of it. Nothing else is added
+    /// before its last piece.
+    ///
+    /// # Errors
+    /// [`Ending::OutOfMemory`]: it had to give way.
+    fn refill(&mut self, _out: &mut Outbox) -> Result<bool, Ending> {
+        Ok(false)
+    }
+
+    /// Returns why what was collected had to give way, once it had to; wakes the task when it has to.
+    fn shortage(&self, _cx: &mut Context<'_>) -> Option<Shortage> {
+        None
+    }
 }
 
 /// A byte stream seen as messages.
@@ -284,6 +321,10 @@ pub struct Framed {
     is_unframed: bool,
     /// Whether the pump was woken to take the end that follows from that.
     is_said: bool,
+    /// Whether more of a long message is to be written that has been sent already.
+    has_more: bool,
+    /// Whether messages are collected here.
+    collects: bool,
     unflushed: bool,
 }
 
@@ -296,24 +337,32 @@ enum ReadState {
 }
 
 impl Framed {
-    /// Frames a byte stream.
-    pub fn new(io: Box<dyn ByteStream>, framing: Framing) -> Framed {
+    /// Frames a byte stream; what is collected is counted in `memory`.
+    pub fn new(io: Box<dyn ByteStream>, framing: Framing, memory: &Memory) -> Framed {
         Framed {
             io,
             framing,
-            splitter: framing.splitter(),
-            joiner: framing.joiner(),
+            splitter: framing.splitter(memory),
+            joiner: framing.joiner(memory),
             read: ReadBuffer::default(),
             outbox: Outbox::default(),
             read_state: ReadState::Open,
             write_end: None,
             is_unframed: false,
             is_said: false,
+            has_more: false,
+            collects: framing.collects(),
             unflushed: false,
         }
     }
 
     fn take_event(&mut self) -> Option<Event> {
+        if self.collects
+            && !matches!(self.read_state, ReadState::Ended(_))
+            && let Some(piece) = self.splitter.piece()
+        {
+            return Some(piece);
+        }
         match &self.read_state {
             ReadState::Open => {
                 let full = self.read.is_full();
@@ -334,9 +383,65 @@ impl Framed {
         if let Some(ending) = &self.write_end {
             return Poll::Ready(Err(ending.clone()));
         }
-        match ready!(self.outbox.poll_write(&mut self.io, cx)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(self.fail(&error))),
+        loop {
+            if let Err(error) = ready!(self.outbox.poll_write(&mut self.io, cx)) {
+                return Poll::Ready(Err(self.fail(&error)));
+            }
+            if !self.has_more {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(ending) = self.refill() {
+                return Poll::Ready(Err(ending));
+            }
+        }
+    }
+
+    /// Adds more of a long message to what is to be written.
+    fn refill(&mut self) -> Result<(), Ending> {
+        match self.joiner.refill(&mut self.outbox) {
+            Ok(has_more) => {
+                self.has_more = has_more;
+                Ok(())
+            }
+            Err(ending) => {
+                self.give_way(ending.clone());
+                Err(ending)
+            }
+        }
+    }
+
+    /// Ends both directions where what was collected had to give way. A message of which some was written is cut.
+    fn give_way(&mut self, ending: Ending) {
+        if std::mem::take(&mut self.has_more) {
+            self.outbox = Outbox::default();
+            self.write_end = Some(ending.clone());
+        }
+        self.is_unframed = true;
+        if matches!(self.read_state, ReadState::Open | ReadState::AtEnd) {
+            self.read_state = ReadState::Failed(ending);
+        }
+    }
+
+    /// Looks whether what was collected had to give way, which another session may have asked for.
+    fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
+        if !self.collects || self.is_unframed {
+            return;
+        }
+        if let Some(shortage) = self.splitter.shortage(cx) {
+            let ending = Ending::OutOfMemory(shortage);
+            self.is_unframed = true;
+            self.read_state = ReadState::Ended(ending);
+        } else if let Some(shortage) = self.joiner.shortage(cx) {
+            self.give_way(Ending::OutOfMemory(shortage));
+        }
+    }
+
+    /// The end where what was collected had to give way.
+    fn out_of_memory(&self) -> Option<Ending> {
+        match &self.read_state {
+            ReadState::Failed(ending @ Ending::OutOfMemory(_))
+            | ReadState::Ended(ending @ Ending::OutOfMemory(_)) => Some(ending.clone()),
+            _ => None,
         }
     }
 
@@ -348,6 +453,8 @@ impl Framed {
             if matches!(self.read_state, ReadState::Open | ReadState::AtEnd) {
                 self.read_state = ReadState::Failed(ending.clone());
             }
+        } else if self.collects {
+            return self.refill();
         }
         pushed
     }
@@ -370,6 +477,7 @@ impl MessageStream for Framed {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.look_for_shortage(cx);
         self.read_state = match &self.read_state {
             ReadState::Open => match ready!(self.read.poll_fill(&mut self.io, cx)) {
                 Ok(0) => ReadState::AtEnd,
@@ -380,6 +488,11 @@ impl MessageStream for Framed {
             ReadState::Failed(_) | ReadState::Ended(_) => return Poll::Ready(()),
         };
         Poll::Ready(())
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.look_for_shortage(cx);
+        self.out_of_memory().map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -397,10 +510,14 @@ impl MessageStream for Framed {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        if self.outbox.is_full() || self.write_end.is_some() {
+        self.look_for_shortage(cx);
+        if self.outbox.is_full() || self.has_more || self.write_end.is_some() {
             return self.poll_drain(cx);
         }
         if self.is_unframed {
+            if let Some(ending) = self.out_of_memory() {
+                return Poll::Ready(Err(ending));
+            }
             // Our end is there to be taken, which is said once: the other side may have no room for it.
             if !std::mem::replace(&mut self.is_said, true) {
                 cx.waker().wake_by_ref();
@@ -436,6 +553,7 @@ impl MessageStream for Framed {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.look_for_shortage(cx);
         if !self.unflushed {
             return Poll::Ready(Ok(()));
         }

@@ -64,7 +64,8 @@ pub struct Options {
     ///
     /// It is refused with Close 1009, never cut: what is sent to length or lsp, and what is read as lines of json, base64 or
     /// hex. With --base64, --hex and --jsonrpc a message of up to this many bytes is written when it is whole, and left out when
-    /// the peer cuts it; a longer one is written as it comes. Whatever can be passed on as it comes has no limit.
+    /// the peer cuts it; a longer one is written as it comes. Whatever can be passed on as it comes has no limit. In hub: and
+    /// share: it is 1M. All sessions together hold no more than --memory.
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
     pub max_message: usize,
     #[command(flatten)]

@@ -14,7 +14,10 @@ use crate::peer::wire::Wire;
 
 fn framed(framing: Framing) -> (Framed, DuplexStream) {
     let (near, far) = duplex(1000);
-    (Framed::new(Box::new(Wire(near)), framing), far)
+    (
+        Framed::new(Box::new(Wire(near)), framing, &Memory::default()),
+        far,
+    )
 }
 
 /// Whole messages and the end that a framing makes of bytes which come in these pieces.
@@ -614,7 +617,10 @@ fn a_line_that_must_be_whole_has_a_limit() {
             framing,
             bytes.as_bytes(),
             &[message],
-            &Ending::TooLong { limit },
+            &Ending::TooLong {
+                limit,
+                is_set: true,
+            },
         );
         // As soon as it is known, though no newline ever comes.
         let (mut stream, mut far) = framed(framing);
@@ -626,7 +632,14 @@ fn a_line_that_must_be_whole_has_a_limit() {
                 .await
                 .unwrap();
             let event = poll_fn(|cx| stream.poll_next(cx)).await;
-            assert_eq!(event, Event::End(Ending::TooLong { limit }), "{name}");
+            assert_eq!(
+                event,
+                Event::End(Ending::TooLong {
+                    limit,
+                    is_set: true
+                }),
+                "{name}"
+            );
         });
     }
 }
@@ -696,7 +709,10 @@ async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_
     let framed = b"Content-Length: 1\r\n\r\na".to_vec();
     assert_eq!(lsp, (framed, wrong));
 
-    let too_long = Ending::TooLong { limit: 255 };
+    let too_long = Ending::TooLong {
+        limit: 255,
+        is_set: false,
+    };
     let fragments = vec![Fragment::text("a"), Fragment::binary([0; 256])];
     let length = unframed(named("length:1", Kind::Text), fragments).await;
     assert_eq!(length, (b"\x01a".to_vec(), too_long));
@@ -710,7 +726,10 @@ async fn what_can_not_be_framed_ends_both_directions_and_what_was_framed_before_
         limit: 250,
         ..named("length", Kind::Text)
     };
-    let too_long = Ending::TooLong { limit: 250 };
+    let too_long = Ending::TooLong {
+        limit: 250,
+        is_set: true,
+    };
     let length = unframed(framing, vec![begun; 3]).await;
     assert_eq!(length, (vec![], too_long));
 }
@@ -1017,7 +1036,10 @@ proptest! {
         }
         let batch = Batch::new(kind, bytes, spans);
         let (mut out, mut one_by_one) = (Outbox::default(), Outbox::default());
-        let (mut joiner, mut other) = (framing.joiner(), framing.joiner());
+        let (mut joiner, mut other) = {
+            let memory = Memory::default();
+            (framing.joiner(&memory), framing.joiner(&memory))
+        };
         for fragment in batch.fragments() {
             other.push(fragment, &mut one_by_one).unwrap();
         }
@@ -1100,7 +1122,7 @@ fn the_other_side_says_how_bytes_are_cut_unless_that_was_asked_for() {
         };
         let longest = runtime.block_on(async {
             let (near, mut far) = duplex(100_000);
-            let mut stream = Framed::new(Box::new(Wire(near)), framing);
+            let mut stream = Framed::new(Box::new(Wire(near)), framing, &Memory::default());
             stream.cut_at(told.unwrap_or(usize::MAX));
             far.write_all(&[7; 100_000]).await.unwrap();
             match poll_fn(|cx| stream.poll_next(cx)).await {
@@ -1112,4 +1134,128 @@ fn the_other_side_says_how_bytes_are_cut_unless_that_was_asked_for() {
     }
     // Who is told nothing by anyone makes what most servers take.
     assert_eq!(CHUNK, 32_768);
+}
+
+/// A message of another session that is the largest where nothing else has over `len` bytes.
+fn press(memory: &Memory, len: usize) -> crate::memory::Collected {
+    let mut other = crate::memory::Collected::new(memory);
+    other.push(&vec![b'x'; len]).unwrap();
+    other
+}
+
+#[tokio::test]
+async fn a_long_line_is_one_message_in_pieces_that_gives_way_while_it_waits() {
+    let memory = Memory::new(8 << 20);
+    let (near, mut far) = duplex(64 * 1024);
+    let framing = Framing {
+        cut: Cut::Json,
+        ..Framing::LINES
+    };
+    let mut stream = Framed::new(Box::new(Wire(near)), framing, &memory);
+    let writer = tokio::spawn(async move {
+        for _ in 0..2 {
+            let line = format!("{{\"text\":\"{}\"}}\n", "ü".repeat(600_000));
+            far.write_all(line.as_bytes()).await.unwrap();
+        }
+        far
+    });
+    let next = async |stream: &mut Framed| poll_fn(|cx| stream.poll_next(cx)).await;
+    let mut text = Vec::new();
+    loop {
+        let Event::Fragment(piece) = next(&mut stream).await else {
+            panic!("no message");
+        };
+        assert!(piece.payload.len() <= crate::memory::PIECE);
+        text.extend_from_slice(&piece.payload);
+        if piece.fin {
+            break;
+        }
+    }
+    assert!(text == "ü".repeat(600_000).as_bytes());
+    assert!(matches!(next(&mut stream).await, Event::Fragment(_)));
+    let _other = press(&memory, 800_000);
+    let second = Memory::used(&memory);
+    assert!(second > 1_900_000, "both are counted: {second}");
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(stream.poll_cut(&mut cx).is_pending());
+    let _third: Vec<_> = (0..7).map(|_| press(&memory, 800_000)).collect();
+    let Poll::Ready(ending) = stream.poll_cut(&mut cx) else {
+        panic!("it has not given way");
+    };
+    assert!(matches!(
+        ending,
+        Ending::OutOfMemory(Shortage::Queue { held: 1_000_000.. })
+    ));
+    assert_eq!(next(&mut stream).await, Event::End(ending));
+    drop(writer.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_message_that_is_being_written_gives_way_and_is_cut() {
+    let memory = Memory::new(8 << 20);
+    for framing in [
+        Framing {
+            cut: Cut::Length(Prefix {
+                size: 4,
+                is_little: false,
+            }),
+            ..Framing::BYTES
+        },
+        Framing {
+            encoding: Encoding::Base64,
+            ..Framing::LINES
+        },
+    ] {
+        let (near, far) = duplex(64 * 1024);
+        let mut stream = Framed::new(Box::new(Wire(near)), framing, &memory);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for fin in [false, true] {
+            let payload = BytesMut::from(&vec![7; 1_000_000][..]);
+            let kind = Kind::Binary;
+            assert!(stream.poll_ready(&mut cx).is_ready());
+            stream.start_send(Fragment { kind, fin, payload }).unwrap();
+        }
+        assert!(stream.poll_flush(&mut cx).is_pending());
+        assert!(stream.unsent() > 0);
+        // It gives way to those that are smaller.
+        let _others: Vec<_> = (0..8).map(|_| press(&memory, 900_000)).collect();
+        let Poll::Ready(Err(ending)) = stream.poll_flush(&mut cx) else {
+            panic!("it has not given way");
+        };
+        assert!(matches!(
+            ending,
+            Ending::OutOfMemory(Shortage::Queue { .. })
+        ));
+        assert_eq!(stream.take(), Some(Event::End(ending)));
+        drop(far);
+    }
+    assert_eq!(memory.used(), 0);
+}
+
+#[tokio::test]
+async fn an_unfinished_message_gives_way_and_what_was_sent_before_it_is_written() {
+    let memory = Memory::new(8 << 20);
+    let framing = Framing {
+        encoding: Encoding::Hex,
+        ..Framing::LINES
+    };
+    let (near, mut far) = duplex(1000);
+    let mut stream = Framed::new(Box::new(Wire(near)), framing, &memory);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let begun = Fragment {
+        fin: false,
+        ..Fragment::binary(vec![7; 2_000_000])
+    };
+    for fragment in [Fragment::binary(b"\x01\x02"), begun] {
+        assert!(stream.poll_ready(&mut cx).is_ready());
+        stream.start_send(fragment).unwrap();
+    }
+    let _others: Vec<_> = (0..8).map(|_| press(&memory, 900_000)).collect();
+    assert_eq!(stream.poll_flush(&mut cx), Poll::Ready(Ok(())));
+    let ending = Ending::OutOfMemory(Shortage::Message { held: 2_502_656 });
+    assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(Err(ending.clone())));
+    assert_eq!(stream.take(), Some(Event::End(ending)));
+    let mut line = [0; 5];
+    far.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"0102\n");
 }

@@ -1,8 +1,8 @@
 //! A source whose sink takes nothing: it is read on to see its end, and watched for having gone.
 //!
 //! The end of a caller lies behind what it has sent, which nobody reads while the target is blocked; its pings lie there
-//! too. So a source is read on once its sink has been blocked for [`PATIENCE`], up to [`AHEAD`] bytes within the process's
-//! budget of buffers. From then on it is looked at once in a [`TICK`]. A session that is not blocked pays nothing for it.
+//! too. So a source is read on once its sink has been blocked for [`PATIENCE`], up to [`AHEAD`] bytes while half of
+//! `--memory` is free. From then on it is looked at once in a [`TICK`]. A session that is not blocked pays nothing for it.
 //!
 //! | what became of the source | the sink has without progress |
 //! |---|---|
@@ -21,8 +21,8 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::{BYTES_A_POLL, Budget, Copied, End, Options, Pump, Side, Told, earliest};
-use crate::buffer::Reserve;
 use crate::ending::{Deadline, Ending};
+use crate::memory::{Memory, Spare};
 use crate::message::Fragment;
 use crate::peer::{Event, MessageStream};
 
@@ -36,18 +36,25 @@ const AHEAD: usize = 4 * 1024 * 1024;
 const OVERHEAD: usize = 128;
 
 /// What was read of a source and could not be delivered yet.
-#[derive(Default)]
 pub(super) struct Ahead {
     events: VecDeque<Event>,
     size: usize,
-    reserve: Reserve,
+    spare: Spare,
 }
 
 impl Ahead {
+    fn new(memory: &Memory) -> Ahead {
+        Ahead {
+            events: VecDeque::new(),
+            size: 0,
+            spare: Spare::of(memory),
+        }
+    }
+
     /// Whether more may be read: its end has not come, or one that its Close follows, and there is memory for it.
     fn has_room(&mut self, awaits_close: bool) -> bool {
         let next = self.size + BYTES_A_POLL;
-        (self.end().is_none() || awaits_close) && next <= AHEAD && self.reserve.covers(next)
+        (self.end().is_none() || awaits_close) && next <= AHEAD && self.spare.covers(next)
     }
 
     /// How the source ended, where that was read.
@@ -211,7 +218,7 @@ fn watch(
         return Some(source.moved_at + PATIENCE);
     }
     if is_blocked && source.ahead.is_none() && source.stream.can_go() {
-        source.ahead = Some(Box::default());
+        source.ahead = Some(Box::new(Ahead::new(&options.memory)));
         // Once more, to read on.
         return Some(now);
     }

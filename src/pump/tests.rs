@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::ending::{Cause, Close, Loss, Violation};
 use crate::framing::{Framed, Framing};
+use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::wire::Wire;
 use crate::peer::{Pipe, pipe};
@@ -368,12 +369,24 @@ async fn what_has_no_end_is_left_when_no_more_answers_come() {
 async fn who_sent_too_long_a_message_is_told_so() {
     let played = play_both(
         (Socket, steps("R long|T")),
-        (Bytes, vec![Step::End(Ending::TooLong { limit: 3 })]),
+        (
+            Bytes,
+            vec![Step::End(Ending::TooLong {
+                limit: 3,
+                is_set: true,
+            })],
+        ),
         &Options::default(),
         None,
     )
     .await;
-    assert_eq!(played.left_told, Some(Ending::TooLong { limit: 3 }));
+    assert_eq!(
+        played.left_told,
+        Some(Ending::TooLong {
+            limit: 3,
+            is_set: true
+        })
+    );
     assert_eq!(played.outcome.exit_status(), 63);
 }
 
@@ -662,7 +675,7 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
 async fn a_stop_waits_for_the_rest_of_a_line() {
     let (near, mut far) = tokio::io::duplex(64);
     let (left_near, mut left_far) = pipe();
-    let right = Framed::new(Box::new(Wire(near)), Framing::LINES);
+    let right = Framed::new(Box::new(Wire(near)), Framing::LINES, &Memory::default());
     let writer = async {
         for _ in 0..10 {
             far.write_all(b"x").await.unwrap();

@@ -219,7 +219,7 @@ async fn what_is_not_written_yet_holds_up_the_source_and_nothing_is_lost() {
         dump: false,
         tee: Some(path),
     };
-    let taps = Taps::open(&[options, Options::default()], false).unwrap();
+    let taps = Taps::open(&[options, Options::default()], false, &Memory::default()).unwrap();
     let (near, mut far) = pipe();
     let mut tap = taps.watch(Side::Left, "").unwrap().over(Box::new(near));
     const COUNT: usize = 20;

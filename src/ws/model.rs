@@ -17,6 +17,7 @@ use self::link::{Connection, Line, Port, link};
 use self::script::{Dice, End, Script, Seen, Sent, read, write};
 use super::{Options, Role, Socket};
 use crate::framing::Framing;
+use crate::memory::Memory;
 use crate::peer::{MessageStream, Peer, into_messages};
 use crate::pump::{self, Outcome, pump};
 
@@ -54,7 +55,7 @@ fn bytes(port: Port) -> Peer {
 
 /// A bridge between two peers, as `session` joins them.
 fn bridge(left: Peer, right: Peer) -> JoinHandle<(Outcome, Instant)> {
-    let [mut left, mut right] = into_messages(left, right);
+    let [mut left, mut right] = into_messages(left, right, &Memory::default());
     left.prove(right.proof());
     right.prove(left.proof());
     tokio::spawn(async move {

@@ -31,6 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "sendqueue",
         "workers",
         "heap",
+        "memory",
         "steps",
         "columns",
         "progress",

@@ -110,7 +110,8 @@ fn is_urgent(why: &Ending) -> bool {
         | Ending::Lost(Loss::NoClose | Loss::ResetOpen | Loss::Silent)
         | Ending::Broken(_)
         | Ending::WrongKind { .. }
-        | Ending::TooLong { .. } => false,
+        | Ending::TooLong { .. }
+        | Ending::OutOfMemory(_) => false,
         other => other.is_abort(),
     }
 }

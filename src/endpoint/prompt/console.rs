@@ -29,11 +29,14 @@ use rustyline::{ColorMode, Config, Editor, ExternalPrinter, Helper};
 
 use super::command::{COMMANDS, Line, read};
 use super::shown::{Mark, control};
+use crate::buffer::LARGE;
 use crate::ending::{Close, Ending, errno_text};
 use crate::message::{Fragment, Kind};
 
 /// What was typed and not taken, and what is to be shown and is not yet: messages at most.
 const QUEUED: usize = 64;
+/// Bytes that are to be shown and are not yet; a single message may have more.
+const QUEUED_BYTES: usize = LARGE;
 /// Bytes up to which a line is kept in the history.
 const KEPT: usize = 4096;
 /// How long the editor is waited for that may be drawing: it can be where it sees nothing but keys.
@@ -223,7 +226,10 @@ impl Console {
 
     /// Ready when more may be shown.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_state(cx, |state| state.lines.len() < QUEUED)
+        self.poll_state(cx, |state| {
+            let bytes: usize = state.lines.iter().map(String::len).sum();
+            state.lines.len() < QUEUED && bytes < QUEUED_BYTES
+        })
     }
 
     /// Ready when all has been shown.

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Gap, MessageStream};
 
@@ -79,9 +80,10 @@ impl Ledger {
 }
 
 /// A message that has come in part: held back, because its rest may never come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partial {
     held: BytesMut,
+    spare: Spare,
     /// The kind of the message that is held.
     kind: Option<Kind>,
     state: State,
@@ -97,8 +99,17 @@ enum State {
 }
 
 impl Partial {
-    /// Bytes of a message that are held back until its end has come.
+    /// Bytes of a message that are held back until its end has come, where half of `--memory` is free.
     pub(super) const MOST: usize = 1 << 20;
+
+    pub(super) fn new(memory: &Memory) -> Partial {
+        Partial {
+            held: BytesMut::new(),
+            spare: Spare::of(memory),
+            kind: None,
+            state: State::Between,
+        }
+    }
 
     /// Takes a fragment; gives what is to be passed on.
     pub(super) fn push(&mut self, fragment: Fragment) -> Option<Fragment> {
@@ -121,7 +132,7 @@ impl Partial {
     fn whole(&mut self, kind: Kind, fin: bool) -> Option<Fragment> {
         self.state = match fin {
             true => State::Between,
-            false if self.held.len() < Partial::MOST => State::Held,
+            false if self.may_hold() => State::Held,
             false => State::Passed,
         };
         let payload = std::mem::take(&mut self.held);
@@ -129,7 +140,14 @@ impl Partial {
             self.held = payload;
             return None;
         }
+        self.spare.clear();
         Some(Fragment { kind, fin, payload })
+    }
+
+    /// Whether what is held may stay.
+    fn may_hold(&mut self) -> bool {
+        let len = self.held.len();
+        len < Partial::MOST && (len <= FREE || self.spare.covers(len))
     }
 
     /// Whether some of an unfinished message was passed on, so that no other connection can finish it.
@@ -142,6 +160,7 @@ impl Partial {
     pub(super) fn pass(&mut self) -> Option<Fragment> {
         let kind = self.kind.filter(|_| self.state == State::Held)?;
         self.state = State::Passed;
+        self.spare.clear();
         Some(Fragment {
             kind,
             fin: false,
@@ -151,8 +170,11 @@ impl Partial {
 
     /// Drops what is held of an unfinished message; how many bytes, where there is one.
     pub(super) fn clear(&mut self) -> Option<usize> {
-        let held = std::mem::take(self);
-        (held.state == State::Held).then_some(held.held.len())
+        let held = std::mem::take(&mut self.held);
+        self.spare.clear();
+        self.kind = None;
+        let state = std::mem::take(&mut self.state);
+        (state == State::Held).then_some(held.len())
     }
 }
 
@@ -169,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_message_is_passed_on_when_it_is_whole() {
-        let mut partial = Partial::default();
+        let mut partial = Partial::new(&Memory::default());
         assert_eq!(
             partial.push(piece("whole", true)),
             Some(Fragment::text("whole"))
@@ -185,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_passed_on_in_parts() {
-        let mut partial = Partial::default();
+        let mut partial = Partial::new(&Memory::default());
         let long = "x".repeat(Partial::MOST - 1);
         assert_eq!(partial.push(piece(&long, false)), None);
         let passed = partial.push(piece("yz", false)).unwrap();

@@ -95,6 +95,7 @@ impl Link {
         stream: Box<dyn MessageStream>,
     ) -> Link {
         Link {
+            partial: Partial::new(&target.memory),
             target,
             caller,
             backoff,
@@ -111,7 +112,6 @@ impl Link {
             greeted: 0,
             held: None,
             ledger: Ledger::default(),
-            partial: Partial::default(),
             gap: Gap::default(),
             untold: None,
             merges: false,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::ending::{Close, Loss, Violation};
+use crate::memory::Memory;
 use crate::message::Fragment;
 use crate::peer::{Event, Gap, Pipe, pipe};
 
@@ -49,7 +50,8 @@ async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) ->
         retries,
         reconnect_max: Duration::from_secs(60),
     };
-    let Endpoint::Dial(dial) = over(prepared.clone(), "x".to_owned(), limits) else {
+    let Endpoint::Dial(dial) = over(prepared.clone(), "x".to_owned(), limits, &Memory::default())
+    else {
         unreachable!()
     };
     let caller = Caller {

@@ -7,6 +7,21 @@ use serde_json::json;
 use super::Identity;
 use crate::message::Kind;
 
+/// What a member says: short words where they lie, or long ones in memory of their own.
+pub(in crate::endpoint) enum Words<'a> {
+    Short(&'a [u8]),
+    Long(Bytes),
+}
+
+impl Words<'_> {
+    pub(in crate::endpoint) fn bytes(&self) -> &[u8] {
+        match self {
+            Words::Short(bytes) => bytes,
+            Words::Long(bytes) => bytes,
+        }
+    }
+}
+
 /// A whole message as all hear it.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -20,9 +35,10 @@ impl Message {
         from: u64,
         seq: u64,
         kind: Kind,
-        payload: &[u8],
+        words: Words<'_>,
         id: Option<Identity>,
     ) -> Message {
+        let payload = words.bytes();
         let (kind, bytes) = match (id, kind) {
             (Some(Identity::Prefix), Kind::Text) => {
                 let prefix = format!("{from}: ");
@@ -45,7 +61,10 @@ impl Message {
                 };
                 (Kind::Text, object.to_string().into())
             }
-            _ => (kind, Bytes::copy_from_slice(payload)),
+            _ => match words {
+                Words::Short(payload) => (kind, Bytes::copy_from_slice(payload)),
+                Words::Long(payload) => (kind, payload),
+            },
         };
         Message { kind, bytes }
     }

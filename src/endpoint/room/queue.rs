@@ -86,13 +86,7 @@ impl Queue {
         match options.slow {
             _ if self.cut.is_some() => return,
             Slow::Disconnect if is_slow => {
-                self.lost = (
-                    self.lost.0 + self.messages as u64,
-                    self.lost.1 + self.bytes as u64,
-                );
-                (self.entries, self.messages, self.bytes) = (VecDeque::new(), 0, 0);
-                self.cut = Some(Ending::Close(Close::new(1013, "slow")));
-                return;
+                return self.cut_with(Ending::Close(Close::new(1013, "slow")));
             }
             Slow::DropNewest if is_slow => return self.lose(1, one.bytes() as u64),
             Slow::DropOldest if is_slow => while self.is_full(options) && self.drop_oldest() {},
@@ -100,6 +94,21 @@ impl Queue {
             _ => {}
         }
         self.push(one);
+    }
+
+    /// Ends it at once; what waits is lost.
+    pub(super) fn cut_with(&mut self, ending: Ending) {
+        self.lost = (
+            self.lost.0 + self.messages as u64,
+            self.lost.1 + self.bytes as u64,
+        );
+        (self.entries, self.messages, self.bytes) = (VecDeque::new(), 0, 0);
+        self.cut.get_or_insert(ending);
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds what waits whether there is room for it or not.
@@ -172,7 +181,7 @@ impl Queue {
         self.wake();
     }
 
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }

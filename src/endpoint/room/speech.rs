@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::message::Message;
+use crate::memory::{Charge, Holding};
 use crate::message::{Batch, Kind, SHORT, Span};
 
 /// Messages that were said at once, of one member and one kind.
@@ -13,6 +14,7 @@ struct Speech {
     /// Who says it; 0 is the room itself.
     from: u64,
     body: Body,
+    _charge: Charge,
 }
 
 #[derive(Debug)]
@@ -37,8 +39,12 @@ pub(super) enum Wire {
     Long(Kind, Bytes),
 }
 
-/// Puts messages of `from` together, as many as a batch holds.
-pub(super) fn gather(from: u64, messages: impl IntoIterator<Item = Message>) -> Vec<Part> {
+/// Puts messages of `from` together, as many as a batch holds; they are counted in `holding` as long as somebody has them.
+pub(super) fn gather(
+    from: u64,
+    messages: impl IntoIterator<Item = Message>,
+    holding: &Arc<Holding>,
+) -> Vec<Part> {
     let mut parts = Vec::new();
     let (mut kind, mut bytes, mut spans) = (Kind::Text, BytesMut::new(), Vec::new());
     for Message {
@@ -49,10 +55,11 @@ pub(super) fn gather(from: u64, messages: impl IntoIterator<Item = Message>) -> 
         let is_long = message.len() > SHORT;
         let is_full = bytes.len() + message.len() > Batch::LENGTH || spans.len() == Batch::MOST;
         if is_long || is_full || kind != its {
-            parts.extend(Part::short(from, kind, &mut bytes, &mut spans));
+            parts.extend(Part::short(from, kind, &mut bytes, &mut spans, holding));
         }
         if is_long {
-            parts.push(Part::new(from, Body::Long(its, message), 1));
+            let charge = Charge::new(holding, message.len());
+            parts.push(Part::new(from, Body::Long(its, message), 1, charge));
             continue;
         }
         kind = its;
@@ -62,26 +69,38 @@ pub(super) fn gather(from: u64, messages: impl IntoIterator<Item = Message>) -> 
         spans.push(span);
         bytes.extend_from_slice(&message);
     }
-    parts.extend(Part::short(from, kind, &mut bytes, &mut spans));
+    parts.extend(Part::short(from, kind, &mut bytes, &mut spans, holding));
     parts
 }
 
 impl Part {
-    fn new(from: u64, body: Body, end: usize) -> Part {
+    fn new(from: u64, body: Body, end: usize, charge: Charge) -> Part {
         Part {
-            of: Arc::new(Speech { from, body }),
+            of: Arc::new(Speech {
+                from,
+                body,
+                _charge: charge,
+            }),
             begin: 0,
             end,
         }
     }
 
-    fn short(from: u64, kind: Kind, bytes: &mut BytesMut, spans: &mut Vec<Span>) -> Option<Part> {
+    fn short(
+        from: u64,
+        kind: Kind,
+        bytes: &mut BytesMut,
+        spans: &mut Vec<Span>,
+        holding: &Arc<Holding>,
+    ) -> Option<Part> {
         if spans.is_empty() {
             return None;
         }
         let (count, spans) = (spans.len(), std::mem::take(spans));
         let batch = Batch::new(kind, std::mem::take(bytes), spans.clone()).shared();
-        Some(Part::new(from, Body::Short(batch, spans), count))
+        // Once more for what it is when it is encoded.
+        let charge = Charge::new(holding, 2 * batch.size());
+        Some(Part::new(from, Body::Short(batch, spans), count, charge))
     }
 
     /// Who says it.

@@ -1,7 +1,7 @@
 //! Where what callers of `share:` say waits for the one connection: who may say something, and whose the answers are.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::Write;
 use super::sizes::Sizes;
+use crate::ending::{Ending, Shortage};
 use crate::endpoint::room::{Desk, Room};
 use crate::endpoint::size::{Asked, Size};
 use crate::framing::Framing;
+use crate::memory::{Charge, Holder, Holding, Memory};
 use crate::message::Kind;
 
 /// Messages that wait for the connection at most, and that wait for an answer.
@@ -31,12 +33,16 @@ pub(super) struct Tray {
     framing: Option<Framing>,
     room: OnceLock<Weak<Room>>,
     state: Mutex<State>,
+    /// What waits here.
+    holding: Arc<Holding>,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(u64, Kind, Bytes)>,
+    waiting: VecDeque<Said>,
     bytes: usize,
+    /// What counts the message that the connection took last, until it takes another.
+    taken: Option<Charge>,
     /// Who has the lock, and when it last said something.
     holder: Option<(u64, Instant)>,
     /// Who asked what has been sent, and until when it is to be answered.
@@ -50,27 +56,36 @@ struct State {
     reader: Option<Waker>,
 }
 
+/// A message that waits, and who says it.
+struct Said {
+    from: u64,
+    kind: Kind,
+    payload: Bytes,
+    charge: Charge,
+}
+
 impl Tray {
     pub(super) fn new(
         write: Write,
         lock_time: Duration,
         answer_time: Option<Duration>,
         framing: Option<Framing>,
-    ) -> Tray {
-        Tray {
+        memory: &Memory,
+    ) -> Arc<Tray> {
+        Arc::new_cyclic(|own: &Weak<Tray>| Tray {
+            holding: Arc::new(memory.hold_queue(own.clone())),
             framing,
             write,
             lock_time,
             answer_time,
             room: OnceLock::new(),
             state: Mutex::default(),
-        }
+        })
     }
 
     /// Makes it one of a terminal: text of callers whose query has `resize=1` is a size, all else is input, in binary messages.
-    pub(super) fn of_terminal(self) -> Tray {
+    pub(super) fn is_of_terminal(&self) {
         self.lock().sizes = Some(Sizes::default());
-        self
     }
 
     /// Takes what a caller's page asks for.
@@ -108,15 +123,18 @@ impl Tray {
             return Poll::Ready((Kind::Text, size.message().into()));
         }
         if state.asked.len() < MOST
-            && let Some((id, kind, payload)) = state.waiting.pop_front()
+            && let Some(said) = state.waiting.pop_front()
         {
+            let (id, kind, payload) = (said.from, said.kind, said.payload);
             state.bytes -= payload.len();
+            state.taken = Some(said.charge);
             if let Some(time) = self.answer_time {
                 state.asked.push_back((id, Instant::now() + time));
             }
             state.blocked.drain(..).for_each(Waker::wake);
             return Poll::Ready((kind, payload));
         }
+        state.taken = None;
         state.reader = Some(cx.waker().clone());
         Poll::Pending
     }
@@ -143,7 +161,7 @@ impl Tray {
         state.blocked.drain(..).for_each(Waker::wake);
         waiting
             .into_iter()
-            .map(|(_, kind, payload)| (kind, payload))
+            .map(|said| (said.kind, said.payload))
             .collect()
     }
 
@@ -173,7 +191,7 @@ impl State {
 
     fn is_awaited(&self, id: u64) -> bool {
         let mut asked = self.asked.iter();
-        asked.any(|row| row.0 == id) || self.waiting.iter().any(|row| row.0 == id)
+        asked.any(|row| row.0 == id) || self.waiting.iter().any(|said| said.from == id)
     }
 
     /// Whether a member may say something now.
@@ -242,9 +260,18 @@ impl Desk for Tray {
         }
         state.allow(from, self.write, self.lock_time, first)?;
         state.bytes += payload.len();
-        state.waiting.push_back((from, kind, payload));
+        state.waiting.push_back(Said {
+            from,
+            kind,
+            charge: Charge::new(&self.holding, payload.len()),
+            payload,
+        });
         state.wake();
         Ok(())
+    }
+
+    fn ensure(&self, bytes: usize) -> Result<(), Shortage> {
+        self.holding.ensure(bytes, bytes)
     }
 
     fn framing(&self) -> Option<Framing> {
@@ -268,6 +295,42 @@ impl Desk for Tray {
         state.resize(size);
         // Who has left waits no longer; the others ask again.
         state.blocked.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// The caller of whom most bytes wait, with how many they are.
+    fn largest(&self) -> Option<(u64, usize)> {
+        let mut bytes = BTreeMap::<u64, usize>::new();
+        for said in &self.waiting {
+            *bytes.entry(said.from).or_default() += said.payload.len();
+        }
+        bytes.into_iter().max_by_key(|(_, bytes)| *bytes)
+    }
+}
+
+impl Holder for Tray {
+    fn weight(&self) -> usize {
+        self.lock().largest().map_or(0, |(_, bytes)| bytes)
+    }
+
+    fn give_way(&self) -> usize {
+        let mut state = self.lock();
+        let Some((id, bytes)) = state.largest() else {
+            return 0;
+        };
+        state.waiting.retain(|said| said.from != id);
+        state.bytes -= bytes;
+        state.blocked.drain(..).for_each(Waker::wake);
+        drop(state);
+        if let Some(room) = self.room.get().and_then(Weak::upgrade) {
+            room.cut(id, Ending::OutOfMemory(Shortage::Queue { held: bytes }));
+        }
+        bytes
+    }
+
+    fn told(&self, held: usize) -> String {
+        Shortage::Queue { held }.told()
     }
 }
 
@@ -297,7 +360,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_held_until_its_holder_leaves_or_is_silent() {
-        let tray = Tray::new(Write::Lock, Duration::from_secs(60), None, None);
+        let tray = Tray::new(
+            Write::Lock,
+            Duration::from_secs(60),
+            None,
+            None,
+            &Memory::default(),
+        );
         let say = |id| tray.take(id, Kind::Text, text("x"));
         assert_eq!(say(1), Ok(()));
         assert_eq!(say(2), Err("1 is writing".to_owned()));
@@ -320,6 +389,7 @@ mod tests {
             Duration::ZERO,
             Some(Duration::from_secs(30)),
             None,
+            &Memory::default(),
         );
         for (id, words) in [(1, "a"), (2, "b"), (1, "c")] {
             tray.take(id, Kind::Text, text(words)).unwrap();
@@ -338,8 +408,28 @@ mod tests {
     }
 
     #[test]
+    fn where_memory_is_short_the_words_of_the_caller_who_said_most_go() {
+        let memory = Memory::new(1 << 20);
+        let tray = Tray::new(Write::All, Duration::ZERO, None, None, &memory);
+        let long = Bytes::from(vec![b'x'; 300_000]);
+        for (id, words) in [(1, text("a")), (2, long.clone()), (1, text("b")), (2, long)] {
+            tray.ensure(words.len()).unwrap();
+            tray.take(id, Kind::Binary, words).unwrap();
+        }
+        assert!(memory.used() > 600_000);
+        // The connection has one message.
+        assert_eq!(taken(&tray), Some(text("a")));
+        let mut other = crate::memory::Collected::new(&memory);
+        other.push(&vec![b'y'; 500_000]).unwrap();
+        assert_eq!(taken(&tray), Some(text("b")));
+        assert_eq!(taken(&tray), None);
+        drop(other);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
     fn what_waits_is_bounded() {
-        let tray = Tray::new(Write::All, Duration::ZERO, None, None);
+        let tray = Tray::new(Write::All, Duration::ZERO, None, None, &Memory::default());
         let waker = Waker::from(std::sync::Arc::new(Quiet));
         let mut cx = Context::from_waker(&waker);
         let mut count = 0;

@@ -16,9 +16,11 @@ use super::farewell::Farewell;
 use super::{LONGEST_WAIT, Opened, Phase, Shared, Start, Stop};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
-use crate::framing::{Framed, Whole};
+use crate::endpoint::room::Words;
+use crate::framing::{Added, Framed, Whole};
 use crate::log::REFUSALS;
-use crate::message::{Fragment, Kind};
+use crate::memory::copy;
+use crate::message::{Fragment, Kind, SHORT};
 use crate::peer::{Event, MessageStream, Peer};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
@@ -150,7 +152,7 @@ impl Driver {
             caller.uri = query.parse().ok();
         }
         Ok(match self.shared.inner.dial(&caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing)),
+            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.shared.memory)),
             Peer::Messages(stream) => stream,
         })
     }
@@ -195,7 +197,7 @@ impl Driver {
         let since = Instant::now();
         info!("{}: open", shared.name);
         let mut carried = Carried {
-            whole: Whole::new(shared.max_message),
+            whole: Whole::new(shared.max_message, &shared.memory),
             is_deaf: false,
         };
         let why = loop {
@@ -416,10 +418,13 @@ impl Driver {
         carried: &mut Carried,
     ) -> Poll<Option<Ending>> {
         ready!(self.shared.room.poll_ready(cx));
-        match ready!(stream.poll_next(cx)) {
+        if let Some(shortage) = carried.whole.shortage(cx) {
+            return Poll::Ready(Some(Ending::OutOfMemory(shortage)));
+        }
+        let heard = match ready!(stream.poll_next(cx)) {
             Event::End(ending) => {
                 carried.whole.leave_out();
-                return Poll::Ready(Some(ending));
+                Err(ending)
             }
             // A stream has no place for a line, and the log has it.
             Event::Gap(gap) => {
@@ -428,29 +433,39 @@ impl Driver {
                     let text = format!("connected again: {gap} may be lost");
                     self.shared.room.tell_gap(&text, &why);
                 }
+                Ok(())
             }
             Event::Batch(batch) if !self.shared.options.pair => {
-                self.shared.room.tell_all(batch.kind, batch.messages());
+                let told = self.shared.room.tell_batch(&batch);
+                told.map_err(Ending::OutOfMemory)
             }
-            Event::Batch(batch) => {
-                for message in batch.messages() {
-                    self.hear(batch.kind, message);
-                }
-            }
+            Event::Batch(batch) => batch
+                .messages()
+                .try_for_each(|message| self.hear(batch.kind, Words::Short(message))),
             Event::Fragment(fragment) => {
                 let kind = fragment.kind;
-                match carried.whole.add(fragment) {
-                    Ok(Some(payload)) => self.hear(kind, &payload),
-                    Ok(None) => {}
-                    Err(ending) => return Poll::Ready(Some(ending)),
+                match carried.whole.collect(fragment) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(Added::AtOnce(payload))) if payload.len() <= SHORT => {
+                        self.hear(kind, Words::Short(&payload))
+                    }
+                    // It lies in a buffer that others need.
+                    Ok(Some(Added::AtOnce(payload))) => copy(&payload)
+                        .map_err(Ending::OutOfMemory)
+                        .and_then(|words| self.hear(kind, Words::Long(words))),
+                    Ok(Some(Added::Collected(_))) => {
+                        let payload = carried.whole.take_all();
+                        payload.and_then(|it| self.hear(kind, Words::Long(it.freeze())))
+                    }
+                    Err(ending) => Err(ending),
                 }
             }
-        }
-        Poll::Ready(None)
+        };
+        Poll::Ready(heard.err())
     }
 
     /// Has callers hear a message: who asked, else all.
-    fn hear(&self, kind: Kind, payload: &[u8]) {
+    fn hear(&self, kind: Kind, words: Words<'_>) -> Result<(), Ending> {
         let shared = &self.shared;
         let asked = shared
             .options
@@ -459,10 +474,11 @@ impl Driver {
             .flatten();
         match asked {
             Some((id, is_last)) => {
-                shared.room.tell_one(id, kind, payload);
+                let told = shared.room.tell_one(id, kind, words);
                 if is_last {
                     shared.room.let_go(id);
                 }
+                told.map_err(Ending::OutOfMemory)
             }
             // Nobody asked for it, and it may be what is left of somebody's answer.
             None if shared.options.pair => {
@@ -470,11 +486,15 @@ impl Driver {
                     warn!(
                         "{}: a message that nobody asked for, of {} bytes, is dropped",
                         shared.name,
-                        payload.len()
+                        words.bytes().len()
                     );
                 }
+                Ok(())
             }
-            None => shared.room.tell_all(kind, [payload]),
+            None => {
+                let told = shared.room.tell_all(kind, words);
+                told.map_err(Ending::OutOfMemory)
+            }
         }
     }
 }

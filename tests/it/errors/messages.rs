@@ -245,7 +245,7 @@ fn a_message_that_one_side_does_not_take_is_told() {
             "",
             long,
             63,
-            "stdio: message over the limit of 4 bytes",
+            "stdio: message over the limit of 4 bytes (--max-message)",
         ),
         told(
             "{url} --framing length",

@@ -2,6 +2,7 @@
 
 mod claims;
 mod handshakes;
+mod memory;
 mod pings;
 mod seats;
 mod stalls;

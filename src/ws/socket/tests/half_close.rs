@@ -3,6 +3,7 @@
 use super::*;
 use crate::ending::Deadline;
 use crate::framing::{Framed, Framing};
+use crate::memory::Memory;
 use crate::pump::{self, Outcome, pump};
 
 const PROOF: &[u8] = b"wsbridge-half-close";
@@ -240,7 +241,7 @@ fn bridge_with(
     options: pump::Options,
 ) -> (tokio::task::JoinHandle<Outcome>, DuplexStream) {
     let (near, bytes) = duplex(room);
-    let framed = Framed::new(Box::new(Wire(near)), Framing::BYTES);
+    let framed = Framed::new(Box::new(Wire(near)), Framing::BYTES, &Memory::default());
     let bridge = tokio::spawn(async move {
         let (left, right) = (Box::new(framed), Box::new(socket));
         pump(left, right, &options, std::future::pending()).await
