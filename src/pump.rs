@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use blocked::{Ahead, Watch};
 
 use crate::ending::{Deadline, Ending, Stop};
-use crate::peer::{Event, Gap, MessageStream};
+use crate::peer::{Event, Gap, MessageStream, Spent};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
 use lingering::Permit;
@@ -24,7 +24,7 @@ use lingering::Permit;
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. Less than what a full buffer
 /// of 256 KiB has without its frames' headers: a piece of a second one would leave by itself.
 const BYTES_A_POLL: usize = 240 * 1024;
-/// Fragments that one poll moves before it lets other sessions run.
+/// Fragments that one poll moves before it lets other sessions run. What it reads is bounded by [`Spent::TURN`].
 const FRAGMENTS_A_POLL: usize = 4 * 1024;
 /// How long a peer that takes nothing more is listened to, so that it can say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -275,6 +275,8 @@ struct End<'a> {
     is_within_message: bool,
     /// Whether it may have more than the other side has taken.
     is_held_up: bool,
+    /// Whether its turn ended within what it had read: that is to leave together.
+    is_midway: bool,
     /// What it was read on while that took nothing.
     ahead: Option<Box<Ahead>>,
     /// The watch over it while the other side takes nothing.
@@ -366,6 +368,7 @@ impl<'a> End<'a> {
             answered_at: None,
             is_within_message: false,
             is_held_up: false,
+            is_midway: false,
             copied,
             counts: Counts::default(),
         }
@@ -480,8 +483,10 @@ impl<'a> End<'a> {
         if self.copied != Copied::Nothing {
             sink.look_for_reader(cx);
         }
+        let _ = self.stream.spent();
         // One buffer in flight: what was read has left before more is taken, and again before more is read.
-        let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
+        let is_midway = std::mem::take(&mut self.is_midway);
+        let is_blocked = !is_midway && sink.takes() && sink.poll_flush(cx).is_pending();
         while !self.is_over && budget.is_left() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
             if delivers && is_blocked {
@@ -500,6 +505,11 @@ impl<'a> End<'a> {
                 break;
             }
             let Some(event) = self.next_event() else {
+                budget.charge(self.stream.spent());
+                if !budget.is_left() {
+                    self.is_midway = true;
+                    break;
+                }
                 if delivers && sink.poll_flush(cx).is_pending() {
                     return self.held_up(moved, cx);
                 }
@@ -664,14 +674,32 @@ impl<'a> End<'a> {
     }
 }
 
+/// What one direction may do in one poll.
 struct Budget {
+    /// Bytes that it moves.
     bytes: usize,
+    /// Fragments and batches that it moves, and reads.
     fragments: usize,
+    /// What it reads, whether or not anything of it moves.
+    read: Spent,
 }
 
 impl Budget {
+    fn of_a_poll() -> Budget {
+        Budget {
+            bytes: BYTES_A_POLL,
+            fragments: FRAGMENTS_A_POLL,
+            read: Spent::default(),
+        }
+    }
+
     fn is_left(&self) -> bool {
-        self.bytes > 0 && self.fragments > 0
+        self.bytes > 0 && self.fragments > 0 && !self.read.is_turn()
+    }
+
+    fn charge(&mut self, spent: Spent) {
+        self.read.bytes = self.read.bytes.saturating_add(spent.bytes);
+        self.read.frames = self.read.frames.saturating_add(spent.frames);
     }
 
     fn spend(&mut self, bytes: usize) {
@@ -682,11 +710,7 @@ impl Budget {
 
 impl Pump<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut forth = Budget {
-            bytes: BYTES_A_POLL,
-            fragments: FRAGMENTS_A_POLL,
-        };
-        let mut back = Budget { ..forth };
+        let (mut forth, mut back) = (Budget::of_a_poll(), Budget::of_a_poll());
         loop {
             let before = self.phases();
             self.left.pour(&mut self.right, cx, &mut forth);

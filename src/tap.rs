@@ -16,7 +16,7 @@ use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Marks, MessageStream, Proof};
+use crate::peer::{Event, Gap, Marks, MessageStream, Proof, Spent};
 use crate::pump::Side;
 use dump::Dump;
 use recorder::Recorder;
@@ -290,6 +290,10 @@ impl MessageStream for Tap {
             return Poll::Ready(());
         }
         self.stream.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.stream.spent()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::ending::{Ending, Loss, errno_text};
 use crate::framing::Whole;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, Spent};
 use crate::sendqueue::{self, Hangup};
 
 /// Options of everything that carries datagrams.
@@ -175,6 +175,10 @@ impl MessageStream for Datagrams {
             }
         }
         Poll::Ready(())
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {

@@ -16,7 +16,7 @@ use crate::ending::{Cause, Ending};
 use crate::framing::{Framed, Framing, Whole};
 use crate::http::page::Page;
 use crate::message::Fragment;
-use crate::peer::{Event, MessageStream, Peer};
+use crate::peer::{Event, MessageStream, Peer, Spent};
 
 /// `each:`
 pub const SCHEME: Scheme = Scheme {
@@ -278,6 +278,13 @@ impl MessageStream for Answers {
                 self.reader = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+
+    fn spent(&mut self) -> Spent {
+        match &mut self.state {
+            State::Open { stream, .. } => stream.spent(),
+            _ => Spent::default(),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::address::{number, parse_size};
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::{Framing, Whole};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, Spent};
 
 /// Options of a room, whoever speaks in it.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -589,6 +589,10 @@ impl MessageStream for Member {
         }
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

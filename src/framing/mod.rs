@@ -21,7 +21,7 @@ use tokio::io::AsyncWrite;
 use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::Ending;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{ByteStream, Event, Gap, MessageStream};
+use crate::peer::{ByteStream, Event, Gap, MessageStream, Spent};
 use collect::WholeLines;
 
 pub use collect::Whole;
@@ -268,6 +268,8 @@ pub struct Framed {
     /// Whether it was sent a message that can not be framed. What was framed before goes out, and nothing more is taken.
     is_unframed: bool,
     unflushed: bool,
+    /// Bytes that were read in this turn.
+    spent: u32,
 }
 
 enum ReadState {
@@ -292,6 +294,7 @@ impl Framed {
             write_end: None,
             is_unframed: false,
             unflushed: false,
+            spent: 0,
         }
     }
 
@@ -352,16 +355,29 @@ impl MessageStream for Framed {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.spent >= Spent::TURN.bytes {
+            return self.spent().poll_turn(cx);
+        }
         self.read_state = match &self.read_state {
             ReadState::Open => match ready!(self.read.poll_fill(&mut self.io, cx)) {
                 Ok(0) => ReadState::AtEnd,
-                Ok(_) => ReadState::Open,
+                Ok(count) => {
+                    self.spent = Spent::add(self.spent, count);
+                    ReadState::Open
+                }
                 Err(error) => ReadState::Failed(self.io.read_failed(&error)),
             },
             ReadState::AtEnd => ReadState::Ended(ready!(self.io.poll_ending(cx))),
             ReadState::Failed(_) | ReadState::Ended(_) => return Poll::Ready(()),
         };
         Poll::Ready(())
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent {
+            bytes: std::mem::take(&mut self.spent),
+            frames: 0,
+        }
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

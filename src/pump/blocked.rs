@@ -20,9 +20,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::{
-    BYTES_A_POLL, Budget, Copied, End, FRAGMENTS_A_POLL, Options, Pump, Side, Told, earliest,
-};
+use super::{BYTES_A_POLL, Budget, Copied, End, Options, Pump, Side, Told, earliest};
 use crate::buffer::Reserve;
 use crate::ending::{Deadline, Ending};
 use crate::message::Fragment;
@@ -111,10 +109,8 @@ impl End<'_> {
         let Some(ahead) = &mut self.ahead else {
             return;
         };
-        let mut budget = Budget {
-            bytes: BYTES_A_POLL,
-            fragments: FRAGMENTS_A_POLL,
-        };
+        let mut budget = Budget::of_a_poll();
+        let _ = self.stream.spent();
         let awaits_close =
             |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
         while ahead.has_room(awaits_close(self.stream)) {
@@ -122,13 +118,17 @@ impl End<'_> {
                 cx.waker().wake_by_ref();
                 return;
             }
-            match self.stream.take() {
-                Some(event) => {
-                    budget.spend(event.size());
-                    ahead.push(event);
+            if let Some(event) = self.stream.take() {
+                budget.spend(event.size());
+                ahead.push(event);
+                continue;
+            }
+            budget.charge(self.stream.spent());
+            if budget.is_left() {
+                if self.stream.poll_more(cx).is_pending() {
+                    return;
                 }
-                None if self.stream.poll_more(cx).is_pending() => return,
-                None => budget.spend(0),
+                budget.spend(0);
             }
         }
         if ahead.end().is_some() && self.stream.marks().is_some() {

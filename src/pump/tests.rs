@@ -11,7 +11,7 @@ use crate::ending::{Cause, Close, Loss, Violation};
 use crate::framing::{Framed, Framing};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::wire::Wire;
-use crate::peer::{Pipe, pipe};
+use crate::peer::{Pipe, Spent, pipe};
 
 /// What kind of peer a script plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,9 @@ impl MessageStream for Scripted {
             return Poll::Pending;
         }
         self.pipe.poll_more(cx)
+    }
+    fn spent(&mut self) -> Spent {
+        self.pipe.spent()
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)
