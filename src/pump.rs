@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep};
 
 use blocked::{Ahead, Watch};
@@ -460,6 +461,7 @@ impl<'a> End<'a> {
     fn pour(&mut self, sink: &mut End<'_>, cx: &mut Context<'_>, budget: &mut Budget) {
         let before = budget.fragments;
         let moved = self.pour_until_dry(sink, cx, budget);
+        budget.is_barren = self.is_midway && !moved;
         if moved || budget.fragments != before {
             let now = Instant::now();
             self.heard_at = Some(now);
@@ -682,6 +684,8 @@ struct Budget {
     fragments: usize,
     /// What it reads, whether or not anything of it moves.
     read: Spent,
+    /// Whether it was spent on nothing that moves.
+    is_barren: bool,
 }
 
 impl Budget {
@@ -690,6 +694,7 @@ impl Budget {
             bytes: BYTES_A_POLL,
             fragments: FRAGMENTS_A_POLL,
             read: Spent::default(),
+            is_barren: false,
         }
     }
 
@@ -727,7 +732,12 @@ impl Pump<'_> {
                 return Poll::Ready(());
             }
             if !forth.is_left() || !back.is_left() {
-                cx.waker().wake_by_ref();
+                if forth.is_barren || back.is_barren {
+                    // A flood without payload waits for what else there is to do on this thread, events included.
+                    let _ = pin!(yield_now()).poll(cx);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             if !has_changed && !self.poll_timer(wake_at, cx) {

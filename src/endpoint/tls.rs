@@ -15,7 +15,7 @@ use super::{
     read_options,
 };
 use crate::address::{Address, parse_duration};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
@@ -262,6 +262,10 @@ struct TlsHandshake {
 }
 
 impl Handshake for TlsHandshake {
+    fn source(&self) -> Source {
+        self.inner.source()
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async move {
             let begun = Instant::now();
