@@ -10,6 +10,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +35,8 @@ pub(super) struct Admission {
     left: Notify,
     count: usize,
     is_asked: bool,
+    /// Whether the log says that callers wait.
+    has_said_full: AtomicBool,
 }
 
 /// A caller that was accepted, and the spare descriptor that it has where it is only to be turned away.
@@ -50,6 +53,7 @@ impl Admission {
             left: Notify::new(),
             count: budget.seats,
             is_asked: budget.is_asked,
+            has_said_full: AtomicBool::new(false),
         }
     }
 
@@ -63,9 +67,7 @@ impl Admission {
             if self.seats.is_open() {
                 match accept.accept().await {
                     Ok(handshake) => {
-                        if self.seats.note_free() {
-                            self.spares.refill();
-                        }
+                        self.note_accepted();
                         return Ok((handshake, None));
                     }
                     Err(error) if is_out_of_descriptors(&error) => self.say_full(true),
@@ -114,7 +116,7 @@ impl Admission {
 
     /// Says that no caller can be served, once until one can.
     fn say_full(&self, is_out_of_descriptors: bool) {
-        if self.seats.is_full() {
+        if self.has_said_full.swap(true, Ordering::Relaxed) {
             return;
         }
         let count = self.count;
@@ -123,6 +125,14 @@ impl Admission {
             false => warn!(
                 "all {count} sessions that the limit of open files (ulimit -n) is enough for are taken; callers wait"
             ),
+        }
+    }
+
+    fn note_accepted(&self) {
+        if self.has_said_full.load(Ordering::Relaxed) {
+            self.has_said_full.store(false, Ordering::Relaxed);
+            self.seats.note_free();
+            self.spares.refill();
         }
     }
 

@@ -71,14 +71,9 @@ impl Seats {
         *self.lock().get_or_insert_with(Instant::now) + PATIENCE
     }
 
-    /// Notes that a seat or a descriptor was free; whether there had been none.
-    pub(super) fn note_free(&self) -> bool {
-        self.lock().take().is_some()
-    }
-
-    /// Whether a caller has found none since one was free.
-    pub(super) fn is_full(&self) -> bool {
-        self.lock().is_some()
+    /// Notes that a seat or a descriptor was free.
+    pub(super) fn note_free(&self) {
+        *self.lock() = None;
     }
 
     fn free_now(&self) -> Option<OwnedSemaphorePermit> {
@@ -133,7 +128,7 @@ mod tests {
         drop(held);
         assert!(seats.is_open());
         let held = seats.take().await.unwrap();
-        assert!(seats.note_free());
+        seats.note_free();
         advance(PATIENCE).await;
         assert!(timeout(PATIENCE / 2, seats.take()).await.is_err());
         drop(held);
