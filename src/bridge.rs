@@ -411,7 +411,7 @@ impl House {
                 warn!(%caller, "refused: connection limit reached; --max-connections allows more");
             }
             false => {
-                warn!(%caller, "refused: no session ended in time; a higher limit of open files (ulimit -n) allows more")
+                warn!(%caller, "refused: no session ended in time; a higher limit of open files (ulimit -n) allows more");
             }
         }
     }

@@ -225,7 +225,7 @@ impl Place<'_> {
     pub(super) async fn given_up(&mut self) {
         // An error is a place that is gone, and that only its own drop removes.
         if (&mut self.given_up).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -253,7 +253,7 @@ mod tests {
     /// Takes a place that must be there at once.
     #[track_caller]
     fn enter(places: &Places, source: Source) -> Place<'_> {
-        places.try_enter(source, false).ok().expect("no place")
+        places.try_enter(source, false).expect("no place")
     }
 
     fn has_given_up(place: &mut Place<'_>) -> bool {
@@ -290,7 +290,7 @@ mod tests {
         advance(OLD / 2).await;
         let begun = Instant::now();
         let waiting = places.enter(address(99), false);
-        let _place = timeout(2 * OLD, waiting).await.ok().expect("no place");
+        let _place = timeout(2 * OLD, waiting).await.expect("no place");
         assert_eq!(begun.elapsed(), OLD / 2);
         assert_eq!(given_up(&mut all), [0]);
         // The others are as old.
