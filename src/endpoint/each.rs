@@ -90,6 +90,10 @@ impl Dial for Each {
         self.inner.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.inner.kill_after()
     }

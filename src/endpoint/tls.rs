@@ -168,6 +168,10 @@ impl Dial for TlsDial {
         self.inner.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.inner.kill_after()
     }

@@ -538,6 +538,13 @@ impl Dial for WsDial {
         }
     }
 
+    fn descriptors(&self) -> usize {
+        match &self.transport {
+            Transport::Over(inner) => inner.descriptors(),
+            Transport::Route(..) => 1,
+        }
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         match &self.transport {
             Transport::Over(inner) => inner.kill_after(),

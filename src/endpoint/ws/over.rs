@@ -157,6 +157,10 @@ impl Dial for OneServer {
         self.inner.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.inner.kill_after()
     }
