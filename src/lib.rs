@@ -55,6 +55,10 @@
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
 //!
+//! Who is let in, and when, is in `bridge/admission.rs`: a thread has few connections that it has not read, a request that is
+//! there whole is served at once, and anything else takes a place, which the address with most places loses first. Descriptors
+//! are divided before they run out (`bridge/descriptors.rs`).
+//!
 //! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
@@ -88,6 +92,8 @@
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
 //! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
 //!   attribute in `closed.rs` of the program itself; all four say why.
+//! * **No poll is longer than a turn** ([`peer::Spent`]): what is read counts, and not what comes of it, so that empty frames
+//!   keep no thread.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind.
 //! * **No short message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all
