@@ -63,6 +63,13 @@ pub(super) fn read_at_once(socket: impl AsFd, buf: &mut ReadBuf<'_>) -> Option<i
     }
 }
 
+/// Writes what a socket takes now; `None` where that is nothing. As with [`read_at_once`], its runtime does not know yet that it
+/// takes anything.
+pub(super) fn write_at_once(socket: impl AsFd, bufs: &[io::IoSlice<'_>]) -> Option<usize> {
+    // What failed does so again.
+    rustix::io::writev(socket, bufs).ok()
+}
+
 impl Input {
     /// Takes a descriptor that others may hold too: `O_NONBLOCK` is not set for them.
     ///

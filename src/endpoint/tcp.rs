@@ -467,7 +467,9 @@ pub struct Connection {
     /// Whether the system looks after a peer that is not read.
     is_kept_alive: bool,
     /// Whether it was accepted and has not been read.
-    is_fresh: bool,
+    is_unread: bool,
+    /// Whether it was accepted and has not been written.
+    is_unwritten: bool,
     /// Sees a reset behind the end of its input.
     reset: Option<ResetWatch>,
 }
@@ -492,7 +494,8 @@ impl Connection {
             end: End::Open,
             is_drained: Cell::new(false),
             is_kept_alive: false,
-            is_fresh: false,
+            is_unread: false,
+            is_unwritten: false,
             reset: None,
         }
     }
@@ -500,7 +503,8 @@ impl Connection {
     /// Takes over a connection that has just been accepted.
     fn accepted(stream: TcpStream) -> Connection {
         let mut connection = Connection::new(stream);
-        connection.is_fresh = true;
+        connection.is_unread = true;
+        connection.is_unwritten = true;
         connection
     }
 
@@ -603,7 +607,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if mem::take(&mut self.is_fresh)
+        if mem::take(&mut self.is_unread)
             && let Some(read) = descriptor::read_at_once(&self.stream, buf)
         {
             return Poll::Ready(read);
@@ -619,6 +623,11 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.is_drained.set(false);
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, &[io::IoSlice::new(buf)])
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -628,6 +637,11 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.is_drained.set(false);
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, bufs)
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

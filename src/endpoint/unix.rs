@@ -185,7 +185,8 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
             step.done(|| place.escape_debug().to_string());
             Ok(Box::new(Connection {
                 stream,
-                is_fresh: false,
+                is_unread: false,
+                is_unwritten: false,
             }))
         }
         Err(error) => Err(anyhow::Error::new(Cause::Refused).context(refusal(place, &error))),
@@ -423,7 +424,8 @@ impl Handshake for UnixHandshake {
             let offer: Box<dyn Offer> = Box::new(UnixOffer {
                 stream: Connection {
                     stream,
-                    is_fresh: true,
+                    is_unread: true,
+                    is_unwritten: true,
                 },
                 framing: self.framing,
                 caller: self.caller,
@@ -457,7 +459,9 @@ impl Offer for UnixOffer {
 struct Connection {
     stream: UnixStream,
     /// Whether it was accepted and has not been read.
-    is_fresh: bool,
+    is_unread: bool,
+    /// Whether it was accepted and has not been written.
+    is_unwritten: bool,
 }
 
 impl ByteStream for Connection {
@@ -494,7 +498,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if mem::take(&mut self.is_fresh)
+        if mem::take(&mut self.is_unread)
             && let Some(read) = descriptor::read_at_once(&self.stream, buf)
         {
             return Poll::Ready(read);
@@ -509,6 +513,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, &[io::IoSlice::new(buf)])
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -517,6 +526,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, bufs)
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
