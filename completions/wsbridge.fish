@@ -139,7 +139,8 @@ max-messages	-	any	Copy this many messages in each direction, then end
 memory	-	any	Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
 progress	-	flag	Show on a terminal how much has passed, and how fast
 threads	-	any	Run sessions on this many threads (one for each processor)
-max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
+max-handshakes	-	any	Keep this many unfinished handshakes, at most a quarter of the open files allowed
+max-per-ip	-	any	Allow each address this many connections, sessions and handshakes together
 handshake-timeout	-	any	Give up on an opening handshake after this time
 half-close	-	words auto no	Whether to carry half-closes to another wsbridge: auto or no
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them

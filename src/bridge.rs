@@ -1,19 +1,21 @@
 //! The bridge as a whole: its accept loop, its limits and its graceful stop.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+mod addresses;
+mod admission;
+mod descriptors;
+mod places;
+mod seats;
+
 use std::io;
 use std::num::NonZero;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -23,22 +25,21 @@ use crate::address::{number, parse_size};
 use crate::buffer;
 use crate::child;
 use crate::ending::{Cause, Stop};
-use crate::endpoint::{Accept, Endpoint, Handshake, Listen, Offer};
+use crate::endpoint::{Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::log::{self, REFUSALS};
 use crate::memory::Memory;
 use crate::progress::{Line, Meter};
 use crate::pump;
-use crate::pump::lingering::Lingering;
+use crate::pump::lingering::Held;
 use crate::session::table::Table;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
+use addresses::Guest;
+use admission::{Admission, at_once};
+use descriptors::{Budget, Spare};
 
-/// Sessions at a time, where the limit of descriptors allows.
-const CONNECTIONS: usize = 4096;
-/// Descriptors that are kept for other things than sessions.
-const SPARE_DESCRIPTORS: u64 = 64;
 /// How often it is seen whether sessions have left memory behind, while there are some.
 const LOOK: Duration = Duration::from_millis(200);
 /// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
@@ -51,6 +52,10 @@ const GRACE: Duration = Duration::from_millis(500);
 const SHORT: Duration = Duration::from_secs(1);
 /// How long shared connections may take to end where no signal stopped the bridge, besides the time that programs have.
 const UNASKED: Duration = Duration::from_secs(10);
+/// How long a caller may take to be told that there is no descriptor for it.
+const TURNING_AWAY: Duration = Duration::from_secs(2);
+/// What a caller is told for whom there is no seat.
+const FULL: &str = "the bridge is full";
 /// The longest pause after an accept that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,7 +69,8 @@ pub struct Options {
     pub once: bool,
     /// Serve this many callers at a time (4096, or what the limit of open files allows)
     ///
-    /// A further one gets HTTP 503, or a reset where it speaks no HTTP.
+    /// A further one gets HTTP 503, or a reset where it speaks no HTTP. Without this option it waits until a session has ended,
+    /// and gets its 503 after 5 seconds in which none has.
     #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_connections: Option<u32>,
     /// Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
@@ -84,9 +90,18 @@ pub struct Options {
     /// Run sessions on this many threads (one for each processor)
     #[arg(long, value_name = "N", value_parser = number(NonZero::<usize>::MIN..=NonZero::<usize>::MAX))]
     pub threads: Option<NonZero<usize>>,
-    /// Keep this many unfinished handshakes; the oldest gives way
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = number(1..=u32::MAX))]
+    /// Keep this many unfinished handshakes, at most a quarter of the open files allowed
+    ///
+    /// A caller whose request has come whole needs none. Where all are taken the oldest of the address that has most of them
+    /// gives way, if it has more than 8; else the oldest that is over a second old.
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = number(1..=u32::MAX))]
     pub max_handshakes: u32,
+    /// Allow each address this many connections, sessions and handshakes together
+    ///
+    /// One more gets HTTP 429, or a reset where it speaks no HTTP. An address is an IPv4 address, the first 64 bits of an IPv6
+    /// address, or a user on a Unix socket. Behind a proxy all callers have the address of the proxy. Example: --max-per-ip 20
+    #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
+    pub max_per_ip: Option<u32>,
 }
 
 /// What a command line asks for.
@@ -267,7 +282,6 @@ async fn listen(
     shared: Arc<Shared>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
-    raise_descriptor_limit();
     let mut accept = left.bind().await?;
     if accept.is_exposed() && matches!(&shared.right, Right::Dial(right) if right.runs_programs()) {
         let what = format!(
@@ -286,18 +300,21 @@ async fn listen(
         info!("a browser finds a page at {place}");
     }
     let (news, mut told) = mpsc::unbounded_channel();
+    let of_right = match &shared.right {
+        Right::Dial(right) => right.descriptors(),
+        Right::Accept(_) => 1,
+    };
+    let budget = Budget::of(&plan.bridge, of_right);
+    let max_per_ip = plan.bridge.max_per_ip.map(|count| count as usize);
     let house = Arc::new(House {
-        permits: Arc::new(Semaphore::new(seats(&plan.bridge))),
-        lingering: Arc::default(),
+        admission: Admission::new(&budget, max_per_ip),
         is_taken: AtomicBool::new(false),
         once: plan.bridge.once,
-        handshakes: HalfOpen::new(half_open(&plan.bridge)),
         shared: shared.clone(),
         news,
     });
-    let workers = workers.insert(Workers::start(threads(&plan.bridge))?);
+    let workers = workers.insert(Workers::start(budget.threads, budget.unread)?);
     let tasks = TaskTracker::new();
-    let mut reserve = Reserve::open();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
     // The most sessions since memory was last given back.
@@ -319,21 +336,20 @@ async fn listen(
                 // Whoever comes next is the one.
                 News::Ended(_) => is_open = true,
             },
-            accepted = accept.accept(), if is_open => match accepted {
-                Ok(handshake) => {
+            accepted = async { workers.room().await; house.admission.next(&mut *accept).await }, if is_open => match accepted {
+                Ok((handshake, spare)) => {
                     pause = Duration::ZERO;
-                    let share = workers.share();
+                    let (house, share) = (house.clone(), workers.share());
                     let runtime = share.runtime();
-                    tasks.spawn_on(house.clone().receive(handshake, share), &runtime);
+                    match spare {
+                        None => tasks.spawn_on(house.receive(handshake, share), &runtime),
+                        Some(spare) => tasks.spawn_on(house.turn_away(handshake, share, spare), &runtime),
+                    };
                     most = most.max(tasks.len());
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
-                    if is_out_of_descriptors(&error) {
-                        // One that an unfinished handshake holds is one for the caller at the door.
-                        house.handshakes.give_up_oldest();
-                    }
-                    accept_failed(&error, &mut *accept, &mut reserve, pause).await;
+                    accept_failed(&error, pause).await;
                 }
             },
             _ = look.tick(), if most > FEW => if tasks.len() < most / 2 {
@@ -354,42 +370,116 @@ async fn listen(
 
 /// What the tasks of all callers share.
 struct House {
-    permits: Arc<Semaphore>,
-    lingering: Arc<Lingering>,
+    admission: Admission,
     is_taken: AtomicBool,
     once: bool,
-    handshakes: HalfOpen,
     shared: Arc<Shared>,
     news: mpsc::UnboundedSender<News>,
 }
 
+/// Tells the accept loop, when all that a caller held is dropped, that there is room.
+struct Leaving<'a>(&'a Admission);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.note_left();
+    }
+}
+
 impl House {
     /// Takes a caller through its handshake and serves it, on its share of a thread.
-    async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, _share: Share) {
+    async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, mut share: Share) {
+        let _leaving = Leaving(&self.admission);
         // Each phase in a box of its own, gone when it is over: what an idle session costs is its pump.
-        let Some(offer) = Box::pin(self.shake(handshake)).await else {
+        let Some((offer, held, _guest)) = Box::pin(self.let_in(handshake, &mut share)).await else {
             return;
         };
-        let permit = self.permits.clone().try_acquire_owned().ok();
-        let Some(permit) = permit.or_else(|| self.lingering.take_quietest()) else {
-            if REFUSALS.admits() {
-                warn!(caller = %offer.caller(), "refused: connection limit reached; --max-connections allows more");
-            }
-            return offer
-                .refuse(Cause::Busy, "the bridge is full".to_owned())
-                .await;
-        };
-        let held = self.lingering.hold(permit);
-        if self.once && self.is_taken.swap(true, Ordering::AcqRel) {
-            let why = "the bridge serves one caller".to_owned();
-            return offer.refuse(Cause::Busy, why).await;
-        }
         self.tell(News::Begun);
         let served = Box::pin(session::serve(offer, &self.shared, held.permit())).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
         self.tell(News::Ended(served));
+    }
+
+    /// Takes a caller through its handshake and finds it a seat; `None` where it has been refused or is gone.
+    async fn let_in(
+        &self,
+        handshake: Box<dyn Handshake>,
+        share: &mut Share,
+    ) -> Option<(Box<dyn Offer>, Held, Guest)> {
+        let (mut offer, guest) = self.shake(handshake, share).await?;
+        let Some(guest) = guest else {
+            if REFUSALS.admits() {
+                warn!(caller = %offer.caller(), "refused: its address has as many connections as it may; --max-per-ip allows more");
+            }
+            let why = "too many connections from this address";
+            self.refuse(offer, Cause::TooMany, why).await;
+            return None;
+        };
+        let held = tokio::select! {
+            biased;
+            held = self.admission.seat() => held,
+            () = offer.gone() => return None,
+        };
+        let Some(held) = held else {
+            self.say_full(&*offer);
+            self.refuse(offer, Cause::Busy, FULL).await;
+            return None;
+        };
+        if self.once && self.is_taken.swap(true, Ordering::AcqRel) {
+            let why = "the bridge serves one caller";
+            self.refuse(offer, Cause::Busy, why).await;
+            return None;
+        }
+        Some((offer, held, guest))
+    }
+
+    fn say_full(&self, offer: &dyn Offer) {
+        let caller = offer.caller();
+        if !REFUSALS.admits() {
+            return;
+        }
+        match self.admission.is_asked() {
+            true => {
+                warn!(%caller, "refused: connection limit reached; --max-connections allows more");
+            }
+            false => {
+                warn!(%caller, "refused: no session ended in time; a higher limit of open files (ulimit -n) allows more");
+            }
+        }
+    }
+
+    /// Answers no, in a place: the caller may take its time to read that.
+    async fn refuse(&self, offer: Box<dyn Offer>, cause: Cause, why: &str) {
+        let source = offer.caller().source;
+        let refusing = offer.refuse(cause, why.to_owned());
+        self.admission.in_place(source, || false, refusing).await;
+    }
+
+    /// Tells a caller that there is no descriptor for it, with the one that is kept for that.
+    async fn turn_away(
+        self: Arc<House>,
+        handshake: Box<dyn Handshake>,
+        mut share: Share,
+        spare: Spare,
+    ) {
+        let told = async {
+            let mut shaken = handshake.shake();
+            let first = at_once(&mut shaken).await;
+            share.has_read();
+            let shaken = match first {
+                Some(shaken) => shaken,
+                None => shaken.await,
+            };
+            if let Ok(Some(offer)) = shaken {
+                self.say_full(&*offer);
+                offer.refuse(Cause::Busy, FULL.to_owned()).await;
+            }
+        };
+        // One that has not asked by then is reset.
+        let _ = timeout(TURNING_AWAY, told).await;
+        drop(spare);
     }
 
     /// Tells the accept loop what may end it or hold it up; other news would only wake it.
@@ -400,166 +490,51 @@ impl House {
         }
     }
 
-    /// Shakes hands with a caller, until it is done, gives way to newer ones, or the bridge stops.
-    async fn shake(&self, handshake: Box<dyn Handshake>) -> Option<Box<dyn Offer>> {
-        let mut place = self.handshakes.enter();
-        tokio::select! {
+    /// Shakes hands with a caller, until it is done, gives way to others, or the bridge stops. What it is counted as: nothing
+    /// where its address has as many connections as it may.
+    async fn shake(
+        &self,
+        handshake: Box<dyn Handshake>,
+        share: &mut Share,
+    ) -> Option<(Box<dyn Offer>, Option<Guest>)> {
+        let source = handshake.source();
+        let mut guest = None;
+        let is_over = || {
+            share.has_read();
+            guest = self.admission.enter(source);
+            guest.is_none()
+        };
+        let shaken = tokio::select! {
             biased;
-            // An error is an entry that is gone, and that only `place` itself removes.
-            Ok(()) = &mut place.given_up => {
-                debug!("an unfinished handshake gave way to a newer one");
-                None
-            }
-            _ = stopped(self.shared.stop.clone()) => None,
-            shaken = handshake.shake() => shaken.unwrap_or_else(|error| {
+            _ = stopped(self.shared.stop.clone()) => return None,
+            shaken = self.admission.in_place(source, is_over, handshake.shake()) => shaken,
+        };
+        share.has_read();
+        let offer = match shaken {
+            Some(Ok(offer)) => offer?,
+            Some(Err(error)) => {
                 debug!("{error:#}");
-                None
-            }),
-        }
+                return None;
+            }
+            None => {
+                debug!("an unfinished handshake of {source} gave way to a newer one");
+                return None;
+            }
+        };
+        // What it asked for may say whose it is in truth.
+        let own = offer.caller().source;
+        let guest = guest.filter(|_| own == source);
+        Some((offer, guest.or_else(|| self.admission.enter(own))))
     }
-}
-
-/// Handshakes that are not finished. When there are too many the oldest is given up, so that whoever fills them up with
-/// half-sent requests never keeps a new caller out.
-struct HalfOpen {
-    limit: usize,
-    next: AtomicU64,
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
-}
-
-struct Place<'a> {
-    half_open: &'a HalfOpen,
-    id: u64,
-    given_up: oneshot::Receiver<()>,
-}
-
-impl HalfOpen {
-    fn new(limit: usize) -> HalfOpen {
-        HalfOpen {
-            limit,
-            next: AtomicU64::new(0),
-            waiting: Mutex::default(),
-        }
-    }
-
-    fn enter(&self) -> Place<'_> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (give_up, given_up) = oneshot::channel();
-        // Nothing panics while it is held; a poisoned map is a whole one.
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(id, give_up);
-        let is_over = waiting.len() > self.limit;
-        drop(waiting);
-        if is_over {
-            self.give_up_oldest();
-        }
-        Place {
-            half_open: self,
-            id,
-            given_up,
-        }
-    }
-}
-
-impl HalfOpen {
-    fn give_up_oldest(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, oldest)) = waiting.pop_first() {
-            // Where it has finished meanwhile it is none.
-            let _ = oldest.send(());
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self
-            .half_open
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(&self.id);
-    }
-}
-
-/// A descriptor that is given up when there is no other left, so that a caller can be told by a close.
-struct Reserve(Option<File>);
-
-impl Reserve {
-    fn open() -> Reserve {
-        Reserve(File::open("/dev/null").ok())
-    }
-}
-
-/// Whether this process or the whole system has no descriptor left.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    let all = [Errno::MFILE, Errno::NFILE].map(|errno| errno.raw_os_error());
-    error
-        .raw_os_error()
-        .is_some_and(|errno| all.contains(&errno))
 }
 
 /// Waits after an accept that failed; it never ends the server.
-async fn accept_failed(
-    error: &io::Error,
-    accept: &mut dyn Accept,
-    reserve: &mut Reserve,
-    pause: Duration,
-) {
-    let is_out = is_out_of_descriptors(error);
-    if is_out && reserve.0.take().is_some() {
-        // The caller at the door gets a reset rather than no answer at all.
-        drop(timeout(Duration::from_millis(1), accept.accept()).await);
-        *reserve = Reserve::open();
-    }
-    if (pause >= LONGEST_PAUSE || is_out) && REFUSALS.admits() {
-        warn!(
-            "accepting: {}; trying again in {pause:?}",
-            crate::ending::errno_text(error)
-        );
+async fn accept_failed(error: &io::Error, pause: Duration) {
+    if pause >= LONGEST_PAUSE && REFUSALS.admits() {
+        let what = crate::ending::errno_text(error);
+        warn!("accepting: {what}; trying again in {pause:?}");
     }
     sleep(pause).await;
-}
-
-/// How many threads sessions run on.
-fn threads(options: &Options) -> NonZero<usize> {
-    let available = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    options.threads.unwrap_or_else(available)
-}
-
-/// Descriptors that sessions and handshakes may take.
-fn descriptors() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(SPARE_DESCRIPTORS)).unwrap_or(usize::MAX)
-}
-
-/// How many handshakes may be unfinished: each takes a descriptor, and all of them at most a quarter.
-fn half_open(options: &Options) -> usize {
-    (options.max_handshakes as usize)
-        .min(descriptors() / 4)
-        .max(1)
-}
-
-/// How many sessions there may be: each takes two descriptors of those that handshakes leave.
-fn seats(options: &Options) -> usize {
-    let allowed = descriptors().saturating_sub(half_open(options)) / 2;
-    let asked = options.max_connections.map(|count| count as usize);
-    asked.unwrap_or(CONNECTIONS.min(allowed).max(1))
-}
-
-/// Raises the soft limit of descriptors as far as our sessions need it and the hard limit allows.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = 2 * CONNECTIONS as u64 + 512 + SPARE_DESCRIPTORS;
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    if limit.current.is_some_and(|current| current < allowed) {
-        let raised = Rlimit {
-            current: Some(allowed),
-            ..limit
-        };
-        // Where it can not be raised there are fewer seats.
-        let _ = setrlimit(Resource::Nofile, raised);
-    }
 }
 
 #[cfg(test)]
@@ -631,19 +606,5 @@ mod tests {
         assert_eq!(answer, b"hello");
         stop.send_replace(Some(Stop::Terminate));
         assert_eq!(bridge.await.unwrap().unwrap(), 0);
-    }
-
-    #[test]
-    fn the_oldest_handshake_gives_way() {
-        let half_open = HalfOpen::new(2);
-        let is_given_up = |place: &mut Place<'_>| place.given_up.try_recv().is_ok();
-        let (mut first, mut second) = (half_open.enter(), half_open.enter());
-        assert!(!is_given_up(&mut first));
-        let mut third = half_open.enter();
-        assert!(is_given_up(&mut first));
-        assert!(!is_given_up(&mut second) && !is_given_up(&mut third));
-        drop(second);
-        let mut fourth = half_open.enter();
-        assert!(!is_given_up(&mut third) && !is_given_up(&mut fourth));
     }
 }

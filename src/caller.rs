@@ -1,14 +1,58 @@
 //! Who is on the left: what the right side may know of its caller.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, Uri};
+
+/// Whose a connection is where those of one caller are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Nothing is known: it is not counted.
+    #[default]
+    Unknown,
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address: what a single host usually has.
+    V6([u8; 8]),
+    /// A user of this machine.
+    Uid(u32),
+}
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Source {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Source::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Source::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Unknown => f.write_str("an unknown address"),
+            Source::V4(address) => write!(f, "{address}"),
+            Source::V6(network) => {
+                let mut octets = [0; 16];
+                octets[..8].copy_from_slice(network);
+                write!(f, "{}/64", std::net::Ipv6Addr::from(octets))
+            }
+            Source::Uid(uid) => write!(f, "uid {uid}"),
+        }
+    }
+}
 
 /// What is known of a caller before anything of its stream is read.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// Where it calls from, as text for the log: `127.0.0.1:40000`, `unix`, `stdio`.
     pub from: String,
+    /// Whose it is where connections are counted.
+    pub source: Source,
     /// The URI that it asked for, where it spoke HTTP.
     pub uri: Option<Uri>,
     /// The headers that it sent, where it spoke HTTP.
@@ -35,6 +79,14 @@ impl Caller {
         Caller {
             from: from.into(),
             ..Caller::default()
+        }
+    }
+
+    /// Makes a caller of whom only the address is known.
+    pub fn at(addr: SocketAddr) -> Caller {
+        Caller {
+            source: Source::from(addr.ip()),
+            ..Caller::new(addr.to_string())
         }
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 /// How one direction of a peer ended.
 ///
 /// An ending is clean or it is an [abort](Ending::is_abort). An abort is never passed on as a clean end where the
@@ -264,6 +266,8 @@ pub enum Cause {
     HttpStatus(u16),
     /// The endpoint serves one session at a time and has one, or has as many as it may.
     Busy,
+    /// The caller's address has as many connections as it may.
+    TooMany,
     /// There is no such program.
     NoProgram,
     /// The file is no program.
@@ -613,7 +617,7 @@ impl Cause {
             Cause::ProxyNotResolved => 5,
             Cause::Proxy | Cause::ProxyAway => 97,
             Cause::Redirect => 47,
-            Cause::Refused | Cause::Busy => 7,
+            Cause::Refused | Cause::Busy | Cause::TooMany => 7,
             Cause::Timeout => 28,
             Cause::Handshake => 8,
             Cause::HttpStatus(_) => 22,
@@ -636,6 +640,7 @@ impl Cause {
             | Cause::Refused
             | Cause::Timeout
             | Cause::Busy
+            | Cause::TooMany
             | Cause::ProxyAway
             | Cause::TlsCut => true,
             // What a server says is for good, unless it is about this moment.
@@ -649,6 +654,7 @@ impl Cause {
         match self {
             Cause::Timeout => 504,
             Cause::Busy => 503,
+            Cause::TooMany => 429,
             Cause::NoProgram | Cause::NotExecutable | Cause::NotStarted => 500,
             _ => 502,
         }
@@ -666,6 +672,7 @@ impl Cause {
             Cause::Handshake => "handshake",
             Cause::HttpStatus(_) => "http-status",
             Cause::Busy => "busy",
+            Cause::TooMany => "too-many",
             Cause::NoProgram => "no-program",
             Cause::NotExecutable => "not-executable",
             Cause::NotStarted => "not-started",
@@ -697,6 +704,7 @@ impl fmt::Display for Cause {
             Cause::Handshake => f.write_str("malformed handshake"),
             Cause::HttpStatus(status) => write!(f, "HTTP status {status}"),
             Cause::Busy => f.write_str("in use"),
+            Cause::TooMany => f.write_str("too many connections"),
             Cause::NoProgram => f.write_str("no such program"),
             Cause::NotExecutable => f.write_str("not executable"),
             Cause::NotStarted => f.write_str("not started"),
@@ -782,6 +790,14 @@ impl fmt::Display for Ending {
             Ending::Deadline(Deadline::Drain) => f.write_str("drain timeout"),
         }
     }
+}
+
+/// Whether an error says that this process or the whole system has no descriptor left.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let all = [Errno::MFILE, Errno::NFILE].map(|errno| errno.raw_os_error());
+    error
+        .raw_os_error()
+        .is_some_and(|errno| all.contains(&errno))
 }
 
 /// The system's reason of an error, in lower case and without its number: `connection refused`.

@@ -58,6 +58,10 @@
 //! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what was read from files
 //! and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
 //!
+//! Who is let in, and when, is in `bridge/admission.rs`: a thread has few connections that it has not read, a request that is
+//! there whole is served at once, and anything else takes a place, which the address with most places loses first. Descriptors
+//! are divided before they run out (`bridge/descriptors.rs`).
+//!
 //! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
@@ -96,6 +100,8 @@
 //!   attribute in `closed.rs` of the program itself; all four say why.
 //! * **Nothing waits for stderr**: only the thread of [`log`] writes to it, out of a queue that has bounds, and counts what it
 //!   leaves out. Whatever callers cause goes through one of its limits ([`log::CLOSINGS`], [`log::REFUSALS`]).
+//! * **No poll is longer than a turn** ([`peer::Spent`]): what is read counts, and not what comes of it, so that empty frames
+//!   keep no thread.
 //! * **A session that is not watched has no [`tap`]**; one that is has its streams wrapped, and waits for the thread that writes
 //!   only when that is 256 KiB behind with what the session itself had to say, and never once the bridge is to stop.
 //! * **No short message of a room is copied for each member**: what is said at once is one shared [`message::Batch`] in all

@@ -3,6 +3,7 @@
 mod early;
 mod pings;
 mod proof;
+mod spent;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::sendqueue::{self, Delivery, Hangup};
 pub use early::behind;
 pub use pings::Pings;
 pub use proof::Proof;
+pub use spent::Spent;
 
 /// An open connection.
 pub enum Peer {
@@ -178,6 +180,10 @@ pub trait MessageStream: Send + Unpin {
 
     /// Reads once, when there was nothing to take, and sees to what is due meanwhile: pings, pongs.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Tells what it has read since this was last called, and counts anew. A stream that has spent a turn yields nothing more
+    /// until it is asked, or until [`poll_more`](MessageStream::poll_more) has let others run.
+    fn spent(&mut self) -> Spent;
 
     /// Yields fragments, then exactly one end; behind the end that a half-close marker is, also the Close that follows it.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -599,6 +605,10 @@ impl MessageStream for Pipe {
         }
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

@@ -6,11 +6,12 @@ pub mod lingering;
 mod stop;
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep};
 
 use blocked::{Ahead, Watch};
@@ -18,7 +19,7 @@ use blocked::{Ahead, Watch};
 use crate::buffer::LARGE;
 use crate::ending::{Deadline, Ending, Stop};
 use crate::memory::Memory;
-use crate::peer::{Event, Gap, Longest, MessageStream};
+use crate::peer::{Event, Gap, Longest, MessageStream, Spent};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
 use lingering::Permit;
@@ -26,7 +27,7 @@ use lingering::Permit;
 /// Bytes that one poll moves before it lets other sessions run: a tenth of a millisecond of work. What has been read by then is
 /// moved to its end, up to as much again: the last messages that it was cut to would leave by themselves.
 const BYTES_A_POLL: usize = LARGE;
-/// Fragments that one poll moves before it lets other sessions run.
+/// Fragments that one poll moves before it lets other sessions run. What it reads is bounded by [`Spent::TURN`].
 const FRAGMENTS_A_POLL: usize = 4 * 1024;
 /// How long a peer that takes nothing more is listened to, so that it can say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -306,6 +307,8 @@ struct End {
     is_within_message: bool,
     /// Whether it may have more than the other side has taken.
     is_held_up: bool,
+    /// Whether its turn ended within what it had read: that is to leave together.
+    is_midway: bool,
     /// What it was read on while that took nothing.
     ahead: Option<Box<Ahead>>,
     /// The watch over it while the other side takes nothing.
@@ -397,6 +400,7 @@ impl End {
             answered_at: None,
             is_within_message: false,
             is_held_up: false,
+            is_midway: false,
             copied,
             counts: Counts::default(),
         }
@@ -492,6 +496,7 @@ impl End {
     fn pour(&mut self, sink: &mut End, cx: &mut Context<'_>, budget: &mut Budget) {
         let before = budget.fragments;
         let moved = self.pour_until_dry(sink, cx, budget);
+        budget.is_barren = !budget.is_left() && !moved;
         if moved || budget.fragments != before {
             let now = Instant::now();
             self.heard_at = Some(now);
@@ -515,8 +520,10 @@ impl End {
         if self.copied != Copied::Nothing {
             sink.look_for_reader(cx);
         }
+        let _ = self.stream.spent();
         // One buffer in flight: what was read has left before more is taken, and again before more is read.
-        let is_blocked = sink.takes() && sink.poll_flush(cx).is_pending();
+        let is_midway = std::mem::take(&mut self.is_midway);
+        let is_blocked = !is_midway && sink.takes() && sink.poll_flush(cx).is_pending();
         while !self.is_over && budget.allows_what_is_read() {
             let delivers = self.said.is_none() && sink.takes() && self.copied != Copied::Nothing;
             if delivers && is_blocked {
@@ -535,6 +542,12 @@ impl End {
                 break;
             }
             let Some(event) = self.next_event() else {
+                budget.charge(self.stream.spent());
+                if budget.read.frames >= Spent::TURN.frames {
+                    // There may be more of it in the buffer.
+                    self.is_midway = true;
+                    break;
+                }
                 if delivers && sink.poll_flush(cx).is_pending() {
                     return self.held_up(moved, cx);
                 }
@@ -718,11 +731,16 @@ impl End {
     }
 }
 
+/// What one direction may do in one poll.
 struct Budget {
     /// Bytes that were moved.
     bytes: usize,
-    /// Fragments that may still be moved.
+    /// Fragments and batches that may still be moved, and reads.
     fragments: usize,
+    /// What it reads, whether or not anything of it moves.
+    read: Spent,
+    /// Whether it was spent on nothing that moves.
+    is_barren: bool,
 }
 
 impl Budget {
@@ -730,17 +748,24 @@ impl Budget {
         Budget {
             bytes: 0,
             fragments: FRAGMENTS_A_POLL,
+            read: Spent::default(),
+            is_barren: false,
         }
     }
 
     /// Whether more may be read.
     fn is_left(&self) -> bool {
-        self.bytes < BYTES_A_POLL && self.fragments > 0
+        self.bytes < BYTES_A_POLL && self.fragments > 0 && !self.read.is_turn()
     }
 
     /// Whether what has been read may be moved on.
     fn allows_what_is_read(&self) -> bool {
         self.bytes < 2 * BYTES_A_POLL && self.fragments > 0
+    }
+
+    fn charge(&mut self, spent: Spent) {
+        self.read.bytes = self.read.bytes.saturating_add(spent.bytes);
+        self.read.frames = self.read.frames.saturating_add(spent.frames);
     }
 
     fn spend(&mut self, bytes: usize) {
@@ -792,7 +817,12 @@ impl Pump<'_> {
                 return Poll::Ready(());
             }
             if !forth.is_left() || !back.is_left() {
-                cx.waker().wake_by_ref();
+                if forth.is_barren || back.is_barren {
+                    // A flood without payload waits for what else there is to do on this thread, events included.
+                    let _ = pin!(yield_now()).poll(cx);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             if !has_changed && !self.poll_timer(wake_at, cx) {

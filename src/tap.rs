@@ -19,7 +19,7 @@ use crate::framing::Framing;
 use crate::log::{self, Queue, Source};
 use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof};
+use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof, Spent};
 use crate::pump::Side;
 use dump::Dump;
 use recorder::Recorder;
@@ -327,6 +327,10 @@ impl MessageStream for Tap {
             return Poll::Ready(());
         }
         self.stream.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.stream.spent()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

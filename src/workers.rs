@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Tasks that run before events and tasks from elsewhere are looked for: each may take a tenth of a millisecond.
@@ -30,13 +31,25 @@ pub fn runtime() -> io::Result<Runtime> {
 /// Threads that take sessions. Dropping it ends them, and what runs on them but the calling thread.
 pub struct Workers {
     all: Vec<Worker>,
+    /// How many tasks of a thread may not have read anything yet.
+    unread: usize,
+    /// Told when a thread that had as many has one less.
+    has_read: Arc<Notify>,
     _ended: DropGuard,
 }
 
 struct Worker {
     runtime: Handle,
+    load: Arc<Load>,
+}
+
+/// What a thread has to do.
+#[derive(Default)]
+struct Load {
     /// How many tasks it has.
-    load: Arc<AtomicUsize>,
+    tasks: AtomicUsize,
+    /// How many of them have not read anything of their connection yet.
+    unread: AtomicUsize,
 }
 
 impl Worker {
@@ -51,15 +64,25 @@ impl Worker {
 /// A task's share of a thread; it is to live as long as the task does.
 pub struct Share {
     runtime: Handle,
-    load: Arc<AtomicUsize>,
+    load: Arc<Load>,
+    /// Told when the task has read, until it has.
+    unread: Option<Unread>,
+}
+
+/// A task that has not read anything yet.
+struct Unread {
+    load: Arc<Load>,
+    limit: usize,
+    has_read: Arc<Notify>,
 }
 
 impl Workers {
-    /// Starts threads until there are `count` with the calling one, which must be in a runtime.
+    /// Starts threads until there are `count` with the calling one, which must be in a runtime. Each may have `unread`
+    /// tasks, at least one, that have not read anything yet.
     ///
     /// # Errors
     /// The system's, where it has no more threads or descriptors.
-    pub fn start(count: NonZero<usize>) -> io::Result<Workers> {
+    pub fn start(count: NonZero<usize>, unread: usize) -> io::Result<Workers> {
         let mut all = vec![Worker::of(&Handle::current())];
         let ended = CancellationToken::new();
         for number in 1..count.get() {
@@ -75,19 +98,41 @@ impl Workers {
         }
         Ok(Workers {
             all,
+            unread: unread.max(1),
+            has_read: Arc::default(),
             _ended: ended.drop_guard(),
         })
     }
 
-    /// Picks the thread that has the fewest tasks, of several the calling one.
+    /// Waits until a thread may have another task that has not read anything yet. For one caller at a time.
+    pub async fn room(&self) {
+        while !self.all.iter().any(|worker| self.has_room(worker)) {
+            self.has_read.notified().await;
+        }
+    }
+
+    fn has_room(&self, worker: &Worker) -> bool {
+        worker.load.unread.load(Ordering::Acquire) < self.unread
+    }
+
+    /// Picks the thread that has the fewest tasks of those that have [`room`](Workers::room), of several the calling one.
     pub fn share(&self) -> Share {
-        let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed);
+        let load = |worker: &&Worker| {
+            let tasks = worker.load.tasks.load(Ordering::Relaxed);
+            (!self.has_room(worker), tasks)
+        };
         // There is always the calling thread.
         let least = self.all.iter().min_by_key(load).unwrap_or(&self.all[0]);
-        least.load.fetch_add(1, Ordering::Relaxed);
+        least.load.tasks.fetch_add(1, Ordering::Relaxed);
+        least.load.unread.fetch_add(1, Ordering::AcqRel);
         Share {
             runtime: least.runtime.clone(),
             load: least.load.clone(),
+            unread: Some(Unread {
+                load: least.load.clone(),
+                limit: self.unread,
+                has_read: self.has_read.clone(),
+            }),
         }
     }
 }
@@ -97,11 +142,24 @@ impl Share {
     pub fn runtime(&self) -> Handle {
         self.runtime.clone()
     }
+
+    /// Notes that the task has tried to read.
+    pub fn has_read(&mut self) {
+        self.unread = None;
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.load.tasks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if self.load.unread.fetch_sub(1, Ordering::AcqRel) == self.limit {
+            self.has_read.notify_one();
+        }
     }
 }
 
@@ -109,10 +167,11 @@ impl Drop for Share {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn tasks_are_spread_evenly_and_leave_room_when_they_end() {
-        let workers = Workers::start(NonZero::new(3).unwrap()).unwrap();
+        let workers = Workers::start(NonZero::new(3).unwrap(), 64).unwrap();
         let mut shares: Vec<_> = (0..9).map(|_| workers.share()).collect();
         let mut threads: HashMap<_, usize> = HashMap::new();
         for share in &shares {
@@ -127,8 +186,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_thread_that_has_not_read_gets_no_more() {
+        let workers = Workers::start(NonZero::new(2).unwrap(), 2).unwrap();
+        let mut shares: Vec<_> = (0..4).map(|_| workers.share()).collect();
+        let id = |share: &Share| share.runtime().id();
+        let full = async { tokio::time::timeout(Duration::ZERO, workers.room()).await };
+        assert!(full.await.is_err());
+        // The thread of the one that has read is the next, though both have as many tasks.
+        shares[1].has_read();
+        workers.room().await;
+        assert_eq!(id(&workers.share()), id(&shares[1]));
+        let mut ended = Box::pin(workers.room());
+        let now = tokio::time::timeout(Duration::ZERO, &mut ended).await;
+        assert!(now.is_ok(), "the share was dropped before it had read");
+    }
+
+    #[tokio::test]
     async fn threads_end_with_it() {
-        let workers = Workers::start(NonZero::new(2).unwrap()).unwrap();
+        let workers = Workers::start(NonZero::new(2).unwrap(), 64).unwrap();
         let _first = workers.share();
         let second = workers.share().runtime();
         let running = second.spawn(std::future::pending::<()>());

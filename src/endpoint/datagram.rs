@@ -13,7 +13,7 @@ use crate::ending::{Ending, Loss, errno_text};
 use crate::framing::Whole;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, Spent};
 use crate::sendqueue::{self, Hangup};
 
 /// Options of everything that carries datagrams.
@@ -185,6 +185,10 @@ impl MessageStream for Datagrams {
             }
         }
         Poll::Ready(())
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::unix::pipe;
 
@@ -42,6 +43,31 @@ pub(super) enum Output {
     File(OwnedFd),
     /// Whatever can not be opened anew: written on a thread.
     Thread(tokio::fs::File),
+}
+
+/// Bytes that are read of a connection before its runtime has looked at it.
+const FIRST_READ: usize = 16 * 1024;
+
+/// Reads what has come on a socket; `None` where nothing has. A runtime notices what came before the socket was its own only
+/// when it looks at events next.
+pub(super) fn read_at_once(socket: impl AsFd, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+    let len = buf.remaining().min(FIRST_READ);
+    let room = buf.initialize_unfilled_to(len);
+    match rustix::net::recv(socket, room, RecvFlags::empty()) {
+        Ok((count, _)) => {
+            buf.advance(count);
+            Some(Ok(()))
+        }
+        // What failed does so again.
+        Err(_) => None,
+    }
+}
+
+/// Writes what a socket takes now; `None` where that is nothing. As with [`read_at_once`], its runtime does not know yet that it
+/// takes anything.
+pub(super) fn write_at_once(socket: impl AsFd, bufs: &[io::IoSlice<'_>]) -> Option<usize> {
+    // What failed does so again.
+    rustix::io::writev(socket, bufs).ok()
 }
 
 impl Input {

@@ -18,7 +18,7 @@ use crate::http::page::Page;
 use crate::log::REFUSALS;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Peer};
+use crate::peer::{Event, MessageStream, Peer, Spent};
 
 /// `each:`
 pub const SCHEME: Scheme = Scheme {
@@ -94,6 +94,10 @@ impl Dial for Each {
 
     fn finish(&self) -> BoxFuture<'_, ()> {
         self.inner.finish()
+    }
+
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
     }
 
     fn kill_after(&self) -> Option<Duration> {
@@ -335,6 +339,13 @@ impl MessageStream for Answers {
                 self.reader = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+
+    fn spent(&mut self) -> Spent {
+        match &mut self.state {
+            State::Open { stream, .. } => stream.spent(),
+            _ => Spent::default(),
         }
     }
 

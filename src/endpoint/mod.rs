@@ -42,7 +42,7 @@ use anyhow::{Context, Result};
 use clap::{ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
@@ -163,6 +163,11 @@ pub trait Dial: Send + Sync {
         false
     }
 
+    /// Descriptors that each session has open here, so that there are no more sessions than descriptors for them.
+    fn descriptors(&self) -> usize {
+        1
+    }
+
     /// Whether it can not be dialled again: standard input that has ended.
     fn is_spent(&self) -> bool {
         false
@@ -223,7 +228,11 @@ pub trait Accept: Send {
 
 /// A caller that was accepted, before any word was exchanged. To be driven in the session's own task.
 pub trait Handshake: Send {
-    /// Shakes hands up to the answer, within a deadline of its own. `None`: the caller has been answered already.
+    /// Whose connection it is, as far as that shows before anything of it is read.
+    fn source(&self) -> Source;
+
+    /// Shakes hands up to the answer, within a deadline of its own. `None`: the caller has been answered already. The first poll
+    /// reads what has come: a request that is there whole is an offer then.
     ///
     /// # Errors
     /// What went wrong with this caller; data for the log, never an error of ours.

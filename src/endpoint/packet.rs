@@ -23,7 +23,7 @@ use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
 use crate::address::Address;
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::memory::Memory;
 use crate::message::Kind;
@@ -281,7 +281,7 @@ impl Accept for SeqpacketAccept {
             let (stream, _) = self.socket.accept().await?;
             let caller = Arc::new(Caller {
                 half_closes: true,
-                ..Caller::new(unix::who(&stream))
+                ..unix::who(&stream)
             });
             Ok(Box::new(SeqpacketHandshake {
                 fd: stream.into_std()?.into(),
@@ -310,6 +310,10 @@ struct SeqpacketHandshake {
 }
 
 impl Handshake for SeqpacketHandshake {
+    fn source(&self) -> Source {
+        self.caller.source
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async {
             let offer: Box<dyn Offer> = Box::new(SeqpacketOffer {

@@ -25,7 +25,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_opti
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
-use crate::ending::{Cause, errno_text};
+use crate::ending::{Cause, errno_text, is_out_of_descriptors};
 use crate::framing::{self, Cut, Framed, Framing};
 use crate::memory::Memory;
 use crate::peer::Peer;
@@ -52,6 +52,9 @@ pub const EXEC: Scheme = Scheme {
         build(&EXEC, address, settings, file, words.collect())
     },
 };
+
+/// Descriptors of a program that runs: three pipes, or a terminal in two halves, and what tells its end.
+const DESCRIPTORS: usize = 4;
 
 /// `sh-c:`
 pub const SHELL: Scheme = Scheme {
@@ -237,6 +240,7 @@ impl Dial for Program {
                     io::ErrorKind::NotFound => Cause::NoProgram,
                     io::ErrorKind::PermissionDenied => Cause::NotExecutable,
                     io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => Cause::Busy,
+                    _ if is_out_of_descriptors(&error) => Cause::Busy,
                     _ => Cause::NotStarted,
                 };
                 anyhow::Error::new(cause).context(errno_text(&error))
@@ -251,6 +255,10 @@ impl Dial for Program {
 
     fn framing(&self) -> Option<Framing> {
         Some(self.framing)
+    }
+
+    fn descriptors(&self) -> usize {
+        DESCRIPTORS
     }
 
     fn runs_programs(&self) -> bool {

@@ -19,7 +19,7 @@ use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Pings};
+use crate::peer::{Event, MessageStream, Pings, Spent};
 use crate::variables::Variables;
 use console::{Console, Setup, Typed};
 
@@ -172,6 +172,10 @@ impl MessageStream for Prompt {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.console.poll_typed(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {

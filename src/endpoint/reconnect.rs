@@ -173,6 +173,10 @@ impl Dial for Reconnect {
         self.0.dial.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.0.dial.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.0.dial.kill_after()
     }

@@ -29,7 +29,7 @@ use crate::framing::{Added, CHUNK, Framing, Whole};
 use crate::log::REFUSALS;
 use crate::memory::{Holding, Memory, copy};
 use crate::message::{Batch, Fragment, Kind, SHORT};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, Spent};
 
 /// Options of a room, whoever speaks in it.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -678,6 +678,10 @@ impl MessageStream for Member {
         }
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent::default()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Pings, Proof};
+use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Pings, Proof, Spent};
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -98,6 +98,10 @@ impl MessageStream for Sending {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.stream.spent()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -6,6 +6,7 @@ mod reset;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -24,10 +25,11 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::proxy::Traffic;
 use super::route::{self, Route};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, descriptor,
+    read_framing,
 };
 use crate::address::Address;
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
@@ -345,7 +347,7 @@ impl Accept for TcpAccept {
                 framing: self.framing,
                 caller: Arc::new(Caller {
                     half_closes: self.framing.can_half_close(),
-                    ..Caller::new(addr.to_string())
+                    ..Caller::at(addr)
                 }),
             });
             Ok(handshake)
@@ -368,6 +370,10 @@ struct TcpHandshake {
 }
 
 impl Handshake for TcpHandshake {
+    fn source(&self) -> Source {
+        self.caller.source
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async {
             let offer: Box<dyn Offer> = Box::new(TcpOffer {
@@ -431,10 +437,10 @@ impl Accepted {
     pub fn open(mut self) -> io::Result<Connection> {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
         if self.runtime == Handle::current().id() {
-            return Ok(Connection::new(stream));
+            return Ok(Connection::accepted(stream));
         }
         let stream = TcpStream::from_std(stream.into_std()?)?;
-        Ok(Connection::new(stream))
+        Ok(Connection::accepted(stream))
     }
 }
 
@@ -460,6 +466,10 @@ pub struct Connection {
     is_drained: Cell<bool>,
     /// Whether the system looks after a peer that is not read.
     is_kept_alive: bool,
+    /// Whether it was accepted and has not been read.
+    is_unread: bool,
+    /// Whether it was accepted and has not been written.
+    is_unwritten: bool,
     /// Sees a reset behind the end of its input.
     reset: Option<ResetWatch>,
 }
@@ -484,8 +494,18 @@ impl Connection {
             end: End::Open,
             is_drained: Cell::new(false),
             is_kept_alive: false,
+            is_unread: false,
+            is_unwritten: false,
             reset: None,
         }
+    }
+
+    /// Takes over a connection that has just been accepted.
+    fn accepted(stream: TcpStream) -> Connection {
+        let mut connection = Connection::new(stream);
+        connection.is_unread = true;
+        connection.is_unwritten = true;
+        connection
     }
 
     /// Waits until the send queue is empty, or nothing of it has moved for [`RESET_PATIENCE`].
@@ -587,6 +607,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if mem::take(&mut self.is_unread)
+            && let Some(read) = descriptor::read_at_once(&self.stream, buf)
+        {
+            return Poll::Ready(read);
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -598,6 +623,11 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.is_drained.set(false);
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, &[io::IoSlice::new(buf)])
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -607,6 +637,11 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.is_drained.set(false);
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, bufs)
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -14,7 +14,7 @@ use super::{
     read_options,
 };
 use crate::address::{Address, parse_duration};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::log::REFUSALS;
@@ -155,6 +155,10 @@ impl Dial for TlsDial {
         self.inner.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.inner.kill_after()
     }
@@ -245,6 +249,10 @@ struct TlsHandshake {
 }
 
 impl Handshake for TlsHandshake {
+    fn source(&self) -> Source {
+        self.inner.source()
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async move {
             let begun = Instant::now();

@@ -26,7 +26,7 @@ use super::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
 use crate::address::{Address, Place, parse_duration};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, errno_text};
 use crate::memory::{Holder, Holding, Memory};
 use crate::message::Kind;
@@ -452,7 +452,7 @@ impl Accept for UdpAccept {
             };
             let from = SocketAddr::new(sender.addr.ip().to_canonical(), sender.addr.port());
             Ok(Box::new(UdpOffer {
-                caller: Arc::new(Caller::new(from.to_string())),
+                caller: Arc::new(Caller::at(from)),
                 sender,
                 kind: self.kind,
             }) as Box<dyn Handshake>)
@@ -476,6 +476,10 @@ struct UdpOffer {
 }
 
 impl Handshake for UdpOffer {
+    fn source(&self) -> Source {
+        self.caller.source
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async { Ok(Some(self as Box<dyn Offer>)) })
     }

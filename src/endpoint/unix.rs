@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
@@ -21,11 +22,11 @@ use tokio::time::{sleep, timeout};
 
 use super::tcp::DialOptions;
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
-    read_options,
+    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, descriptor,
+    read_framing, read_options,
 };
 use crate::address::{Address, AddressError};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, Peer};
@@ -182,7 +183,11 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
     match open(place).await {
         Ok(stream) => {
             step.done(|| place.escape_debug().to_string());
-            Ok(Box::new(Connection { stream }))
+            Ok(Box::new(Connection {
+                stream,
+                is_unread: false,
+                is_unwritten: false,
+            }))
         }
         Err(error) => Err(anyhow::Error::new(Cause::Refused).context(refusal(place, &error))),
     }
@@ -364,7 +369,7 @@ impl Accept for UnixAccept {
             let handshake: Box<dyn Handshake> = Box::new(UnixHandshake {
                 caller: Arc::new(Caller {
                     half_closes: self.framing.can_half_close(),
-                    ..Caller::new(who(&stream))
+                    ..who(&stream)
                 }),
                 stream: stream.into_std()?,
                 framing: self.framing,
@@ -387,14 +392,18 @@ impl Accept for UnixAccept {
 }
 
 /// Whose process is at the other end of an accepted connection.
-pub(super) fn who(stream: &UnixStream) -> String {
-    let who = stream
-        .peer_cred()
-        .ok()
-        .and_then(|cred| Some((cred.pid()?, cred.uid())));
-    who.map_or("unix".to_owned(), |(pid, uid)| {
-        format!("unix pid {pid} uid {uid}")
-    })
+pub(super) fn who(stream: &UnixStream) -> Caller {
+    let Ok(cred) = stream.peer_cred() else {
+        return Caller::new("unix");
+    };
+    let uid = cred.uid();
+    Caller {
+        source: Source::Uid(uid),
+        ..Caller::new(match cred.pid() {
+            Some(pid) => format!("unix pid {pid} uid {uid}"),
+            None => "unix".to_owned(),
+        })
+    }
 }
 
 struct UnixHandshake {
@@ -405,11 +414,19 @@ struct UnixHandshake {
 }
 
 impl Handshake for UnixHandshake {
+    fn source(&self) -> Source {
+        self.caller.source
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async {
             let stream = UnixStream::from_std(self.stream)?;
             let offer: Box<dyn Offer> = Box::new(UnixOffer {
-                stream: Connection { stream },
+                stream: Connection {
+                    stream,
+                    is_unread: true,
+                    is_unwritten: true,
+                },
                 framing: self.framing,
                 caller: self.caller,
             });
@@ -441,6 +458,10 @@ impl Offer for UnixOffer {
 /// A Unix stream connection. It has no reset: an abort closes both directions at once, without a half-close before.
 struct Connection {
     stream: UnixStream,
+    /// Whether it was accepted and has not been read.
+    is_unread: bool,
+    /// Whether it was accepted and has not been written.
+    is_unwritten: bool,
 }
 
 impl ByteStream for Connection {
@@ -477,6 +498,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if mem::take(&mut self.is_unread)
+            && let Some(read) = descriptor::read_at_once(&self.stream, buf)
+        {
+            return Poll::Ready(read);
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -487,6 +513,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, &[io::IoSlice::new(buf)])
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -495,6 +526,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if mem::take(&mut self.is_unwritten)
+            && let Some(count) = descriptor::write_at_once(&self.stream, bufs)
+        {
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -9,6 +9,7 @@ mod target;
 
 use std::io;
 use std::mem::take;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use super::{
     read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::ChunkOptions;
 use crate::http::client::{self, Answer, Call, Opened};
@@ -303,7 +304,7 @@ impl Accept for WsAccept {
             let handshake: Box<dyn Handshake> = Box::new(WsHandshake {
                 stream,
                 tls: self.tls.clone(),
-                from: addr.to_string(),
+                from: addr,
                 shared: self.shared.clone(),
             });
             Ok(handshake)
@@ -342,16 +343,20 @@ impl Accept for WsAccept {
 struct WsHandshake {
     stream: Accepted,
     tls: Option<Arc<tls::server::Server>>,
-    from: String,
+    from: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Handshake for WsHandshake {
+    fn source(&self) -> Source {
+        Source::from(self.from.ip())
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async move {
             let begun = Instant::now();
             let deadline = self.shared.deadline;
-            let mut caller = Caller::new(self.from);
+            let mut caller = Caller::at(self.from);
             let mut io: Box<dyn ByteStream> = Box::new(self.stream.open()?);
             if let Some(tls) = self.tls {
                 let opened = tls.accept(io, deadline).await;
@@ -536,6 +541,13 @@ impl Dial for WsDial {
         match &self.transport {
             Transport::Over(inner) => inner.finish(),
             Transport::Route(..) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn descriptors(&self) -> usize {
+        match &self.transport {
+            Transport::Over(inner) => inner.descriptors(),
+            Transport::Route(..) => 1,
         }
     }
 

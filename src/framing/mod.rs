@@ -23,7 +23,7 @@ use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Shortage};
 use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{ByteStream, Event, Gap, MessageStream};
+use crate::peer::{ByteStream, Event, Gap, MessageStream, Spent};
 use collect::WholeLines;
 
 pub use collect::{Added, Whole};
@@ -326,6 +326,8 @@ pub struct Framed {
     /// Whether messages are collected here.
     collects: bool,
     unflushed: bool,
+    /// Bytes that were read in this turn.
+    spent: u32,
 }
 
 enum ReadState {
@@ -353,6 +355,7 @@ impl Framed {
             has_more: false,
             collects: framing.collects(),
             unflushed: false,
+            spent: 0,
         }
     }
 
@@ -478,16 +481,29 @@ impl MessageStream for Framed {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.look_for_shortage(cx);
+        if self.spent >= Spent::TURN.bytes {
+            return self.spent().poll_turn(cx);
+        }
         self.read_state = match &self.read_state {
             ReadState::Open => match ready!(self.read.poll_fill(&mut self.io, cx)) {
                 Ok(0) => ReadState::AtEnd,
-                Ok(_) => ReadState::Open,
+                Ok(count) => {
+                    self.spent = Spent::add(self.spent, count);
+                    ReadState::Open
+                }
                 Err(error) => ReadState::Failed(self.io.read_failed(&error)),
             },
             ReadState::AtEnd => ReadState::Ended(ready!(self.io.poll_ending(cx))),
             ReadState::Failed(_) | ReadState::Ended(_) => return Poll::Ready(()),
         };
         Poll::Ready(())
+    }
+
+    fn spent(&mut self) -> Spent {
+        Spent {
+            bytes: std::mem::take(&mut self.spent),
+            frames: 0,
+        }
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

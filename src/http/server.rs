@@ -90,7 +90,7 @@ impl Refusal {
             405 => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(self.allow));
             }
-            503 => {
+            429 | 503 => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
@@ -182,13 +182,14 @@ impl Upgrade {
                 }
             }
         });
+        // A request that is there whole is received at the first poll.
         let received = tokio::select! {
             biased;
-            received = request => received,
             ended = &mut driver => {
                 ended.context("reading the request")?;
                 bail!("the caller went away before it asked for anything");
             }
+            received = request => received,
         };
         let (request, answer) = received.context("the connection ended")?;
         match judge(&request, service) {

@@ -117,6 +117,7 @@ impl End {
             return;
         };
         let mut budget = Budget::new();
+        let _ = self.stream.spent();
         let awaits_close =
             |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
         while ahead.has_room(awaits_close(&*self.stream)) {
@@ -124,13 +125,17 @@ impl End {
                 cx.waker().wake_by_ref();
                 return;
             }
-            match self.stream.take() {
-                Some(event) => {
-                    budget.spend(event.size());
-                    ahead.push(event);
+            if let Some(event) = self.stream.take() {
+                budget.spend(event.size());
+                ahead.push(event);
+                continue;
+            }
+            budget.charge(self.stream.spent());
+            if budget.is_left() {
+                if self.stream.poll_more(cx).is_pending() {
+                    return;
                 }
-                None if self.stream.poll_more(cx).is_pending() => return,
-                None => budget.spend(0),
+                budget.spend(0);
             }
         }
         if ahead.end().is_some() && self.stream.marks().is_some() {

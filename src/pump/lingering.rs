@@ -61,6 +61,11 @@ impl Lingering {
         state.permit.take()
     }
 
+    /// Whether a session could give up its permit.
+    pub fn has_any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Permit>>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

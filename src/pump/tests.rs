@@ -12,7 +12,7 @@ use crate::framing::{Framed, Framing};
 use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::wire::Wire;
-use crate::peer::{Pipe, pipe};
+use crate::peer::{Pipe, Spent, pipe};
 
 /// What kind of peer a script plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ impl MessageStream for Scripted {
             return Poll::Pending;
         }
         self.pipe.poll_more(cx)
+    }
+    fn spent(&mut self) -> Spent {
+        self.pipe.spent()
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)

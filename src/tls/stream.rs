@@ -20,7 +20,7 @@ use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
 use crate::log::REFUSALS;
 use crate::message::SHORT;
-use crate::peer::ByteStream;
+use crate::peer::{ByteStream, Spent};
 
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
@@ -180,6 +180,7 @@ fn read<Side>(
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let before = buf.filled().len();
+    let mut records = 0;
     while buf.remaining() > 0 {
         let mut reader = tls.reader();
         let is_first = buf.filled().len() == before;
@@ -197,6 +198,14 @@ fn read<Side>(
         }
         if is_first {
             process(tls)?;
+        }
+        // Records may be empty, as frames may: then others run.
+        if records >= Spent::TURN.frames {
+            if is_first {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            break;
         }
         // rustls gives its own buffer back whenever that is empty: a header in it keeps it from growing anew each time.
         let count = transport.records.first_and_header(transport.read.bytes());
@@ -226,6 +235,7 @@ fn read<Side>(
             Err(_) if !is_first => break,
             result => result?,
         }
+        records += 1;
     }
     Poll::Ready(Ok(()))
 }

@@ -7,6 +7,7 @@ use bytes::{Buf, BytesMut};
 use super::mask::{self, Key};
 use crate::ending::{Close, Violation};
 use crate::message::{Batch, Fragment, Head, Kind, SHORT};
+use crate::peer::Spent;
 use crate::utf8::Utf8;
 
 /// Bytes of a frame up to which its payload is handed out whole, so that short messages stay in one piece.
@@ -132,6 +133,8 @@ pub struct Decoder {
     frame: Option<Frame>,
     failed: Option<Violation>,
     messages: u64,
+    /// Frames of which the header was judged in this turn.
+    frames: u32,
 }
 
 /// Where the payload of a frame is that has come whole and is a whole short message.
@@ -172,6 +175,7 @@ impl Decoder {
             frame: None,
             failed: None,
             messages: 0,
+            frames: 0,
         }
     }
 
@@ -195,14 +199,32 @@ impl Decoder {
         self.merges = true;
     }
 
-    /// Takes the next item from the front of `buf`; `None` is a wish for more bytes. `full` says that no more will
-    /// come before some are taken.
+    /// How many frames were begun in this turn, whether or not they carried payload.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Whether nothing more is read before another turn.
+    pub fn has_had_turn(&self) -> bool {
+        self.frames >= Spent::TURN.frames
+    }
+
+    /// Begins a turn: so many frames as one has are read before it ends.
+    pub fn begin_turn(&mut self) {
+        self.frames = 0;
+    }
+
+    /// Takes the next item from the front of `buf`; `None` is a wish for more bytes, or for another turn. `full` says that no
+    /// more will come before some are taken.
     ///
     /// # Errors
     /// What the peer did wrong. What it had sent rightly before has been handed out; nothing comes after.
     pub fn next(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
         if let Some(violation) = self.failed {
             return Err(violation);
+        }
+        if self.has_had_turn() {
+            return Ok(None);
         }
         let result = if self.merges {
             self.next_merged(buf)
@@ -256,6 +278,7 @@ impl Decoder {
             if begin + len == bytes.len() && spans.is_empty() {
                 // The only one that has come: most often so where an answer is waited for.
                 self.messages += 1;
+                self.frames += 1;
                 buf.advance(begin);
                 let (kind, payload) = (short.kind, buf.split());
                 let fin = true;
@@ -270,6 +293,11 @@ impl Decoder {
             return self.failed.map_or(Ok(None), Err);
         };
         self.messages += spans.len() as u64;
+        // At most [`Batch::MOST`].
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            self.frames += spans.len() as u32;
+        }
         if rest.is_empty() {
             let (begin, len) = (*begin as usize, (end - begin) as usize);
             buf.advance(begin);
@@ -329,9 +357,13 @@ impl Decoder {
     fn next_piece(&mut self, buf: &mut BytesMut, full: bool) -> Result<Option<Item>, Violation> {
         loop {
             if self.frame.is_none() {
+                if self.has_had_turn() {
+                    return Ok(None);
+                }
                 let Some((header, header_len)) = self.judge(buf)? else {
                     return Ok(None);
                 };
+                self.frames += 1;
                 if header.opcode.is_apart() {
                     return control(buf, &header, header_len);
                 }
@@ -375,13 +407,17 @@ impl Decoder {
         let bytes = &mut buf[..];
         // What is from `begin` to `kept` goes out, what is from `at` on has not been looked at.
         let (mut begin, mut kept, mut at) = (0, 0, 0);
-        let (is_masked, mut messages) = (self.is_masked(), 0);
+        let is_masked = self.is_masked();
+        // Whole short messages, and how many frames this turn still has.
+        let (mut messages, mut left) = (0, Spent::TURN.frames.saturating_sub(self.frames));
         let mut kind = self.message.unwrap_or(Kind::Binary);
         let mut control_at = None;
         let judged = loop {
             // Most frames are short messages that have come whole.
             if self.message.is_none() && !self.is_half_closed {
-                while let Some(short) = Decoder::short(bytes, at, is_masked) {
+                while left > 0
+                    && let Some(short) = Decoder::short(bytes, at, is_masked)
+                {
                     // The first is left where it lies.
                     let to = if kept == begin { short.begin } else { kept };
                     let end = to + short.len;
@@ -395,6 +431,7 @@ impl Decoder {
                     }
                     (kind, at, kept) = (short.kind, short.begin + short.len, end);
                     messages += 1;
+                    left -= 1;
                 }
             }
             if let Some(violation) = self.failed {
@@ -402,6 +439,7 @@ impl Decoder {
             }
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
+                None if left == 0 => break Ok(()),
                 None => match self.judge(&bytes[at..]) {
                     Ok(Some((header, header_len))) if header.opcode.is_apart() => {
                         control_at = Some((header, header_len));
@@ -413,6 +451,7 @@ impl Decoder {
                     }
                     Ok(Some((header, header_len))) => {
                         at += header_len;
+                        left -= 1;
                         if kept == begin {
                             (begin, kept) = (at, at);
                         }
@@ -449,11 +488,13 @@ impl Decoder {
             }
         };
         self.messages += messages;
+        self.frames = Spent::TURN.frames - left;
         buf.advance(begin);
         let payload = buf.split_to(kept - begin);
         buf.advance(at - kept);
         if payload.is_empty() {
             judged?;
+            self.frames += u32::from(control_at.is_some());
             return control_at.map_or(Ok(None), |(header, len)| control(buf, &header, len));
         }
         // What was right before a breach goes out first.

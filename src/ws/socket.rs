@@ -22,7 +22,7 @@ use crate::ending::{Close, Ending, Loss};
 use crate::extension;
 use crate::framing::{CHUNK, Framing};
 use crate::message::{Batch, Fragment, Kind, SHORT};
-use crate::peer::{ByteStream, Event, Longest, Marks, MessageStream, Pings, Proof};
+use crate::peer::{ByteStream, Event, Longest, Marks, MessageStream, Pings, Proof, Spent};
 use crate::sendqueue::{self, Hangup};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
@@ -92,6 +92,8 @@ pub struct Socket {
     closing: Option<Pin<Box<Sleep>>>,
     /// Whether the peer takes bytes, whose boundaries mean nothing to it.
     is_byte_target: bool,
+    /// Bytes that were read in this turn.
+    spent: u32,
 }
 
 /// The end of the transport, after both Close frames.
@@ -150,6 +152,7 @@ impl Socket {
             half_close: None,
             closing: None,
             is_byte_target: false,
+            spent: 0,
         }
     }
 
@@ -188,6 +191,14 @@ impl Socket {
         self
     }
 
+    /// What was read in this turn.
+    fn turn(&self) -> Spent {
+        Spent {
+            bytes: self.spent,
+            frames: self.decoder.frames(),
+        }
+    }
+
     fn take_event(&mut self) -> Option<Event> {
         loop {
             let full = self.read.is_full();
@@ -210,6 +221,8 @@ impl Socket {
                     }
                     return Some(Event::End(Ending::Eof));
                 }
+                // What is left in the buffer has its turn when others have had theirs.
+                Ok(None) if self.decoder.has_had_turn() => return None,
                 Ok(None) => {
                     let lost = self.lost.clone()?;
                     let rest = self.decoder.take_rest(self.read.bytes());
@@ -492,7 +505,11 @@ impl Socket {
                     }
                     if !is_late {
                         self.read.bytes().clear();
-                        if let Ok(1..) = ready!(self.read.poll_fill(&mut self.io, cx)) {
+                        if let Ok(count @ 1..) = ready!(self.read.poll_fill(&mut self.io, cx)) {
+                            self.spent = Spent::add(self.spent, count);
+                            if self.turn().is_turn() {
+                                return self.spent().poll_turn(cx);
+                            }
                             continue;
                         }
                     }
@@ -526,12 +543,16 @@ impl MessageStream for Socket {
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn().is_turn() {
+            return self.spent().poll_turn(cx);
+        }
         self.lost = match self.read.poll_fill(&mut self.io, cx) {
             Poll::Ready(Ok(0)) => Some(match ready!(self.io.poll_ending(cx)) {
                 Ending::Eof => Ending::Lost(Loss::NoClose),
                 other => other,
             }),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(count)) => {
+                self.spent = Spent::add(self.spent, count);
                 self.alive.heard();
                 None
             }
@@ -542,6 +563,13 @@ impl MessageStream for Socket {
             }
         };
         Poll::Ready(())
+    }
+
+    fn spent(&mut self) -> Spent {
+        let turn = self.turn();
+        self.spent = 0;
+        self.decoder.begin_turn();
+        turn
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, spawn};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, connect_from, spawn};
 
 /// Says who it is and then heeds nothing but KILL.
 const STUBBORN: &str = "sh-c:trap '' TERM INT HUP; echo $$; while :; do sleep 0.1; done";
@@ -167,6 +167,22 @@ fn a_caller_that_no_agent_takes_in_time_is_reset() {
     caller.send("hello");
     let mut agent = Ws::connect(agents);
     assert_eq!(agent.next(), Frame::Binary(b"hello".to_vec()));
+}
+
+/// Their handshakes take longer than a caller waits, and they are more than are kept.
+#[test]
+fn connections_that_say_nothing_hold_up_no_agent() {
+    let (bridge, agents) = relay(&["--handshake-timeout", "1m"]);
+    let mut bare = Vec::new();
+    for round in 0..3 {
+        bare.extend((0..70).map(|_| connect_from([127, 0, 0, 2], agents)));
+        let agent = thread::spawn(move || Ws::connect(agents));
+        let mut caller = Tcp::connect(bridge.port);
+        caller.send(format!("question {round}"));
+        let mut agent = agent.join().unwrap();
+        let question = format!("question {round}").into_bytes();
+        assert_eq!(agent.next(), Frame::Binary(question));
+    }
 }
 
 #[test]

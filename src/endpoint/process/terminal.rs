@@ -17,7 +17,7 @@ use crate::ending::Ending;
 use crate::endpoint::size::{MAX_MESSAGE, Size};
 use crate::framing::Framed;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, Spent};
 
 fn resize(terminal: impl AsFd, size: Size) -> io::Result<()> {
     let size = Winsize {
@@ -95,6 +95,10 @@ impl MessageStream for Resizable {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.framed.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.framed.spent()
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -18,7 +18,7 @@ use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
-use crate::peer::{Event, Gap, Longest, MessageStream, Pings};
+use crate::peer::{Event, Gap, Longest, MessageStream, Pings, Spent};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -387,6 +387,13 @@ impl MessageStream for Link {
         self.ledger.hear(&**stream);
         self.ledger.ask(&mut **stream);
         polled
+    }
+
+    fn spent(&mut self) -> Spent {
+        match &mut self.state {
+            State::Up { stream, .. } => stream.spent(),
+            _ => Spent::default(),
+        }
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {

@@ -11,7 +11,7 @@ use super::request::{self, Saying};
 use super::target::Target;
 use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, check_origins, shake};
 use crate::address::Address;
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 use crate::endpoint::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
@@ -157,6 +157,10 @@ impl Dial for OneServer {
         self.inner.finish()
     }
 
+    fn descriptors(&self) -> usize {
+        self.inner.descriptors()
+    }
+
     fn kill_after(&self) -> Option<Duration> {
         self.inner.kill_after()
     }
@@ -247,6 +251,10 @@ struct OverHandshake {
 }
 
 impl Handshake for OverHandshake {
+    fn source(&self) -> Source {
+        self.inner.source()
+    }
+
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
         Box::pin(async move {
             let Some(offer) = self.inner.shake().await? else {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::ending::{Close, Loss};
 use crate::message::Batch;
-use crate::peer::{MessageStream, Pipe, pipe};
+use crate::peer::{MessageStream, Pipe, Spent, pipe};
 use crate::pump::{Outcome, pump};
 
 const PIECE: usize = 64 * 1024;
@@ -35,6 +35,9 @@ impl MessageStream for Scripted {
     }
     fn can_go(&self) -> bool {
         true
+    }
+    fn spent(&mut self) -> Spent {
+        self.pipe.spent()
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)

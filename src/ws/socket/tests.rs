@@ -1,6 +1,7 @@
 //! The socket over an in-memory transport on paused time: control frames, the closing handshake, silence.
 
 mod half_close;
+mod turns;
 
 use std::future::poll_fn;
 use std::sync::Mutex;

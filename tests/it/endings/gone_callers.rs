@@ -2,7 +2,7 @@
 //! only half-closed, is kept.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::{assert_same, each, once, pattern, status, stdio_to_ws, tcp_to_tcp, tcp_to_ws_to_tcp};
-use crate::support::{Bridge, Frame, PATIENCE, TcpEnd, Ws, frame_bytes};
+use crate::support::{Bridge, Frame, PATIENCE, Tcp, TcpEnd, Ws, frame_bytes};
 
 /// Short times for what a target may take.
 const SHORT: &[&str] = &["--close-timeout", "300ms", "--deliver-timeout", "300ms"];
@@ -139,6 +139,24 @@ fn a_target_that_takes_nothing_has_the_time_of_stall() {
     let (bridge, mut client) = stuck(&["--stall", "3s"]);
     assert_eq!(client.heard(), Frame::Close(1011, "stall".to_owned()));
     client.answer_close(1011);
+    assert_eq!(status(bridge), 28);
+}
+
+/// A caller that is there, and says so all the time, but takes nothing of what its target sends.
+#[test]
+fn a_caller_that_takes_nothing_has_the_time_of_stall_though_it_answers_pings() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp:{}", listener.local_addr().unwrap());
+    let bridge = once("ws-l:0", &target, &["--stall", "3s", "--ping", "500ms"]);
+    let client = bridge.client();
+    let mut target = Tcp::accept(&listener).0;
+    let writer = thread::spawn(move || while target.write_all(&[7; 65536]).is_ok() {});
+    let mut stream = client.stream.try_clone().unwrap();
+    let answers = [frame_bytes(0x8A, b"", true), frame_bytes(0x89, b"", true)].concat();
+    while stream.write_all(&answers).is_ok() {
+        thread::sleep(Duration::from_millis(50));
+    }
+    writer.join().unwrap();
     assert_eq!(status(bridge), 28);
 }
 

@@ -1,6 +1,9 @@
 //! What a peer can make the bridge hold: callers, descriptors, memory. Nothing grows with what is claimed, sent or not read.
 
+mod addresses;
+mod admission;
 mod claims;
+mod floods;
 mod handshakes;
 mod memory;
 mod pings;

@@ -9,7 +9,7 @@ mod peers;
 mod program;
 mod terminal;
 
-pub use peers::{Frame, Tcp, TcpEnd, Ws, close_frame, frame_bytes, free_port};
+pub use peers::{Frame, Tcp, TcpEnd, Ws, close_frame, connect_from, frame_bytes, free_port};
 pub use program::{Bridge, Finished, Running, run, run_in, spawn, spawn_under};
 pub use terminal::terminal;
 

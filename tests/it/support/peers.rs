@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
 
@@ -101,7 +101,16 @@ pub fn close_frame(code: u16, reason: &str) -> Vec<u8> {
 }
 
 fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connect_from([127, 0, 0, 1], port)
+}
+
+/// Connects from an address of this machine: all of 127.0.0.0/8 are.
+pub fn connect_from(from: [u8; 4], port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -139,7 +148,12 @@ impl Ws {
 
     /// Asks for an upgrade with further headers, whatever the answer. A header named `host` replaces ours.
     pub fn ask(port: u16, target: &str, headers: &[(&str, &str)]) -> Ws {
-        let mut stream = connect(port);
+        Ws::ask_over(connect(port), target, headers)
+    }
+
+    /// The same over a connection that is open already.
+    pub fn ask_over(mut stream: TcpStream, target: &str, headers: &[(&str, &str)]) -> Ws {
+        let port = stream.peer_addr().unwrap().port();
         let own_host = format!("127.0.0.1:{port}");
         let host = headers
             .iter()
@@ -152,9 +166,8 @@ impl Ws {
         for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
             request += &format!("{name}: {value}\r\n");
         }
-        stream
-            .write_all(format!("{request}\r\n").as_bytes())
-            .unwrap();
+        // Who is refused at once is answered all the same.
+        let _ = stream.write_all(format!("{request}\r\n").as_bytes());
         let (head, pending) = read_head(&mut stream);
         Ws {
             stream,
