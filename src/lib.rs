@@ -55,7 +55,8 @@
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
 //!
-//! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
+//! Where the right side listens its callers wait in [`takers`] until sessions take them. Where none waits, a session ends that has
+//! its answer and lingers (`pump/lingering.rs`): it may hold the only agent. A left side that connects again
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
