@@ -268,6 +268,8 @@ impl Args {
 
     fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
+        // Its default is for what connects.
+        let is_given = matches.value_source("connect_timeout") == Some(ValueSource::CommandLine);
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
             left: scheme::build(left, left_settings)?,
@@ -277,7 +279,10 @@ impl Args {
                 scheme::tap(right, right_settings)?,
             ],
             session: session::Options {
-                connect_timeout: matches.get_one("connect_timeout").copied(),
+                connect_timeout: matches
+                    .get_one("connect_timeout")
+                    .copied()
+                    .filter(|_| is_given),
                 ..self.session.clone()
             },
             bridge: self.bridge.clone(),
@@ -649,6 +654,14 @@ mod tests {
             addresses(&["ws-l:1", "exec:cat", "--exec-args", "-u"]),
             pair("ws-l:1", "exec:cat")
         );
+    }
+
+    #[test]
+    fn a_caller_waits_for_an_agent_as_long_as_was_said() {
+        let waits = |words: &[&str]| plan(words).unwrap().session.connect_timeout;
+        assert_eq!(waits(&["tcp-l:1", "ws-l:2"]), None);
+        let words = ["tcp-l:1", "ws-l:2", "--connect-timeout", "10s"];
+        assert_eq!(waits(&words), Some(std::time::Duration::from_secs(10)));
     }
 
     pub(super) fn plan(words: &[&str]) -> Result<Plan> {
