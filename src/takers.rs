@@ -18,17 +18,17 @@ use crate::endpoint::{Accept, Agreed, Handshake, Offer};
 use crate::peer::Peer;
 use crate::pump::lingering::Lingering;
 
-/// Connections that wait at most, those in a handshake, and offers: the oldest of each gives way, which most likely nobody
-/// holds any more.
+/// Connections that were not read yet at most, those in a handshake, and offers. The oldest of the first is read then; that of
+/// the others gives way, which most likely nobody holds any more.
 const WAITING: usize = 64;
 /// The pause after an accept that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the other tasks have their turn before a caller that says nothing counts as one that is there.
 const TURNS: usize = 3;
 /// How long a caller waits before it looks for a lingering session to end, first and at most.
-const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(250)];
+const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(100)];
 /// How long the agent of a session that was ended has to connect again, before another session is ended.
-const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Connections that were accepted and not read yet. They are read by the session that takes them, on its own thread.
 pub struct Takers {
@@ -105,7 +105,12 @@ impl Waiting {
     async fn gather(self: Arc<Waiting>, mut accept: Box<dyn Accept>) {
         loop {
             match accept.accept().await {
-                Ok(handshake) => self.add(|all| &mut all.accepted, handshake),
+                Ok(handshake) => {
+                    // Those that say nothing push out none that has asked already.
+                    if let Some(oldest) = self.add(|all| &mut all.accepted, handshake) {
+                        self.shake(oldest);
+                    }
+                }
                 Err(error) => {
                     let what = errno_text(&error);
                     warn!("accepting: {what}; trying again in {PAUSE:?}");
@@ -115,15 +120,15 @@ impl Waiting {
         }
     }
 
-    /// Adds one to a list, whose oldest gives way where there are too many.
-    fn add<T>(&self, list: fn(&mut All) -> &mut VecDeque<T>, one: T) {
+    /// Adds one to a list; returns its oldest where there are too many.
+    fn add<T>(&self, list: fn(&mut All) -> &mut VecDeque<T>, one: T) -> Option<T> {
         let mut all = self.lock();
         let list = list(&mut all);
         list.push_back(one);
         let oldest = (list.len() > WAITING).then(|| list.pop_front());
         drop(all);
-        drop(oldest);
         self.came.notify_one();
+        oldest.flatten()
     }
 
     /// Waits for a connection whose handshake is done. Handshakes go on beside each other, also without a caller that waits: a
@@ -160,7 +165,7 @@ impl Waiting {
         let waiting = self.clone();
         let task = tokio::spawn(async move {
             match handshake.shake().await {
-                Ok(Some(offer)) => waiting.add(|all| &mut all.offers, offer),
+                Ok(Some(offer)) => drop(waiting.add(|all| &mut all.offers, offer)),
                 Ok(None) => {}
                 Err(error) => debug!("{error:#}"),
             }
@@ -303,6 +308,15 @@ mod tests {
         let mut handshakes = vec![NEVER; WAITING - 1];
         handshakes.push(0);
         assert_eq!(served(&takers(&handshakes), 1).await, [Some(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_say_nothing_push_out_none_that_asks() {
+        let mut handshakes = vec![0];
+        handshakes.resize(WAITING + WAITING / 2, NEVER);
+        let takers = takers(&handshakes);
+        turns().await;
+        assert_eq!(served(&takers, 1).await, [Some(0)]);
     }
 
     #[tokio::test(start_paused = true)]
