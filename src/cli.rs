@@ -277,6 +277,8 @@ impl Args {
             core.is_some_and(|core| core.names[0] == "-")
         };
         let built = scheme::build(left, left_settings)?;
+        // Its default is for what connects.
+        let is_given = matches.value_source("connect_timeout") == Some(ValueSource::CommandLine);
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
             is_piped: matches!(built, Endpoint::Dial(_)) && (has_stdio(left) || has_stdio(right)),
@@ -287,7 +289,10 @@ impl Args {
                 scheme::tap(right, right_settings)?,
             ],
             session: session::Options {
-                connect_timeout: matches.get_one("connect_timeout").copied(),
+                connect_timeout: matches
+                    .get_one("connect_timeout")
+                    .copied()
+                    .filter(|_| is_given),
                 ..self.session.clone()
             },
             bridge: self.bridge.clone(),
@@ -661,6 +666,14 @@ mod tests {
             addresses(&["ws-l:1", "exec:cat", "--exec-args", "-u"]),
             pair("ws-l:1", "exec:cat")
         );
+    }
+
+    #[test]
+    fn a_caller_waits_for_an_agent_as_long_as_was_said() {
+        let waits = |words: &[&str]| plan(words).unwrap().session.connect_timeout;
+        assert_eq!(waits(&["tcp-l:1", "ws-l:2"]), None);
+        let words = ["tcp-l:1", "ws-l:2", "--connect-timeout", "10s"];
+        assert_eq!(waits(&words), Some(std::time::Duration::from_secs(10)));
     }
 
     pub(super) fn plan(words: &[&str]) -> Result<Plan> {

@@ -62,7 +62,8 @@
 //! there whole is served at once, and anything else takes a place, which the address with most places loses first. Descriptors
 //! are divided before they run out (`bridge/descriptors.rs`).
 //!
-//! Where the right side listens its callers wait in [`takers`] until sessions take them. A left side that connects again
+//! Where the right side listens its callers wait in [`takers`] until sessions take them. Where none waits, a session ends that has
+//! its answer and lingers (`pump/lingering.rs`): it may hold the only agent. A left side that connects again
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README

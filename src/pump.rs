@@ -239,6 +239,8 @@ pub fn pump_watched<'a>(
 struct Lingers {
     /// Since when nothing has moved, while it does.
     since: Option<Instant>,
+    /// Whether the last that moved was an answer, before the caller ended.
+    is_answered: bool,
     /// Whether its permit is known to linger.
     is_noted: bool,
     /// Whether it had to give up its permit, and so ends.
@@ -251,7 +253,7 @@ impl Lingers {
         match self.since {
             Some(since) if !self.is_over => {
                 self.is_noted = true;
-                self.is_over = permit.poll_linger(since, cx).is_ready();
+                self.is_over = permit.poll_linger(since, self.is_answered, cx).is_ready();
                 self.is_over
             }
             _ if std::mem::take(&mut self.is_noted) => {
@@ -303,6 +305,8 @@ struct End {
     heard_at: Option<Instant>,
     /// The same for what is a message or a piece of one: no ping or pong.
     answered_at: Option<Instant>,
+    /// Whether what was copied last was of the other side.
+    is_answered: bool,
     /// Whether the rest of a message has yet to come, of which something was taken.
     is_within_message: bool,
     /// Whether it may have more than the other side has taken.
@@ -398,6 +402,7 @@ impl End {
             moved_at: Instant::now(),
             heard_at: None,
             answered_at: None,
+            is_answered: false,
             is_within_message: false,
             is_held_up: false,
             is_midway: false,
@@ -494,9 +499,12 @@ impl End {
 
     /// Moves what it has to say into `sink`, and notes when.
     fn pour(&mut self, sink: &mut End, cx: &mut Context<'_>, budget: &mut Budget) {
-        let before = budget.fragments;
+        let (before, counts) = (budget.fragments, self.counts);
         let moved = self.pour_until_dry(sink, cx, budget);
         budget.is_barren = !budget.is_left() && !moved;
+        if self.counts != counts {
+            (self.is_answered, sink.is_answered) = (false, true);
+        }
         if moved || budget.fragments != before {
             let now = Instant::now();
             self.heard_at = Some(now);
@@ -1115,6 +1123,7 @@ fn consequence(
         Wait::Proof(until) => return Some(until),
         Wait::Linger(until) if !lingers.is_over => {
             lingers.since = Some(quiet_since);
+            lingers.is_answered = answers::were_heard(end, other);
             return until;
         }
         Wait::Linger(_) => {

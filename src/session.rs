@@ -24,7 +24,7 @@ use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
 use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
-use crate::pump::lingering::Permit;
+use crate::pump::lingering::{Lingering, Permit};
 use crate::pump::{self, Copied, Outcome, Side, pump_watched};
 use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
@@ -33,8 +33,8 @@ use table::{Opening, Table};
 /// How long a stop is waited for when one side is standard input: whoever pressed a key wants to go.
 const LOCAL_DRAIN: Duration = Duration::from_secs(1);
 
-/// How long a caller waits for one of a right side that listens.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller waits for one of a right side that listens: longer than a session lingers that may hold the only one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Options of every session.
 #[derive(Args, Clone, Debug)]
@@ -224,20 +224,27 @@ impl Right {
     }
 
     /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
-    async fn open(&self, caller: &Caller, limit: Option<Duration>) -> Result<Peer> {
+    async fn open(
+        &self,
+        caller: &Caller,
+        limit: Option<Duration>,
+        lingering: Option<&Lingering>,
+    ) -> Result<Peer> {
         let takers = match self {
             Right::Dial(dial) => return dial.dial(caller).await,
             Right::Accept(takers) => takers,
         };
         let Some(limit) = limit else {
-            return Ok(takers.next(caller).await);
+            return Ok(takers.next(caller, lingering).await);
         };
-        timeout(limit, takers.next(caller)).await.map_err(|_| {
-            let what = format!(
-                "no caller of the right side within {limit:?}; --connect-timeout waits longer"
-            );
-            anyhow!(Cause::Timeout).context(what)
-        })
+        timeout(limit, takers.next(caller, lingering))
+            .await
+            .map_err(|_| {
+                let what = format!(
+                    "no caller of the right side within {limit:?}; --connect-timeout waits longer"
+                );
+                anyhow!(Cause::Timeout).context(what)
+            })
     }
 }
 
@@ -290,7 +297,7 @@ pub enum Served {
 pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>) -> Served {
     let begun = Instant::now();
     // In a box that is gone when both are open, and then in one of the session alone: it keeps only what it pumps with.
-    let session = match Box::pin(open(offer, shared)).await {
+    let session = match Box::pin(open(offer, shared, Some(permit.all()))).await {
         Ok((left, right, name, number)) => {
             let joined = Joined {
                 number,
@@ -312,6 +319,7 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
 async fn open(
     mut offer: Box<dyn Offer>,
     shared: &Shared,
+    lingering: Option<&Arc<Lingering>>,
 ) -> Result<(Peer, Peer, String, u32), Served> {
     let mut caller = Arc::clone(offer.caller());
     let Opening { number, .. } = &shared.table.opening(caller.to_string());
@@ -320,11 +328,12 @@ async fn open(
     }
     let limit = Some(shared.options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
     let late = late(shared);
+    let lingering = lingering.map(|all| &**all);
     if offer.is_accepted_first() {
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller, limit) => opened.map_err(|error| {
+            opened = shared.right.open(&caller, limit, lingering) => opened.map_err(|error| {
                 if REFUSALS.admits() {
                     warn!(%caller, "{}", Cause::line(&error));
                 }
@@ -341,7 +350,7 @@ async fn open(
     }
     let opened = tokio::select! {
         biased;
-        opened = shared.right.open(&caller, limit) => opened,
+        opened = shared.right.open(&caller, limit, lingering) => opened,
         _ = stopped(shared.stop.clone()) => Err(anyhow!(Cause::Busy).context("the bridge is stopping")),
         () = late => Err(not_open_in_time(shared)),
         () = offer.gone() => {
@@ -450,7 +459,7 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
             half_closes: allows_half_close && left.can_half_close(),
             ..caller.clone()
         };
-        anyhow::Ok((left, shared.right.open(&caller, None).await?, *number))
+        anyhow::Ok((left, shared.right.open(&caller, None, None).await?, *number))
     };
     let (left, right, number) = tokio::select! {
         biased;
@@ -516,7 +525,7 @@ fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
 
 /// Opens the right side for the one caller of a left side that has one.
 async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, u32)> {
-    match open(offer, shared).await {
+    match open(offer, shared, None).await {
         Ok((left, right, _, number)) => Ok((left, right, number)),
         Err(Served::Refused(cause)) => {
             let what = format!("{}: not opened for its caller", shared.names[1]);

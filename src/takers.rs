@@ -1,10 +1,9 @@
-//! The callers of a right side that listens, until sessions take them: each session takes the first that has asked for anything,
-//! of several the one that has waited longest.
+//! The callers of a right side that listens, until sessions take them: each session takes the one that has waited longest.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,20 +12,25 @@ use tokio::task::{AbortHandle, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::caller::{Caller, Source};
+use crate::caller::Caller;
 use crate::ending::errno_text;
-use crate::endpoint::{Accept, Agreed, BoxFuture, Handshake, Offer};
+use crate::endpoint::{Accept, Agreed, Handshake, Offer};
 use crate::peer::Peer;
+use crate::pump::lingering::Lingering;
 
-/// Connections that wait at most. Then the oldest gives way, which most likely nobody holds any more: that of the address that
-/// has most of them.
+/// Connections that were not read yet at most, those in a handshake, and offers. The oldest of the first is read then; that of
+/// the others gives way, which most likely nobody holds any more.
 const WAITING: usize = 64;
 /// The pause after an accept that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the other tasks have their turn before a caller that says nothing counts as one that is there.
 const TURNS: usize = 3;
+/// How long a caller waits before it looks for a lingering session to end, first and at most.
+const LOOKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(100)];
+/// How long the agent of a session that was ended has to connect again, before another session is ended.
+const AGAIN: Duration = Duration::from_secs(1);
 
-/// Connections that were accepted and not taken yet. They are read by the session that takes them, on its own thread.
+/// Connections that were accepted and not read yet. They are read by the session that takes them, on its own thread.
 pub struct Takers {
     waiting: Arc<Waiting>,
     accepting: AbortHandle,
@@ -34,23 +38,26 @@ pub struct Takers {
 
 #[derive(Default)]
 struct Waiting {
-    all: Mutex<VecDeque<Taker>>,
+    all: Mutex<All>,
     came: Notify,
 }
 
-/// One connection.
-struct Taker {
-    source: Source,
-    state: State,
+/// A connection is in one of these lists.
+#[derive(Default)]
+struct All {
+    /// Accepted and not read yet.
+    accepted: VecDeque<Box<dyn Handshake>>,
+    /// Tasks that shake hands, each within the handshake's own deadline.
+    shaking: VecDeque<AbortHandle>,
+    /// Those that wait for an answer.
+    offers: VecDeque<Box<dyn Offer>>,
 }
 
-type Shaken = Result<Option<Box<dyn Offer>>>;
-
-enum State {
-    /// Nothing of it has been read.
-    Fresh(Box<dyn Handshake>),
-    /// A session has read it, and found another meanwhile.
-    Begun(BoxFuture<'static, Shaken>),
+/// What a caller of the left has to do next.
+enum Next {
+    Answer(Box<dyn Offer>),
+    Shake(Box<dyn Handshake>),
+    Wait,
 }
 
 impl Takers {
@@ -61,28 +68,20 @@ impl Takers {
         Takers { waiting, accepting }
     }
 
-    /// Takes one through its handshake and accepts it for a caller of the left; waits for one where there is none. One that
-    /// says nothing holds up no other. Cancel-safe.
-    pub async fn next(&self, caller: &Caller) -> Peer {
-        let mut begun = Begun {
-            all: Vec::new(),
-            waiting: &self.waiting,
-        };
+    /// Takes the first connection whose handshake is done and accepts it for a caller of the left; waits for one where there is
+    /// none, and then has a session end that lingers and has its answer. Cancel-safe but for a connection that is just being
+    /// accepted.
+    pub async fn next(&self, caller: &Caller, lingering: Option<&Lingering>) -> Peer {
+        tokio::select! {
+            biased;
+            peer = self.take(caller) => peer,
+            never = make_room(lingering) => match never {},
+        }
+    }
+
+    async fn take(&self, caller: &Caller) -> Peer {
         loop {
-            let shaken = tokio::select! {
-                biased;
-                shaken = begun.shaken() => shaken,
-                taker = self.waiting.next() => {
-                    begun.add(taker);
-                    continue;
-                }
-            };
-            let accepted = match shaken {
-                Ok(Some(offer)) => accept(offer, caller).await,
-                Ok(None) => continue,
-                Err(error) => Err(error),
-            };
-            match accepted {
+            match accept(self.waiting.offer().await, caller).await {
                 Ok(Some(peer)) => return peer,
                 Ok(None) => debug!("a caller of the right side has gone before it was taken"),
                 Err(error) => debug!("{error:#}"),
@@ -94,75 +93,24 @@ impl Takers {
 impl Drop for Takers {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.waiting
+            .lock()
+            .shaking
+            .iter()
+            .for_each(AbortHandle::abort);
     }
-}
-
-/// The handshakes that a session is in. Those that it does not need wait on for others.
-struct Begun<'a> {
-    /// Oldest first.
-    all: Vec<(Source, BoxFuture<'static, Shaken>)>,
-    waiting: &'a Waiting,
-}
-
-impl Begun<'_> {
-    fn add(&mut self, taker: Taker) {
-        let handshake = match taker.state {
-            State::Fresh(handshake) => handshake.shake(),
-            State::Begun(handshake) => handshake,
-        };
-        self.all.push((taker.source, handshake));
-        if self.all.len() > WAITING {
-            let sources = self.all.iter().map(|(source, _)| *source);
-            drop(self.all.remove(victim(sources)));
-        }
-    }
-
-    /// Waits until one of them is over; for ever where there is none.
-    async fn shaken(&mut self) -> Shaken {
-        poll_fn(|cx| {
-            for at in 0..self.all.len() {
-                if let Poll::Ready(shaken) = self.all[at].1.as_mut().poll(cx) {
-                    drop(self.all.remove(at));
-                    return Poll::Ready(shaken);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.waiting.lock();
-        for (source, handshake) in self.all.drain(..).rev() {
-            let state = State::Begun(handshake);
-            waiting.push_front(Taker { source, state });
-        }
-        if !waiting.is_empty() {
-            self.waiting.came.notify_one();
-        }
-    }
-}
-
-/// Which of too many gives way: the oldest of the source that has most.
-fn victim(sources: impl Iterator<Item = Source> + Clone) -> usize {
-    let mut counts = HashMap::<_, usize>::new();
-    for source in sources.clone() {
-        *counts.entry(source).or_default() += 1;
-    }
-    let most = counts.values().max().copied();
-    let mut sources = sources;
-    sources
-        .position(|source| counts.get(&source).copied() == most)
-        .unwrap_or(0)
 }
 
 impl Waiting {
     async fn gather(self: Arc<Waiting>, mut accept: Box<dyn Accept>) {
         loop {
             match accept.accept().await {
-                Ok(handshake) => self.add(handshake),
+                Ok(handshake) => {
+                    // Those that say nothing push out none that has asked already.
+                    if let Some(oldest) = self.add(|all| &mut all.accepted, handshake) {
+                        self.shake(oldest);
+                    }
+                }
                 Err(error) => {
                     let what = errno_text(&error);
                     warn!("accepting: {what}; trying again in {PAUSE:?}");
@@ -172,55 +120,100 @@ impl Waiting {
         }
     }
 
-    fn add(&self, handshake: Box<dyn Handshake>) {
-        let source = handshake.source();
-        let state = State::Fresh(handshake);
+    /// Adds one to a list; returns its oldest where there are too many.
+    fn add<T>(&self, list: fn(&mut All) -> &mut VecDeque<T>, one: T) -> Option<T> {
         let mut all = self.lock();
-        all.push_back(Taker { source, state });
-        let has_too_many = all.len() > WAITING;
-        let at = has_too_many.then(|| victim(all.iter().map(|taker| taker.source)));
-        let given_up = at.and_then(|at| all.remove(at));
+        let list = list(&mut all);
+        list.push_back(one);
+        let oldest = (list.len() > WAITING).then(|| list.pop_front());
         drop(all);
-        drop(given_up);
         self.came.notify_one();
+        oldest.flatten()
     }
 
-    async fn next(&self) -> Taker {
+    /// Waits for a connection whose handshake is done. Handshakes go on beside each other, also without a caller that waits: a
+    /// slow one keeps nobody from one that is ready. Cancel-safe.
+    async fn offer(self: &Arc<Waiting>) -> Box<dyn Offer> {
         loop {
-            if let Some(oldest) = self.oldest() {
-                return oldest;
+            match self.next() {
+                Next::Answer(offer) => return offer,
+                Next::Shake(handshake) => {
+                    self.shake(handshake);
+                    // One whose request is here already is done by then, and no further one is begun.
+                    turns().await;
+                }
+                Next::Wait => self.came.notified().await,
             }
-            self.came.notified().await;
         }
     }
 
-    fn oldest(&self) -> Option<Taker> {
+    fn next(&self) -> Next {
         let mut all = self.lock();
-        let oldest = all.pop_front();
-        if !all.is_empty() {
+        let next = match all.offers.pop_front() {
+            Some(offer) => Next::Answer(offer),
+            None => all.accepted.pop_front().map_or(Next::Wait, Next::Shake),
+        };
+        if !all.offers.is_empty() || !all.accepted.is_empty() {
             // Several have come at one notice.
             self.came.notify_one();
         }
-        oldest
+        next
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Taker>> {
+    /// Begins a handshake, in a task of its own.
+    fn shake(self: &Arc<Waiting>, handshake: Box<dyn Handshake>) {
+        let waiting = self.clone();
+        let task = tokio::spawn(async move {
+            match handshake.shake().await {
+                Ok(Some(offer)) => drop(waiting.add(|all| &mut all.offers, offer)),
+                Ok(None) => {}
+                Err(error) => debug!("{error:#}"),
+            }
+        });
+        let mut all = self.lock();
+        all.shaking.retain(|task| !task.is_finished());
+        all.shaking.push_back(task.abort_handle());
+        if all.shaking.len() > WAITING
+            && let Some(oldest) = all.shaking.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
         // Nothing panics while it is held.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Has lingering sessions end that have their answers, one after the other, for as long as it is polled.
+async fn make_room(lingering: Option<&Lingering>) -> Infallible {
+    let Some(lingering) = lingering else {
+        return pending().await;
+    };
+    let mut pause = LOOKS[0];
+    loop {
+        sleep(pause).await;
+        pause = match lingering.end_answered() {
+            true => AGAIN,
+            false => (2 * pause).min(LOOKS[1]),
+        };
+    }
+}
+
+/// Gives the other tasks their turns.
+async fn turns() {
+    for _ in 0..TURNS {
+        yield_now().await;
+    }
+}
+
 /// Accepts a caller that is still there; `None` where it is not. One that gave up waiting has left its request behind.
 async fn accept(mut offer: Box<dyn Offer>, caller: &Caller) -> Result<Option<Peer>> {
-    let turns = async {
-        for _ in 0..TURNS {
-            yield_now().await;
-        }
-    };
     tokio::select! {
         biased;
         () = offer.gone() => return Ok(None),
-        () = turns => {}
+        () = turns() => {}
     }
     offer.agree(&Agreed {
         half_close: caller.half_closes,
@@ -232,17 +225,119 @@ async fn accept(mut offer: Box<dyn Offer>, caller: &Caller) -> Result<Option<Pee
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Source;
+    use std::io;
 
-    #[test]
-    fn the_oldest_of_the_source_that_has_most_gives_way() {
-        let [one, other] = [1, 2].map(Source::Uid);
-        for (sources, expected) in [
-            (&[one, other][..], 0),
-            (&[one, other, other], 1),
-            (&[other, one, one, other, one], 1),
-            (&[one], 0),
-        ] {
-            assert_eq!(victim(sources.iter().copied()), expected, "{sources:?}");
+    use tokio::time::{Instant, timeout};
+
+    use crate::ending::Cause;
+    use crate::endpoint::BoxFuture;
+    use crate::peer::pipe;
+
+    /// Hands out connections whose handshakes take so long, one after the other.
+    struct Scripted(VecDeque<Duration>);
+
+    struct Slow(Duration);
+
+    struct Ready(Arc<Caller>);
+
+    impl Accept for Scripted {
+        fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>> {
+            Box::pin(async {
+                match self.0.pop_front() {
+                    Some(time) => Ok(Box::new(Slow(time)) as Box<dyn Handshake>),
+                    None => pending().await,
+                }
+            })
         }
+
+        fn is_exposed(&self) -> bool {
+            false
+        }
+
+        fn places(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    impl Handshake for Slow {
+        fn source(&self) -> Source {
+            Source::Unknown
+        }
+
+        fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
+            Box::pin(async move {
+                sleep(self.0).await;
+                let caller = Arc::new(Caller::new("agent"));
+                Ok(Some(Box::new(Ready(caller)) as Box<dyn Offer>))
+            })
+        }
+    }
+
+    impl Offer for Ready {
+        fn caller(&self) -> &Arc<Caller> {
+            &self.0
+        }
+
+        fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+            Box::pin(async { Ok(Peer::Messages(Box::new(pipe().0))) })
+        }
+
+        fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    fn takers(handshakes: &[u64]) -> Takers {
+        let times = handshakes.iter().copied().map(Duration::from_secs);
+        Takers::of(Box::new(Scripted(times.collect())))
+    }
+
+    /// When callers that come at once are served, in seconds; `None` is not within 10.
+    async fn served(takers: &Takers, callers: usize) -> Vec<Option<u64>> {
+        let begun = Instant::now();
+        let mut served = Vec::new();
+        for _ in 0..callers {
+            let caller = Caller::new("caller");
+            let next = takers.next(&caller, None);
+            let taken = timeout(Duration::from_secs(10), next).await;
+            served.push(taken.ok().map(|_| begun.elapsed().as_secs()));
+        }
+        served
+    }
+
+    const NEVER: u64 = 1 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_handshake_keeps_no_caller_from_one_that_is_done() {
+        let mut handshakes = vec![NEVER; WAITING - 1];
+        handshakes.push(0);
+        assert_eq!(served(&takers(&handshakes), 1).await, [Some(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_say_nothing_push_out_none_that_asks() {
+        let mut handshakes = vec![0];
+        handshakes.resize(WAITING + WAITING / 2, NEVER);
+        let takers = takers(&handshakes);
+        turns().await;
+        assert_eq!(served(&takers, 1).await, [Some(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_handshake_goes_on_for_later_callers() {
+        let takers = takers(&[5, 0, 12]);
+        let expected = [Some(0), Some(5), Some(12), None];
+        assert_eq!(served(&takers, 4).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_end_with_their_side() {
+        let takers = takers(&[NEVER]);
+        assert_eq!(served(&takers, 1).await, [None]);
+        let waiting = Arc::downgrade(&takers.waiting);
+        drop(takers);
+        turns().await;
+        assert!(waiting.upgrade().is_none());
     }
 }

@@ -370,8 +370,8 @@ mod clone {
             Err(error) => return Ok(Err(error)),
         };
         if let Some(error) = start.error {
-            // It is ending: this does not take long, and its status says nothing.
-            let _ = waitpid(Some(id), WaitOptions::empty());
+            // Its status says nothing.
+            reap_ending(id);
             return Err(error);
         }
         Ok(watch(id, handle))
@@ -390,10 +390,24 @@ mod clone {
             Err(error) => {
                 // It leads a group since before exec; what it has started meanwhile goes with it.
                 let _ = kill_process_group(id, Signal::KILL);
-                let _ = waitpid(Some(id), WaitOptions::empty());
+                reap_ending(id);
                 Err(error.into())
             }
         }
+    }
+
+    /// Reaps a process that is ending, and never waits for it on this thread: its end may take as long as a file system does to
+    /// close its files.
+    pub(super) fn reap_ending(id: Pid) {
+        if !matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(None)) {
+            return;
+        }
+        let wait = move || {
+            // Nothing else waits for it.
+            let _ = waitpid(Some(id), WaitOptions::empty());
+        };
+        // Where there is no thread left it stays until we end.
+        let _ = std::thread::Builder::new().spawn(wait);
     }
 
     /// Texts as exec takes them.
@@ -493,7 +507,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn one_that_cannot_be_watched_is_ended_and_reaped() {
-        let mut process = std::process::Command::new("sleep")
+        let process = std::process::Command::new("sleep")
             .arg("600")
             .process_group(0)
             .spawn()
@@ -502,8 +516,25 @@ mod tests {
         // A file is never watched (epoll_ctl(2)).
         let file = File::open("/dev/null").unwrap();
         assert!(clone::watch(id, file.into()).is_err());
-        // There is nothing left to be waited for.
-        assert!(process.wait().is_err());
+        gone(id);
+        drop(process);
+    }
+
+    /// Waits until a process was reaped.
+    fn gone(id: Pid) {
+        while test_kill_process(id).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_end_of_one_that_takes_its_time_is_waited_for_elsewhere() {
+        let mut sleep = std::process::Command::new("sleep");
+        let id = Pid::from_child(&sleep.arg("600").spawn().unwrap());
+        clone::reap_ending(id);
+        rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+        gone(id);
     }
 
     #[tokio::test]

@@ -347,7 +347,7 @@ impl Program {
         is_terminal: bool,
     ) -> Box<Streams> {
         let apart = match (logged, self.options.stderr) {
-            (Some(errors), Some(Stderr::Json)) => Some(Apart::new(errors)),
+            (Some(errors), Some(Stderr::Json)) => Some(Apart::new(errors, self.framing.limit)),
             (Some(errors), _) => {
                 tokio::spawn(stderr::log(errors, self.name.clone()));
                 None

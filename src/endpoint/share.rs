@@ -5,6 +5,8 @@ mod desk;
 mod driver;
 mod farewell;
 mod sizes;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
 use super::reconnect::backoff::Backoff;
-use super::room::{self, Gap, Manner, Room};
+use super::room::{self, Gap, Manner, Member, Room};
 use super::size::Asked;
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_duration};
@@ -138,41 +140,9 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "answers are given to who asked by messages, and these are bytes: framing=lines";
         return Err(address.place_error(what).into());
     }
-    let answer_time = options.pair.then_some(options.pair_time);
-    let tray = Tray::new(
-        options.write,
-        options.lock_time,
-        answer_time,
-        inner.framing(),
-        &settings.memory,
-    );
-    if inner.has_terminal() {
-        tray.is_of_terminal();
-    }
-    let manner = Manner {
-        echo: true,
-        join: false,
-        id: None,
-    };
-    let room = Room::new(in_room, manner, Some(tray.clone()), &settings.memory);
-    tray.belongs_to(Arc::downgrade(&room));
-    Ok(Endpoint::Dial(Arc::new(Share(Arc::new(Shared {
-        name: Address::shown(&address.text),
-        inner,
-        options,
-        keeps_callers: in_room.gap == Gap::Notice && !is_stream,
-        max_message: in_room.max_message,
-        memory: settings.memory.clone(),
-        tray,
-        room,
-        phase: Mutex::new(Phase {
-            opened: None,
-            backoff: Backoff::new(LONGEST_WAIT, None),
-        }),
-        ending: watch::Sender::new(0),
-        drivers: watch::Sender::new(0),
-        stop: watch::Sender::new(false),
-    })))))
+    let name = Address::shown(&address.text);
+    let shared = Shared::new(name, inner, options, in_room, &settings.memory);
+    Ok(Endpoint::Dial(Arc::new(Share(shared))))
 }
 
 /// What all callers of an address have in common.
@@ -216,14 +186,69 @@ enum Opened {
 struct Share(Arc<Shared>);
 
 impl Shared {
+    fn new(
+        name: String,
+        inner: Arc<dyn Dial>,
+        options: Options,
+        in_room: room::Options,
+        memory: &Memory,
+    ) -> Arc<Shared> {
+        let framing = inner.framing();
+        let is_stream = framing.is_some_and(|framing| framing.cut == Cut::Chunks);
+        let answer_time = options.pair.then_some(options.pair_time);
+        let tray = Tray::new(
+            options.write,
+            options.lock_time,
+            answer_time,
+            framing,
+            memory,
+        );
+        if inner.has_terminal() {
+            tray.is_of_terminal();
+        }
+        let manner = Manner {
+            echo: true,
+            join: false,
+            id: None,
+        };
+        let room = Room::new(in_room, manner, Some(tray.clone()), memory);
+        tray.belongs_to(Arc::downgrade(&room));
+        Arc::new(Shared {
+            name,
+            inner,
+            options,
+            keeps_callers: in_room.gap == Gap::Notice && !is_stream,
+            max_message: in_room.max_message,
+            memory: memory.clone(),
+            tray,
+            room,
+            phase: Mutex::new(Phase {
+                opened: None,
+                backoff: Backoff::new(LONGEST_WAIT, None),
+            }),
+            ending: watch::Sender::new(0),
+            drivers: watch::Sender::new(0),
+            stop: watch::Sender::new(false),
+        })
+    }
+
     fn phase(&self) -> MutexGuard<'_, Phase> {
         // Nothing panics while it is held.
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes a caller in, and has somebody see to the connection for it.
+    fn enter(self: &Arc<Shared>, caller: &Caller) -> Result<(Member, watch::Receiver<Opened>)> {
+        // A connection whose end closes all callers does so before this one is here, or with it on that connection.
+        let phase = self.phase();
+        let member = self.room.clone().enter(&caller.from);
+        let member = member.with_context(|| self.name.clone())?;
+        self.tray.enter(member.id(), Asked::by(caller));
+        Ok((member, self.run(phase)))
+    }
+
     /// Has somebody see to the connection, and tells what comes of opening it.
-    fn run(self: &Arc<Shared>) -> watch::Receiver<Opened> {
-        let mut phase = self.phase();
+    fn run(self: &Arc<Shared>, mut phase: MutexGuard<'_, Phase>) -> watch::Receiver<Opened> {
         if let Some(opened) = &phase.opened {
             return opened.clone();
         }
@@ -241,11 +266,7 @@ impl Shared {
 impl Dial for Share {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let shared = &self.0;
-            let member = shared.room.clone().enter(&caller.from);
-            let member = member.with_context(|| shared.name.clone())?;
-            shared.tray.enter(member.id(), Asked::by(caller));
-            let mut opened = shared.run();
+            let (member, mut opened) = self.0.enter(caller)?;
             let found = opened.wait_for(|it| !matches!(it, Opened::NotYet)).await;
             match found.map(|it| it.clone()) {
                 Ok(Opened::No(cause, what)) => Err(match cause {
@@ -264,7 +285,7 @@ impl Dial for Share {
 
     fn begin(&self) {
         if self.0.options.start == Start::Now {
-            self.0.run();
+            self.0.run(self.0.phase());
         }
     }
 

@@ -122,6 +122,13 @@ pub(super) fn wait(
     }
 }
 
+/// Whether the last that was copied before `end` ended was of `other`, and nothing has come of that since: what was asked is
+/// answered.
+pub(super) fn were_heard(end: &End, other: &End) -> bool {
+    let ended_at = end.said.as_ref().map(|said| said.1);
+    end.is_answered && other.answered_at <= ended_at
+}
+
 /// How long `other` is still heard, which has been told that `end` ended: bytes as long as they like, but not when `end`
 /// is a WebSocket that waits for our Close to answer its own, nor when `other` is the process's own input or has no end.
 pub(super) fn abandon(

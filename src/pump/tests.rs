@@ -1106,3 +1106,43 @@ async fn a_lingering_session_gives_up_its_permit() {
     let waited = Ending::LingerExpired(Duration::from_secs(2));
     assert_eq!(played.right_told, Some(waited));
 }
+
+/// A session whose caller had its answer before it ended makes room for one that waits; one that still asks does not.
+#[tokio::test(start_paused = true)]
+async fn only_an_answered_session_ends_for_a_caller_that_waits() {
+    let cases = [
+        ("R ask|W answer|D2000|E|T", "W ask|R answer|T|C1000", 3),
+        // A greeting is all that was to be heard.
+        ("W hello|D2000|E|T", "R hello|T|C1000", 3),
+        // Asked again after the answer, or not answered yet: 10 s.
+        (
+            "R ask|W answer|D1000|R more|D1000|E|T",
+            "W ask|R answer|W more|T|C1000",
+            12,
+        ),
+        ("R ask|D2000|E|T", "W ask|T|C1000", 12),
+        // It comes after the end: 2 s after it.
+        ("R ask|E|W answer|T", "W ask|D2500|R answer|T|C1000", 4),
+    ];
+    for (left, right, took) in cases {
+        let permits = Arc::new(tokio::sync::Semaphore::new(1));
+        let lingering = Arc::<lingering::Lingering>::default();
+        let held = lingering.hold(permits.try_acquire_owned().unwrap());
+        let options = Options {
+            permit: Some(held.permit().clone()),
+            ..Options::default()
+        };
+        let waits = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                lingering.end_answered();
+            }
+        };
+        tokio::select! {
+            played = scripts((Bytes, left), (Socket, right), &options) => {
+                assert_eq!(played.took.as_secs(), took, "{left} {right}");
+            }
+            () = waits => {}
+        }
+    }
+}

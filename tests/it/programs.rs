@@ -902,3 +902,30 @@ fn a_terminal_delivers_signals_whatever_we_ignore() {
         fs::remove_file(&file).unwrap();
     }
 }
+
+#[test]
+fn stderr_apart_goes_before_an_unfinished_line_of_stdout() {
+    let line = r#"printf '{"kind":"text",'
+        head -c 200000 /dev/zero | tr '\0' e >&2; echo >&2
+        printf '"text":"x"}\n'"#;
+    let words = ["ws-l:0", "--stderr", "json", "--framing", "json", "--"];
+    let bridge = Bridge::start(&[&words[..], &["sh", "-c", line]].concat());
+    let mut caller = bridge.client();
+    let (messages, end) = caller.messages();
+    assert_eq!(end, close(1000, ""));
+    let texts = messages.iter().map(|message| match message {
+        Frame::Text(text) => String::from_utf8(text.clone()).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    let (errors, output): (Vec<_>, Vec<_>) = texts.partition(|text| text.contains("stderr"));
+    assert_eq!(output, ["x"]);
+    let errors: Vec<serde_json::Value> = errors
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    let said: String = errors
+        .iter()
+        .filter_map(|object| object["text"].as_str())
+        .collect();
+    assert_eq!(said, "e".repeat(200_000));
+}

@@ -222,6 +222,68 @@ fn a_reverse_tunnel_serves_one_caller_after_another() {
 }
 
 #[test]
+fn a_caller_that_has_its_answer_and_leaves_makes_room_for_the_next() {
+    let (bridge, agents) = relay(&[]);
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("reconnect:ws://127.0.0.1:{agents}");
+    let target = format!("tcp:{}", service.local_addr().unwrap());
+    let _agent = spawn(&[&url, &target]);
+    let begun = Instant::now();
+    for round in 0..4 {
+        let mut caller = Tcp::connect(bridge.port);
+        let mut served = if round % 2 == 0 {
+            caller.send("question");
+            let mut served = Tcp::accept(&service);
+            assert_eq!(served.read(8), b"question");
+            served
+        } else {
+            // Only a greeting is heard.
+            Tcp::accept(&service)
+        };
+        served.send("answer");
+        assert_eq!(caller.read(6), b"answer");
+        // Its FIN may be a half-close; the service goes on only when it sees it.
+        drop(caller);
+        thread::spawn(move || served.rest());
+    }
+    // Each waited for 10 s until the one before was over.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn who_still_waits_for_an_answer_keeps_its_agent() {
+    let (bridge, agents) = relay(&[]);
+    let mut asks = Tcp::connect(bridge.port);
+    asks.send("question").fin();
+    let mut agent = Ws::connect(agents);
+    assert_eq!(agent.next(), Frame::Binary(b"question".to_vec()));
+    let mut next = Tcp::connect(bridge.port);
+    next.send("next");
+    // The next one looks for room meanwhile.
+    thread::sleep(Duration::from_millis(500));
+    agent.binary(b"answer").close(1000, "");
+    assert_eq!(asks.rest(), (b"answer".to_vec(), TcpEnd::Eof));
+    let mut agent = Ws::connect(agents);
+    assert_eq!(agent.next(), Frame::Binary(b"next".to_vec()));
+}
+
+#[test]
+fn connections_that_say_nothing_keep_no_caller_from_an_agent() {
+    let (bridge, agents) = relay(&[]);
+    let _silent: Vec<_> = (0..20).map(|_| Tcp::connect(agents)).collect();
+    let agent = thread::spawn(move || Ws::connect(agents).next());
+    let mut caller = Tcp::connect(bridge.port);
+    caller.send("hello");
+    assert_eq!(agent.join().unwrap(), Frame::Binary(b"hello".to_vec()));
+    // A further caller finds its own, too.
+    let agent = thread::spawn(move || Ws::connect(agents).next());
+    let mut caller = Tcp::connect(bridge.port);
+    caller.send("again");
+    assert_eq!(agent.join().unwrap(), Frame::Binary(b"again".to_vec()));
+}
+
+#[test]
 fn an_agent_ends_at_a_close_that_means_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("reconnect:ws://{}", listener.local_addr().unwrap());

@@ -20,7 +20,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    pub(in crate::endpoint) fn new(most: Duration, retries: Option<u32>) -> Backoff {
+    pub(crate) fn new(most: Duration, retries: Option<u32>) -> Backoff {
         Backoff {
             ceiling: FIRST.min(most),
             most,

@@ -63,6 +63,13 @@ struct Left {
     _ending: Counted,
 }
 
+/// The wait before the next connection.
+pub(super) struct Rest {
+    pub(super) until: Instant,
+    /// How many callers had come before it: a further one is not kept waiting.
+    pub(super) came: u64,
+}
+
 /// Why a connection is carried no further.
 enum Why {
     /// It ended.
@@ -88,11 +95,12 @@ impl Driver {
         let mut stop = self.shared.stop.subscribe();
         let mut wait = None;
         loop {
-            if let Some(until) = wait
-                && !self.rest_until(until, &mut stop).await
+            if let Some(rest) = wait
+                && !self.rest(rest, &mut stop).await
             {
                 return;
             }
+            let came = self.shared.room.came();
             let opened = tokio::select! {
                 opened = self.open() => opened,
                 _ = stop.wait_for(|is| *is) => return,
@@ -102,7 +110,7 @@ impl Driver {
                     self.tell.send_replace(Opened::Yes);
                     self.serve(stream, &mut stop).await
                 }
-                Err(error) => self.has_failed(&error),
+                Err(error) => self.has_failed(&error, came),
             };
             if wait.is_none() {
                 return;
@@ -111,18 +119,17 @@ impl Driver {
     }
 
     /// Waits before the next connection, but not while a newcomer does. Returns whether there is to be one.
-    async fn rest_until(&self, until: Instant, stop: &mut watch::Receiver<bool>) -> bool {
+    pub(super) async fn rest(&self, rest: Rest, stop: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
-            () = sleep_until(until) => true,
-            () = self.newcomer() => true,
+            () = sleep_until(rest.until) => true,
+            () = self.newcomer(rest.came) => true,
             () = self.unused() => self.leave().is_none(),
             _ = stop.wait_for(|is| *is) => false,
         }
     }
 
-    /// Waits until a further caller comes.
-    async fn newcomer(&self) {
-        let came = self.shared.room.came();
+    /// Waits until a further caller has come than so many.
+    async fn newcomer(&self, came: u64) {
         let mut count = self.shared.room.count();
         while self.shared.room.came() == came {
             // Its sender is the room's.
@@ -157,9 +164,9 @@ impl Driver {
         })
     }
 
-    /// Tells those who wait for the connection that there is none. Returns until when to wait before another attempt, where
-    /// there is to be one: callers are here already, or it was asked to be always open.
-    fn has_failed(&self, error: &anyhow::Error) -> Option<Instant> {
+    /// Tells those who wait for the connection that there is none. Returns how to wait before another attempt, where there is
+    /// to be one: callers are here already, or it was asked to be always open. So many had come before this one.
+    fn has_failed(&self, error: &anyhow::Error, came: u64) -> Option<Rest> {
         let shared = &self.shared;
         let cause = error.downcast_ref::<Cause>().copied();
         let what = Cause::line(error);
@@ -174,25 +181,26 @@ impl Driver {
             self.end_callers(&Ending::Unreachable(cause.unwrap_or(Cause::Refused)));
             return None;
         }
-        let (until, wait) = self.pause();
+        let (rest, wait) = self.pause(came);
         warn!("{}: {what}; again in {wait:.1?}", shared.name);
-        Some(until)
+        Some(rest)
     }
 
-    /// Returns the end of the wait before the next connection, and how long it is.
-    fn pause(&self) -> (Instant, Duration) {
+    /// Returns the wait before the next connection, after so many callers, and how long it is.
+    fn pause(&self, came: u64) -> (Rest, Duration) {
         let next = self.shared.phase().backoff.next(None, &mut rand::rng());
         let wait = next.map_or(LONGEST_WAIT, |(wait, _)| wait);
-        (Instant::now() + wait, wait)
+        let until = Instant::now() + wait;
+        (Rest { until, came }, wait)
     }
 
-    /// Carries what is said over one connection until it ends or no caller needs it. Returns until when to wait before another,
+    /// Carries what is said over one connection until it ends or no caller needs it. Returns how to wait before another,
     /// where there is to be one.
     async fn serve(
         &self,
         mut stream: Box<dyn MessageStream>,
         stop: &mut watch::Receiver<bool>,
-    ) -> Option<Instant> {
+    ) -> Option<Rest> {
         let shared = &self.shared;
         let since = Instant::now();
         info!("{}: open", shared.name);
@@ -214,6 +222,7 @@ impl Driver {
         if since.elapsed() >= STEADY {
             shared.phase().backoff.reset();
         }
+        let came = shared.room.came();
         let ending = match why {
             Why::Ended(ending) => ending,
             Why::Unanswered => {
@@ -234,7 +243,7 @@ impl Driver {
             warn!("{}: closed with 1009; {longest}", shared.name);
         }
         drop(stream);
-        self.ended(&ending)
+        self.ended(&ending, came)
     }
 
     /// Ends a connection that no caller needs any more.
@@ -256,8 +265,9 @@ impl Driver {
         }
     }
 
-    /// Says to all that the connection has ended. Returns until when to wait before another, where there is to be one.
-    fn ended(&self, ending: &Ending) -> Option<Instant> {
+    /// Says to all that the connection has ended, to which so many had come. Returns how to wait before another, where there
+    /// is to be one.
+    fn ended(&self, ending: &Ending, came: u64) -> Option<Rest> {
         let shared = &self.shared;
         if shared.inner.is_spent() {
             info!("{}: ended by {ending}", shared.name);
@@ -266,24 +276,24 @@ impl Driver {
         }
         if !shared.keeps_callers {
             info!("{}: ended by {ending}", shared.name);
-            self.end_callers(ending);
-            // Who comes now is none of those.
+            let came = self.end_callers(ending);
             let goes_on = shared.options.stop == Stop::Never;
-            return goes_on.then(|| self.pause().0);
+            return goes_on.then(|| self.pause(came).0);
         }
         let asked = shared.tray.forget();
-        let (until, wait) = self.pause();
+        let (rest, wait) = self.pause(came);
         info!("{}: ended by {ending}; again in {wait:.1?}", shared.name);
         shared
             .room
             .tell_gap(&format!("started again: {ending}"), ending);
         asked.into_iter().for_each(|id| shared.room.let_go(id));
         let may_rest = shared.options.stop != Stop::Never;
-        (!may_rest || self.leave().is_none()).then_some(until)
+        (!may_rest || self.leave().is_none()).then_some(rest)
     }
 
-    /// Ends all callers as the connection has ended. Who comes next has a driver of its own, unless this one goes on.
-    fn end_callers(&self, ending: &Ending) {
+    /// Ends all callers as the connection has ended, and returns how many have ever come: who comes next is none of them. It has a
+    /// driver of its own, unless this one goes on.
+    fn end_callers(&self, ending: &Ending) -> u64 {
         let shared = &self.shared;
         let mut phase = shared.phase();
         shared.room.forget();
@@ -292,6 +302,8 @@ impl Driver {
         if shared.options.stop != Stop::Never || shared.inner.is_spent() {
             phase.opened = None;
         }
+        // Nobody enters while this lock is held.
+        shared.room.came()
     }
 
     /// Lets the next caller begin anew, where no caller is left.

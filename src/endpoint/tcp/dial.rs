@@ -23,7 +23,8 @@ use crate::steps::Step;
 pub struct DialOptions {
     /// Give up connecting after this time
     ///
-    /// It covers looking up names, trying all of their addresses, and the words with a proxy.
+    /// It covers looking up names, trying all of their addresses, and the words with a proxy. Where the right side listens a
+    /// caller waits this long for one of that side, and 15s without it.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, help_heading = "Connecting")]
     pub connect_timeout: Duration,
 }

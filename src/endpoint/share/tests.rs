@@ -1,0 +1,74 @@
+//! Callers that come just when the connection ends.
+
+use std::thread;
+
+use clap::{Command, FromArgMatches};
+use tokio::time::Instant;
+
+use super::driver::Rest;
+use super::*;
+
+/// What is never open.
+struct Never;
+
+impl Dial for Never {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn options<G: Args + FromArgMatches>() -> G {
+    let command = G::augment_args(Command::new("test"));
+    G::from_arg_matches(&command.get_matches_from(["test"])).unwrap()
+}
+
+fn shared() -> Arc<Shared> {
+    let memory = Memory::default();
+    Shared::new(
+        "test".to_owned(),
+        Arc::new(Never),
+        options(),
+        options(),
+        &memory,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_came_before_the_wait_began_ends_it_too() {
+    let shared = shared();
+    let _old = shared.room.clone().enter("old").unwrap();
+    let (tell, _opened) = watch::channel(Opened::NotYet);
+    let driver = Driver::new(shared.clone(), tell);
+    let begun = Instant::now();
+    let rest = Rest {
+        until: begun + LONGEST_WAIT,
+        came: shared.room.came(),
+    };
+    let _new = shared.room.clone().enter("new").unwrap();
+    let mut stop = shared.stop.subscribe();
+    assert!(driver.rest(rest, &mut stop).await);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn nobody_enters_while_the_end_of_a_connection_ends_its_callers() {
+    let shared = shared();
+    let ending = shared.phase();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let caller = thread::spawn({
+        let shared = shared.clone();
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let _in_runtime = runtime.enter();
+            begun.send(()).unwrap();
+            shared.enter(&Caller::new("new")).unwrap()
+        }
+    });
+    begins.recv().unwrap();
+    // One that did enter would mostly be seen by then.
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(shared.room.came(), 0);
+    drop(ending);
+    caller.join().unwrap();
+    assert_eq!(shared.room.came(), 1);
+}
