@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::info;
 
 use super::exchange::{Asked, Exchange};
-use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, tokens};
+use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, offered_protocols, tokens};
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
@@ -91,8 +91,7 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     let begun = Instant::now();
     let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
-    let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<_> = offered.map(str::to_owned).collect();
+    let offered = offered_protocols(request.headers());
     let asked = Asked {
         name: "the server",
         over_tls: "wss://",
@@ -249,8 +248,7 @@ fn check_unambiguous(headers: &HeaderMap) -> Result<(), String> {
     }
     // Some servers say that there is none, which RFC 9110 8.6 forbids and which does no harm.
     let length = headers.get(header::CONTENT_LENGTH);
-    if length.is_some_and(|length| length != "0")
-        || headers.contains_key(header::TRANSFER_ENCODING)
+    if length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
     {
         return Err("the answer of 101 has a body".to_owned());
     }
@@ -356,7 +354,10 @@ mod tests {
         for (name, values) in [
             (
                 "sec-websocket-accept",
-                ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="],
+                [
+                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                ],
             ),
             ("sec-websocket-protocol", ["chat", "chat"]),
             ("sec-websocket-protocol", ["", "chat"]),

@@ -1,6 +1,6 @@
 //! The client's side of TLS: whom it trusts, who it says it is, and its handshake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,16 +10,20 @@ use humantime::format_rfc3339_seconds;
 use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::certificate::Described;
+use super::notes::Notes;
+use super::own::Own;
 use super::pin::Pin;
+use super::side::{PROXY, SERVER, Side};
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
 use super::{KeyLogFile, Version, failed, pem, protocols, provider, reason};
 use crate::ending::Cause;
+use crate::host;
 use crate::peer::ByteStream;
 use crate::steps::Step;
 
@@ -28,9 +32,10 @@ use crate::steps::Step;
 #[group(skip)]
 #[command(next_help_heading = "TLS client")]
 pub struct Options {
-    /// Trust what these issued instead of whom the system trusts
+    /// Trust these and what they issued instead of whom the system trusts
     ///
-    /// A file of certificates in PEM, or a folder of such files.
+    /// A file of certificates in PEM, or a folder of such files. The certificate of the server itself may be one of them, as
+    /// 'openssl req -x509' makes it.
     #[arg(long, value_name = "FILE|DIR")]
     pub cacert: Option<PathBuf>,
     /// Show this certificate, in PEM, with its chain
@@ -68,9 +73,10 @@ pub struct Options {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    match ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("is no name of a host and no IP address".to_owned()),
+    let name = host::ascii(text).filter(|name| ServerName::try_from(name.as_str()).is_ok());
+    match name {
+        Some(name) => Ok(name),
+        None => Err("is no name of a host and no IP address".to_owned()),
     }
 }
 
@@ -80,6 +86,8 @@ pub struct Client {
     own: Option<Arc<CertifiedKey>>,
     roots: Option<RootCertStore>,
     protocols: Vec<Vec<u8>>,
+    /// Who is dialled.
+    side: &'static Side,
     /// Made at the first handshake: only then the system is asked whom it trusts.
     config: OnceLock<Arc<ClientConfig>>,
 }
@@ -105,7 +113,21 @@ impl Client {
                 .transpose()?,
             protocols: protocols(&options.alpn, own_protocols),
             options,
+            side: &SERVER,
             config: OnceLock::new(),
+        })
+    }
+
+    /// Reads the certificates to trust of a proxy that is reached over TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the file, with a [`Cause`].
+    pub fn of_proxy(cacert: Option<&Path>, own_protocols: &[&str]) -> Result<Client> {
+        let roots = cacert.map(|place| pem::roots(PROXY.trusts, place));
+        Ok(Client {
+            roots: roots.transpose()?,
+            side: &PROXY,
+            ..Client::read(Options::default(), own_protocols)?
         })
     }
 
@@ -132,6 +154,7 @@ impl Client {
         deadline: Duration,
     ) -> Result<Box<dyn ByteStream>> {
         let host = self.options.tls_name.as_deref().unwrap_or(host);
+        let host = host::without_zone(host);
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             failed(
                 Cause::Tls,
@@ -146,14 +169,18 @@ impl Client {
         let step = Step::begin("tls");
         let connector = TlsConnector::from(self.config()?);
         let connecting = connector.connect(name, Transport::new(io)).into_fallible();
-        match timeout(deadline, connecting).await {
-            Ok(Ok(tls)) => {
+        match timeout(deadline, Notes::of(connecting)).await {
+            Ok((Ok(tls), notes)) => {
                 step.done(|| shown(tls.get_ref().1));
-                Ok(Stream::over(TlsStream::Client(tls)))
+                let asked = notes.is_asked_in_vain();
+                Ok(Stream::over(
+                    TlsStream::Client(tls),
+                    asked.then_some(self.side),
+                ))
             }
-            Ok(Err((error, io))) => {
+            Ok((Err((error, io)), notes)) => {
                 io.end().await;
-                let (cause, what) = reason::of_client(&error);
+                let (cause, what) = reason::of_client(&error, &notes, self.side);
                 Err(failed(cause, what))
             }
             Err(_) => Err(failed(
@@ -175,8 +202,8 @@ impl Client {
         let options = &self.options;
         let pins = options.pin_sha256.clone();
         let verifier = match options.insecure || (!pins.is_empty() && self.roots.is_none()) {
-            true => Verifier::of_keys(pins),
-            false => Verifier::of_issuers(self.roots.clone(), pins)?,
+            true => Verifier::of_keys(pins, self.side),
+            false => Verifier::of_issuers(self.roots.clone(), pins, self.side)?,
         };
         let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
         let builder = ClientConfig::builder_with_provider(provider())
@@ -184,12 +211,7 @@ impl Client {
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &self.own {
-            None => builder.with_no_client_auth(),
-            Some(own) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))
-            }
-        };
+        let mut config = builder.with_client_cert_resolver(Arc::new(Own(self.own.clone())));
         config.alpn_protocols.clone_from(&self.protocols);
         if let Some(file) = &options.keylog {
             config.key_log = KeyLogFile::open(file)?;

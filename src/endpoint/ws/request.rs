@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::ending::errno_text;
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::lossless;
 use crate::secret::Secret;
 
 /// Options of a WebSocket client's request.
@@ -60,9 +61,14 @@ pub(super) struct Options {
     pub user_agent: Option<String>,
     /// Go where redirects lead, at most 10 times; of a file, read on as it grows
     ///
-    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie. From wss:// none leads to ws://.
+    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie, and no header of -H or --forward-header. From wss:// none leads to ws://.
     #[arg(long)]
     pub follow: bool,
+    /// Send the headers of -H and --forward-header to another host too, where a redirect leads there
+    ///
+    /// Authorization, Cookie and Host stay behind all the same. Example: --follow --follow-headers -H 'X-Trace: 1' ws://example.com/
+    #[arg(long)]
+    pub follow_headers: bool,
     /// Show the head of the answer on stderr
     #[arg(long, short = 'i')]
     pub include: bool,
@@ -104,7 +110,11 @@ pub(super) struct Request {
     pub(super) headers: Vec<Header>,
     /// Those of the caller that are sent on.
     forwards: Vec<HeaderName>,
+    /// Names of the headers that were typed.
+    typed: Vec<HeaderName>,
     pub(super) follows: bool,
+    /// Whether typed and forwarded headers go to another host.
+    shares_headers: bool,
     pub(super) shows_head: bool,
 }
 
@@ -153,11 +163,14 @@ impl Request {
             }
         }
         headers.retain(|(name, _)| typed.iter().all(|(other, _)| other != name));
+        let names = typed.iter().map(|(name, _)| name.clone()).collect();
         headers.extend(typed);
         Ok(Request {
             headers,
             forwards: options.forward_header,
+            typed: names,
             follows: options.follow,
+            shares_headers: options.follow_headers,
             shows_head: options.include,
         })
     }
@@ -181,8 +194,14 @@ impl Request {
 
     /// Forgets what only the server that it was meant for may know.
     pub(super) fn forget(&mut self) {
-        self.headers
-            .retain(|(name, _)| !OF_ONE_SERVER.contains(name));
+        let (typed, forwards) = (&self.typed, &self.forwards);
+        let shares = self.shares_headers;
+        self.headers.retain(|(name, value)| {
+            // What is left out tells nothing.
+            let may_go =
+                shares || value.is_none() || !(typed.contains(name) || forwards.contains(name));
+            may_go && !OF_ONE_SERVER.contains(name)
+        });
     }
 
     /// Whether it says who asks.
@@ -240,7 +259,9 @@ impl Options {
 
     fn password(&self, settings: &Settings) -> Result<Option<String>> {
         match &self.password_file {
-            Some(file) => first_line("--password-file", &file.to_string_lossy()).map(Some),
+            Some(file) => {
+                first_line("--password-file", &lossless::text(file.as_os_str())).map(Some)
+            }
             None => Ok(settings
                 .variables
                 .get("WSBRIDGE_PASSWORD")
@@ -300,6 +321,9 @@ fn value(place: &str, text: &str) -> Result<HeaderValue> {
 
 /// Refuses control characters, and says where one is: not what is around it, which may be secret.
 fn check(place: &str, text: &str) -> Result<()> {
+    if !lossless::is_text(text) {
+        return Err(refused(&format!("{place}: it is not UTF-8")));
+    }
     match text
         .chars()
         .position(|char| char.is_control() && char != '\t')
@@ -313,9 +337,10 @@ fn check(place: &str, text: &str) -> Result<()> {
 }
 
 fn read(option: &str, file: &str) -> Result<String> {
-    fs::read_to_string(file).map_err(|error| {
+    fs::read_to_string(lossless::path(file)).map_err(|error| {
         let reason = errno_text(&error);
-        refused(&format!("{option} {}: {reason}", file.escape_debug()))
+        let shown = Address::shown(file);
+        refused(&format!("{option} {}: {reason}", shown.escape_debug()))
     })
 }
 
