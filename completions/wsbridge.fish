@@ -3,10 +3,10 @@
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
 set -g __wsbridge_schemes (string split \n -- 'ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
 wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
 ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
 tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
 tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
@@ -155,6 +155,7 @@ netrc	-	optional file	Take user and password for the host from this file
 cookie	-	any	Send these cookies (repeatable)
 user-agent	-	any	Call ourselves so
 follow	-	flag	Go where redirects lead, at most 10 times; of a file, read on as it grows
+follow-headers	-	flag	Send the headers of -H and --forward-header to another host too, where a redirect leads there
 include	i	flag	Show the head of the answer on stderr
 connect-timeout	-	any	Give up connecting after this time
 resolve	-	any	Use this address instead of looking HOST up (repeatable)
@@ -164,9 +165,9 @@ unix-socket	-	file	Connect to this Unix socket instead, without a proxy; @NAME i
 ipv4	4	flag	Use IPv4 only
 ipv6	6	flag	Use IPv6 only
 proxy	-	any	Connect through this proxy: http, https, socks5 or socks5h
-proxy-cacert	-	file	Trust what these issued instead of whom the system trusts, of a proxy
+proxy-cacert	-	file	Trust these and what they issued instead of whom the system trusts, of a proxy
 no-proxy	-	optional any	Use no proxy, or none for these hosts
-cacert	-	file	Trust what these issued instead of whom the system trusts
+cacert	-	file	Trust these and what they issued instead of whom the system trusts
 cert	-	file	Show this certificate, in PEM, with its chain
 key	-	file	The key of --cert, where it is not in the same file
 pin-sha256	-	any	Trust a server by its public key (repeatable)
@@ -179,7 +180,7 @@ reconnect	-	flag	Connect again whenever the connection is lost
 retries	-	any	Connect again at most so often in a row (no limit)
 reconnect-max	-	any	Wait at most this long between two attempts
 self-signed	-	flag	Make a certificate for localhost, to try things out; its pin is printed
-client-ca	-	file	Let in who has a certificate that these issued
+client-ca	-	file	Let in who has a certificate that these issued, or one of these
 client-auth	-	words required optional	Whether callers must have one; without it they must
 text	t	flag	Send lines of text as text messages
 binary	b	flag	Send bytes as they come, as binary messages
@@ -190,7 +191,7 @@ hex	-	flag	Write binary messages as lines of hex digits; with -b, read such line
 timestamp	-	flag	Write the time before each message that is written as a line
 jsonrpc	-	flag	Make JSON-RPC 2.0 requests of lines: a method and its parameters
 max-message	-	any	Take no message over this many bytes where one must be whole to be framed
-mode	-	any	Permissions of the socket, in octal
+mode	-	any	Permissions of the socket, in octal (600)
 udp-timeout	-	any	End the session of a UDP sender when nothing has gone either way for this time
 send	-	any	Send this message on connect, and do not read stdin; @FILE sends a file
 no-interactive	-	flag	Read plain lines from a terminal, without a prompt

@@ -3,8 +3,6 @@
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -14,11 +12,11 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use crate::ending::{Cause, Ending, Failure, errno_text};
 use crate::peer::ByteStream;
+use crate::peer::kept::Kept;
 
 /// Bytes of the body of a refusal that are shown.
 const SHOWN_BODY: usize = 1024;
@@ -28,8 +26,6 @@ const BODY: Duration = Duration::from_secs(1);
 const SHOWN_BYTES: usize = 60;
 /// Lines of the body of a refusal that are shown.
 const SHOWN_LINES: usize = 5;
-/// Bytes of the answer that are kept until its head has been read: interim answers may stand before the final one.
-const KEPT: usize = 1024;
 
 /// Who is asked, and what it is called to fail with it.
 pub(super) struct Asked {
@@ -111,45 +107,6 @@ fn status_of(mut received: &[u8]) -> Option<StatusCode> {
     }
 }
 
-/// A stream that keeps the first bytes of what is read from it.
-struct Kept {
-    io: Box<dyn ByteStream>,
-    first: Vec<u8>,
-}
-
-impl AsyncRead for Kept {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        let room = KEPT - self.first.len();
-        self.first.extend_from_slice(&read[..read.len().min(room)]);
-        polled
-    }
-}
-
-impl AsyncWrite for Kept {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 /// A request that was answered.
 pub(super) struct Exchange {
     response: Response<Incoming>,
@@ -170,10 +127,7 @@ impl Exchange {
     ) -> Result<Exchange> {
         let handshake = http1::Builder::new()
             .title_case_headers(true)
-            .handshake(TokioIo::new(Kept {
-                io,
-                first: Vec::new(),
-            }));
+            .handshake(TokioIo::new(Kept::new(io)));
         let (mut sender, mut connection) = handshake.await.context(asked.is_malformed)?;
         let answered = {
             let mut answered = std::pin::pin!(sender.send_request(request));
@@ -187,7 +141,7 @@ impl Exchange {
             Ok(response) => response,
             Err(error) => {
                 let kept = connection.into_parts().io.into_inner();
-                return Err(asked.failed(&error, &kept.first));
+                return Err(asked.failed(&error, kept.first()));
             }
         };
         Ok(Exchange {
@@ -229,7 +183,7 @@ impl Exchange {
     ) -> Result<(Box<dyn ByteStream>, Bytes), hyper::Error> {
         poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
         let parts = self.connection.into_parts();
-        Ok((parts.io.into_inner().io, parts.read_buf))
+        Ok((parts.io.into_inner().into_inner(), parts.read_buf))
     }
 
     /// The status and the first lines of the body; the stream is ended.
@@ -260,7 +214,7 @@ impl Exchange {
 
     /// Ends the stream: a no is an end like any other, not a cut.
     pub(super) async fn end(self) {
-        let mut io = self.connection.into_parts().io.into_inner().io;
+        let mut io = self.connection.into_parts().io.into_inner().into_inner();
         let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
     }
 }

@@ -57,8 +57,9 @@ fn every_step_is_told() {
             "ok upgrade 101 Switching Protocols, half-close agreed",
             "ok open in all; it takes messages",
             "ok ping pong; half-close in force",
-            "ok greeting it says nothing by itself; a server that wants a subprotocol may stay",
-            "silent without one: --protocol NAME",
+            "ok greeting it says nothing by itself; a server that wants a",
+            "subprotocol may stay silent without one: --protocol",
+            "NAME",
             "ok close Close 1000",
         ]
     );

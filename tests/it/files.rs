@@ -396,18 +396,17 @@ fn names_that_are_not_utf8_stay_as_they_are() {
     // One that is UTF-8, but of the range that stands for other bytes, is another file.
     let (odd, even) = (name(b"a\xff,b"), name("a\u{10FFFF},b".as_bytes()));
     for path in [&odd, &even] {
-        let written = path.as_os_str().as_bytes();
-        let place = OsString::from_vec(escaped(written));
+        let place = OsString::from_vec(escaped(path.as_os_str().as_bytes()));
+        let word = word("file:", Path::new(&place), ",write");
         run(
-            &["-".into(), word("file:", Path::new(&place), ",write")],
-            written,
+            &["-".into(), word],
+            if path == &odd { b"odd\n" } else { b"even\n" },
         );
     }
-    for path in [&odd, &even] {
-        let written = path.as_os_str().as_bytes();
-        assert_eq!(fs::read(path).unwrap(), [written, b"\n"].concat());
+    for (path, content) in [(&odd, &b"odd\n"[..]), (&even, b"even\n")] {
+        assert_eq!(fs::read(path).unwrap(), content);
+        // Among the words of a program, as an option, and behind --send.
         let tee = name(b"tee\xfe");
-        // In the words of a program, as an option, and behind --send.
         let words = [
             "-U".into(),
             word("--tee=", &tee, ""),
@@ -415,15 +414,11 @@ fn names_that_are_not_utf8_stay_as_they_are() {
             "--".into(),
         ];
         let program = ["cat".into(), path.clone().into_os_string()];
-        let read = run(&[&words[..], &program].concat(), b"");
-        assert_eq!(read, [written, b"\n"].concat());
+        assert_eq!(run(&[&words[..], &program].concat(), b""), content);
         assert!(fs::metadata(&tee).unwrap().len() > 0);
         fs::remove_file(tee).unwrap();
-        let sent = run(
-            &[word("--send=@", path, ""), "-b".into(), "echo:".into()],
-            b"",
-        );
-        assert_eq!(sent, [written, b"\n"].concat());
+        let sent = ["-b".into(), word("--send=@", path, ""), "echo:".into()];
+        assert_eq!(run(&sent, b""), content);
     }
     // A socket too.
     let socket = name(b"socket\xff");

@@ -72,7 +72,7 @@ fn other_spellings_become_the_canonical_one() {
         (&["ws://h", "-b"], "wsbridge stdio:,binary ws://h"),
         (
             &["-n1", "--ping=3s", "ws://h/a?b#protocol=c"],
-            "wsbridge --no-close --one-message - ws://h/a?b#protocol=c,ping=3s",
+            "wsbridge --no-close --one-message - 'ws://h/a?b#protocol=c,ping=3s'",
         ),
         (
             &["ws-l:1,path=/a", "ws-c:tcp:h:80,ping=1s,framing=lines"],
@@ -130,8 +130,14 @@ fn the_canonical_spelling_means_the_same() {
         &["--linger=0", "wss://h#tls-min=1.3"],
         &["--protocol", "chat, superchat", "ws-l:1", "ws://h"],
         &[
-            "-H", "A: b, c", "-H", "X: it's", "--alpn", "a, b", "wss://h",
+            "--forward-header",
+            "A",
+            "--forward-header",
+            "B",
+            "ws-l:1",
+            "ws://h?a&b",
         ],
+        &["--alpn", "a, b", "--user-agent", "it's", "wss://h"],
         &[
             "--resolve",
             "h:1:1.1.1.1,::1",
