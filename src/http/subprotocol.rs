@@ -20,7 +20,7 @@ pub(super) fn is_spoken(name: &str) -> bool {
         Some(_) => name.ends_with(*row) || name.contains(&format!("{row}.")),
         None => name == **row,
     };
-    !NOT_SPOKEN.iter().any(|row| is_meant(&row))
+    !NOT_SPOKEN.iter().any(is_meant)
 }
 
 #[cfg(test)]

@@ -156,10 +156,13 @@ impl Client {
         let host = self.options.tls_name.as_deref().unwrap_or(host);
         let host = host::without_zone(host);
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-            failed(
-                Cause::Tls,
-                format!("'{host}' is no name that TLS can ask for; see --tls-name"),
-            )
+            let hint = if self.side.is_chosen {
+                "; see --tls-name"
+            } else {
+                ""
+            };
+            let what = format!("'{host}' is no name that TLS can ask for{hint}");
+            failed(Cause::Tls, what)
         })?;
         if self.options.insecure && self.options.pin_sha256.is_empty() {
             tracing::warn!(

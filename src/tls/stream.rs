@@ -136,7 +136,7 @@ impl Transport {
                 let len = method.len().min(read.len());
                 read[..len] == method[..len]
             };
-            let Some(method) = METHODS.iter().find(|method| could_be(*method)) else {
+            let Some(method) = METHODS.iter().find(|method| could_be(method)) else {
                 return false;
             };
             if read.len() >= method.len() {

@@ -150,7 +150,7 @@ fn the_everyday_certificate_is_trusted_where_it_is_named_itself() {
     // Without an extension of names its common name is one.
     let common = |name: &'static str| {
         move |params: &mut CertificateParams| {
-            params.distinguished_name.push(DnType::CommonName, name)
+            params.distinguished_name.push(DnType::CommonName, name);
         }
     };
     let bare = everyday(&[], common("localhost"));
@@ -297,7 +297,7 @@ fn a_server_that_ends_without_an_alert_after_asking_for_a_certificate() {
             }
             // It reads the request and ends the connection below TLS.
             let (port, server) = serve(config, |stream| {
-                stream.read(&mut [0; 4096])?;
+                stream.read_exact(&mut [0; 4])?;
                 stream.sock.shutdown(std::net::Shutdown::Write)
             });
             let done = run(&[&format!("wss://localhost:{port}"), "--cacert", &ca], "");
@@ -644,6 +644,39 @@ fn the_protocol_is_chosen_and_a_log_of_keys_is_written_on_request_only() {
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 "), "{text}");
     assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_wrong_with_a_proxy_is_told_with_options_for_proxies() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let wants = |pair: &Pair| server_config(pair, TLS12, Some(&ours));
+    for (config, words) in [
+        (
+            server_config(&self_signed(&["localhost"]), BOTH, None),
+            "its certificate is self-signed; --proxy-cacert FILE trusts it\n",
+        ),
+        (
+            server_config(&Authority::new("other").issue(&["localhost"]), BOTH, None),
+            "which is not known here; --proxy-cacert FILE trusts it\n",
+        ),
+        (
+            server_config(&ours.issue(&["other.test"]), BOTH, None),
+            "its certificate is not for 'localhost' but for other.test\n",
+        ),
+        (
+            wants(&ours.issue(&["localhost"])),
+            "the proxy wants a certificate of ours, and there is none for it\n",
+        ),
+    ] {
+        let (port, server) = serve(config, hello);
+        let proxy = format!("--proxy=https://localhost:{port}");
+        let trusted = format!("--proxy-cacert={ca}");
+        let done = run(&[&proxy, &trusted, "-", "ws://nowhere.test/"], "");
+        assert!(server.join().unwrap().is_err());
+        assert!(done.stderr.ends_with(words), "{}", done.stderr);
+    }
 }
 
 #[test]
