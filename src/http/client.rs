@@ -119,25 +119,7 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
                 step.done(|| format!("{status} leads elsewhere"));
                 Ok(Answer::Elsewhere(status, location))
             }
-            location => {
-                let wait = retry_after(exchange.headers(), SystemTime::now());
-                let mut what = exchange.refusal().await;
-                if let Some((_, hint)) = HINTS.iter().find(|row| row.0 == status) {
-                    what += &format!("\n  {hint}");
-                }
-                if let Some(location) = location {
-                    let location = location.escape_debug();
-                    what += &format!("\n  it says to go to {location}: --follow does so");
-                }
-                if let Some(wait) = wait {
-                    what += &format!("\n  it asks to come again in {wait:.0?} (Retry-After)");
-                }
-                let error = anyhow!(Cause::HttpStatus(status.as_u16()));
-                Err(match wait {
-                    Some(wait) => error.context(RetryAfter(wait)).context(what),
-                    None => error.context(what),
-                })
-            }
+            location => Err(refused(exchange, location).await),
         };
     }
     let checked = check_version(exchange.version())
@@ -171,6 +153,28 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             exchange.end().await;
             Err(anyhow::Error::new(Cause::Handshake).context(what))
         }
+    }
+}
+
+/// Builds the error for an answer that is no 101: its status, the first lines of its body, and what helps.
+async fn refused(exchange: Exchange, location: Option<String>) -> anyhow::Error {
+    let status = exchange.status();
+    let wait = retry_after(exchange.headers(), SystemTime::now());
+    let mut what = exchange.refusal().await;
+    if let Some((_, hint)) = HINTS.iter().find(|row| row.0 == status) {
+        what += &format!("\n  {hint}");
+    }
+    if let Some(location) = location {
+        let location = location.escape_debug();
+        what += &format!("\n  it says to go to {location}: --follow does so");
+    }
+    if let Some(wait) = wait {
+        what += &format!("\n  it asks to come again in {wait:.0?} (Retry-After)");
+    }
+    let error = anyhow!(Cause::HttpStatus(status.as_u16()));
+    match wait {
+        Some(wait) => error.context(RetryAfter(wait)).context(what),
+        None => error.context(what),
     }
 }
 

@@ -38,43 +38,59 @@ pub(super) fn judge(
     now: UnixTime,
 ) -> Result<(), CertificateError> {
     let parsed = Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
-    let body = &parsed.tbs_certificate;
-    let seconds = |time: &x509_cert::time::Time| time.to_unix_duration();
-    let (from, until) = (
-        seconds(&body.validity.not_before),
-        seconds(&body.validity.not_after),
-    );
-    if now.as_secs() > until.as_secs() {
+    judge_time(&parsed, now)?;
+    judge_purpose(&parsed, purpose)?;
+    match name {
+        None => Ok(()),
+        Some(name) => judge_name(certificate, &parsed, name),
+    }
+}
+
+fn judge_time(certificate: &Certificate, now: UnixTime) -> Result<(), CertificateError> {
+    let validity = &certificate.tbs_certificate.validity;
+    let from = UnixTime::since_unix_epoch(validity.not_before.to_unix_duration());
+    let until = UnixTime::since_unix_epoch(validity.not_after.to_unix_duration());
+    if now > until {
         return Err(CertificateError::ExpiredContext {
             time: now,
-            not_after: UnixTime::since_unix_epoch(until),
+            not_after: until,
         });
     }
-    if now.as_secs() < from.as_secs() {
+    if now < from {
         return Err(CertificateError::NotValidYetContext {
             time: now,
-            not_before: UnixTime::since_unix_epoch(from),
+            not_before: from,
         });
     }
-    let purposes = body.get::<ExtendedKeyUsage>();
+    Ok(())
+}
+
+fn judge_purpose(
+    certificate: &Certificate,
+    wanted: ObjectIdentifier,
+) -> Result<(), CertificateError> {
+    let purposes = certificate.tbs_certificate.get::<ExtendedKeyUsage>();
     let purposes = purposes.map_err(|_| CertificateError::BadEncoding)?;
-    if let Some((_, ExtendedKeyUsage(purposes))) = purposes
-        && !purposes
-            .iter()
-            .any(|it| [purpose, ANY_PURPOSE].contains(it))
-    {
-        return Err(CertificateError::InvalidPurpose);
+    match purposes {
+        Some((_, ExtendedKeyUsage(purposes)))
+            if !purposes.iter().any(|it| [wanted, ANY_PURPOSE].contains(it)) =>
+        {
+            Err(CertificateError::InvalidPurpose)
+        }
+        _ => Ok(()),
     }
-    let Some(name) = name else {
-        return Ok(());
-    };
-    let has_names = body.get::<SubjectAltName>();
-    if has_names.is_ok_and(|names| names.is_none()) {
+}
+
+fn judge_name(
+    certificate: &CertificateDer<'_>,
+    parsed: &Certificate,
+    name: &ServerName<'_>,
+) -> Result<(), CertificateError> {
+    let names = parsed.tbs_certificate.get::<SubjectAltName>();
+    if names.is_ok_and(|names| names.is_none()) {
         // Before 2017 its common name was the name of a server, and openssl's command still makes such certificates.
-        let described = Described::of(certificate);
-        let wanted = name.to_str();
-        return match described.common_name {
-            Some(own) if own.eq_ignore_ascii_case(&wanted) => Ok(()),
+        return match Described::of(certificate).common_name {
+            Some(own) if own.eq_ignore_ascii_case(&name.to_str()) => Ok(()),
             own => Err(CertificateError::NotValidForNameContext {
                 expected: name.to_owned(),
                 presented: own.into_iter().collect(),
