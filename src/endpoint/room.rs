@@ -484,7 +484,7 @@ pub(super) struct Member {
     /// Whether its own words come back as new ones.
     returned: Returned,
     /// The subprotocol that what is shared has agreed to; `""` where it agreed to none.
-    protocol: Option<Arc<str>>,
+    protocol: Option<Arc<String>>,
 }
 
 impl Member {
@@ -494,7 +494,7 @@ impl Member {
     }
 
     /// Notes what the connection that is shared has agreed to.
-    pub(super) fn agreed_to(mut self, protocol: Option<Arc<str>>) -> Member {
+    pub(super) fn agreed_to(mut self, protocol: Option<Arc<String>>) -> Member {
         self.protocol = protocol;
         self
     }
@@ -588,7 +588,7 @@ impl Member {
 
 impl MessageStream for Member {
     fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+        self.protocol.as_deref().map(String::as_str)
     }
 
     fn take(&mut self) -> Option<Event> {

@@ -206,7 +206,7 @@ struct Phase {
 enum Opened {
     NotYet,
     /// It is open; the subprotocol that a WebSocket server agreed to, `""` being none.
-    Yes(Option<Arc<str>>),
+    Yes(Option<Arc<String>>),
     /// Why not: what decides the answer to a caller, and the words.
     No(Option<Cause>, String),
 }

@@ -96,7 +96,7 @@ impl Driver {
             };
             wait = match opened {
                 Ok(stream) => {
-                    let protocol = stream.protocol().map(Arc::from);
+                    let protocol = stream.protocol().map(|name| Arc::new(name.to_owned()));
                     self.tell.send_replace(Opened::Yes(protocol));
                     self.serve(stream, &mut stop).await
                 }
