@@ -4,12 +4,13 @@ mod hidden;
 
 use std::error::Error;
 use std::fmt::{self, Display};
-use std::net::Ipv6Addr;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
 use self::hidden::{HIDDEN, hidden};
+use crate::host;
+use crate::lossless;
 use crate::secret::Secret;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
@@ -84,7 +85,11 @@ impl fmt::Display for AddressError {
 impl Error for AddressError {}
 
 fn printable(char: char) -> char {
-    if char.is_control() { '?' } else { char }
+    match char {
+        char if char.is_control() => '?',
+        char if lossless::is_byte(char) => char::REPLACEMENT_CHARACTER,
+        char => char,
+    }
 }
 
 impl AddressError {
@@ -114,7 +119,8 @@ impl AddressError {
 /// A host and a port, and what followed them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The host without brackets; `*` is every interface, `None` was not typed.
+    /// The host without brackets, a name in ASCII, an IPv6 address with its zone behind a `%`; `*` is every interface, `None`
+    /// was not typed.
     pub host: Option<String>,
     /// The port, where one was typed.
     pub port: Option<u16>,
@@ -264,6 +270,9 @@ impl Address {
     /// What is wrong with the user, the host or the port, and where.
     pub fn url_place(&self) -> Result<(Option<UserInfo>, Place), AddressError> {
         let place = self.place.as_str();
+        if !lossless::is_text(place) {
+            return Err(self.place_error("an address of hosts and ports is UTF-8"));
+        }
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
         // What stands for a path or a query begins one.
         let path_at = ["{path}", "{query}"]
@@ -321,8 +330,15 @@ impl Address {
             };
             return Err(self.error(at..at + authority.len(), what));
         }
+        let ascii = |host: &str| {
+            let found = host::ipv6(host).or_else(|| host::ascii(host));
+            found.ok_or_else(|| {
+                let what = format!("'{}' is no name of a host", host.escape_debug());
+                self.error(at..at + authority.len(), what)
+            })
+        };
         let place = Place {
-            host: host.map(str::to_owned),
+            host: host.map(ascii).transpose()?,
             port,
             path: path.to_owned(),
         };
@@ -362,7 +378,7 @@ impl Address {
             let Some((host, rest)) = inner.split_once(']') else {
                 return Err(wrong("an IPv6 address ends with ']'".to_owned()));
             };
-            if host.parse::<Ipv6Addr>().is_err() {
+            if host::ipv6(host).is_none() {
                 return Err(wrong(format!("bad IPv6 address '{host}'")));
             }
             return match rest.strip_prefix(':') {
@@ -374,7 +390,7 @@ impl Address {
             };
         }
         match authority.rsplit_once(':') {
-            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+            Some((host, port)) if host::ipv6(host).is_some() => {
                 let what = format!("an IPv6 address stands in brackets: [{host}]:{port}");
                 Err(wrong(what))
             }

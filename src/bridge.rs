@@ -266,7 +266,7 @@ async fn listen(
     {
         accept.offer_page(page);
     }
-    info!("listening on {}", accept.places().join(" and "));
+    info!("listening on {}", accept.announcement());
     if let Some(place) = accept.page_place() {
         info!("a browser finds a page at {place}");
     }

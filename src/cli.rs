@@ -17,6 +17,7 @@ use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
 use crate::endpoint::{Endpoint, Scheme, Settings, ws};
+use crate::lossless;
 use crate::mistake;
 use crate::scheme::{self, SCHEMES};
 use crate::session;
@@ -48,7 +49,7 @@ pub struct Args {
     more: Vec<String>,
     /// The right side is this program, one for each caller
     #[arg(last = true, value_name = "PROGRAM ARGS")]
-    program: Vec<OsString>,
+    program: Vec<String>,
     /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
     #[arg(long, short, value_name = "PORT")]
     server: Option<String>,
@@ -146,8 +147,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
     // websocat's name for what is `--` everywhere else.
     let mut is_program = false;
     let words = words.into_iter().map(|word| match word.to_str() {
-        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
-        _ => word,
+        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".to_owned(),
+        _ => lossless::text(&word),
     });
     let command = command();
     let short = docs::short(&command);
@@ -228,7 +229,7 @@ impl Args {
         }
         let mut addresses: Vec<_> = self.right.iter().chain(&self.more).cloned().collect();
         if let [program, ..] = &self.program[..] {
-            addresses.push(format!("exec:{}", program.to_string_lossy()));
+            addresses.push(format!("exec:{program}"));
         }
         let patient = |text: &String| {
             let chain = scheme::chain(text);
@@ -299,7 +300,7 @@ impl Args {
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
             self.settings(matches, &[of_left, of_right])?;
-        right_settings.words = self.words().to_vec();
+        right_settings.words = self.words().iter().map(|it| lossless::word(it)).collect();
         left_settings.opposite = Address::shown(&right);
         right_settings.opposite = Address::shown(&left);
         let is_one_way = self.session.unidirectional || self.session.unidirectional_reverse;
@@ -373,15 +374,12 @@ impl Args {
                     "{right} and the program behind -- are two right sides, and there is one\n"
                 ))
             }
-            ([program, ..], None) => match program.to_str() {
-                Some(program) => Ok(Some(format!("exec:{program}"))),
-                None => refuse("the name of the program is not UTF-8\n"),
-            },
+            ([program, ..], None) => Ok(Some(format!("exec:{program}"))),
         }
     }
 
     /// The words that follow the program's name.
-    fn words(&self) -> &[OsString] {
+    fn words(&self) -> &[String] {
         match (&self.program[..], &self.right) {
             (all, Some(_)) => all,
             (all, None) => all.get(1..).unwrap_or_default(),

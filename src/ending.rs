@@ -519,11 +519,12 @@ impl Cause {
         error.downcast_ref::<Cause>().copied()
     }
 
-    /// What an error says from the outside in, without the cause, and each thing once: an endpoint that wraps another may
-    /// have the same to say of it.
+    /// What an error says from the outside in, without what is there for us alone (the cause, the time of Retry-After), and
+    /// each thing once: an endpoint that wraps another may have the same to say of it.
     pub fn parts(error: &anyhow::Error) -> Vec<String> {
         let parts = error.chain().filter(|part| !part.is::<Cause>());
-        let mut parts: Vec<_> = parts.map(|part| part.to_string()).collect();
+        let parts = parts.map(|part| part.to_string());
+        let mut parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
         parts.dedup();
         parts
     }
@@ -654,8 +655,9 @@ impl std::error::Error for Cause {}
 pub struct RetryAfter(pub Duration);
 
 impl fmt::Display for RetryAfter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server asks for {:.0?}", self.0)
+    /// Writes nothing: the text of the refusal says it, on a line of its own.
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
+//!             > message ending caller address extension variables secret utf8 lossless host sendqueue workers heap steps columns
 //!                                            progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -141,8 +141,10 @@ pub mod endpoint;
 pub mod extension;
 pub mod framing;
 pub mod heap;
+pub mod host;
 pub mod http;
 pub mod log;
+pub mod lossless;
 pub mod message;
 pub mod mistake;
 pub mod peer;

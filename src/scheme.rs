@@ -250,7 +250,9 @@ fn wrapper(scheme: &Scheme) -> Option<&'static Wrapper> {
 
 /// What a place behind a wrapper is that names no endpoint. `tls:tpc:host:443` is none: that is a typing error.
 fn meant(place: &str, outer: Option<&(&'static Scheme, Address)>) -> Option<&'static Scheme> {
-    let authority = place.rsplit(']').next().unwrap_or(place);
+    // An option may have colons of its own.
+    let authority = place.split(',').next().unwrap_or(place);
+    let authority = authority.rsplit(']').next().unwrap_or(authority);
     let is_host_and_port = authority.matches(':').count() <= 1 || place.starts_with("//");
     let (scheme, _) = outer?;
     wrapper(scheme)?.meant.filter(|_| is_host_and_port)

@@ -206,7 +206,7 @@ impl Right {
             Endpoint::Dial(dial) => Ok(Right::Dial(dial.clone())),
             Endpoint::Listen(listen) => {
                 let accept = listen.bind().await?;
-                info!("listening on {}", accept.places().join(" and "));
+                info!("listening on {}", accept.announcement());
                 Ok(Right::Accept(Takers::of(accept)))
             }
         }

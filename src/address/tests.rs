@@ -25,6 +25,18 @@ fn places() {
         place("tcp:[::1]:6379"),
         (host("::1"), Some(6379), String::new())
     );
+    assert_eq!(
+        place("tcp:[fe80::1%eth0]:80"),
+        (host("fe80::1%eth0"), Some(80), String::new())
+    );
+    assert_eq!(
+        place("ws://[fe80::1%25eth0]/a"),
+        (host("fe80::1%eth0"), None, "/a".into())
+    );
+    assert_eq!(
+        place("wss://BÜcher.example:1/ü"),
+        (host("xn--bcher-kva.example"), Some(1), "/ü".into())
+    );
     assert_eq!(place("ws://host"), (host("host"), None, String::new()));
     assert_eq!(place("ws://host?q=1"), (host("host"), None, "?q=1".into()));
     assert_eq!(place("ws://[::1]/a,b"), (host("::1"), None, "/a,b".into()));
@@ -68,6 +80,16 @@ fn wrong_places_say_what_and_where() {
         "::1:80",
     );
     wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1");
+    wrong(
+        "ws://[::1%lo]:1/",
+        "bad IPv6 address '::1%lo'",
+        "[::1%lo]:1",
+    );
+    wrong(
+        "ws://a\u{ff0f}ü/",
+        "'a\u{ff0f}ü' is no name of a host",
+        "a\u{ff0f}ü",
+    );
     wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1");
     wrong(
         "tcp:host:80:81",

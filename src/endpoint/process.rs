@@ -27,6 +27,7 @@ use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Cut, Framed, Framing};
+use crate::lossless;
 use crate::peer::Peer;
 use apart::Apart;
 use streams::Streams;
@@ -41,7 +42,7 @@ pub const EXEC: Scheme = Scheme {
     is_raw: true,
     options: &[Options::augment_args, framing::Options::augment_args],
     build: |address, settings| {
-        let program = OsString::from(&address.place);
+        let program = lossless::word(&address.place);
         if program.is_empty() {
             return Err(address.place_error("a program is missing").into());
         }
@@ -64,7 +65,7 @@ pub const SHELL: Scheme = Scheme {
         if address.place.is_empty() {
             return Err(address.place_error("a line of shell is missing").into());
         }
-        let words = ["/bin/sh", "-c", &address.place].map(OsString::from);
+        let words = ["/bin/sh", "-c", &address.place].map(lossless::word);
         build(&SHELL, address, settings, "/bin/sh".into(), words.into())
     },
 };

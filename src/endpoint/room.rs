@@ -252,6 +252,7 @@ impl Room {
             from: from.to_owned(),
             begun: None,
             returned: Returned::default(),
+            protocol: None,
             room: self,
         })
     }
@@ -483,12 +484,20 @@ pub(super) struct Member {
     begun: Option<(Kind, Bytes)>,
     /// Whether its own words come back as new ones.
     returned: Returned,
+    /// The subprotocol that what is shared has agreed to; `""` where it agreed to none.
+    protocol: Option<Arc<String>>,
 }
 
 impl Member {
     /// Its number in the room, from 1.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Notes what the connection that is shared has agreed to.
+    pub(super) fn agreed_to(mut self, protocol: Option<Arc<String>>) -> Member {
+        self.protocol = protocol;
+        self
     }
 
     /// Takes the next piece of a long message.
@@ -580,6 +589,10 @@ impl Member {
 }
 
 impl MessageStream for Member {
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref().map(String::as_str)
+    }
+
     fn take(&mut self) -> Option<Event> {
         self.piece().or_else(|| self.next())
     }

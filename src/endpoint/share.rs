@@ -205,7 +205,8 @@ struct Phase {
 #[derive(Clone, Debug)]
 enum Opened {
     NotYet,
-    Yes,
+    /// It is open; the subprotocol that a WebSocket server agreed to, `""` being none.
+    Yes(Option<Arc<String>>),
     /// Why not: what decides the answer to a caller, and the words.
     No(Option<Cause>, String),
 }
@@ -249,8 +250,12 @@ impl Dial for Share {
                     Some(cause) => anyhow!(cause).context(what),
                     None => anyhow!(what),
                 }),
-                Ok(_) => Ok(Peer::Messages(Box::new(member))),
-                Err(_) => Err(anyhow!(Cause::Refused).context("the bridge ends")),
+                Ok(Opened::Yes(protocol)) => {
+                    Ok(Peer::Messages(Box::new(member.agreed_to(protocol))))
+                }
+                Ok(Opened::NotYet) | Err(_) => {
+                    Err(anyhow!(Cause::Refused).context("the bridge ends"))
+                }
             }
         })
     }

@@ -227,6 +227,10 @@ impl Accept for TlsAccept {
         self.inner.is_exposed()
     }
 
+    fn access(&self) -> Option<String> {
+        self.inner.access()
+    }
+
     fn places(&self) -> Vec<String> {
         let places = self.inner.places().into_iter();
         let secure = |place: String| match place.strip_prefix("tcp:") {

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Command, ValueEnum};
-use http::Uri;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
@@ -34,6 +33,7 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::ChunkOptions;
 use crate::http::client::{self, Answer, Call, Opened};
+use crate::http::offered_protocols;
 use crate::http::page::Page;
 use crate::http::policy::Policy;
 use crate::http::server::{Refusal, Service, Upgrade};
@@ -89,7 +89,8 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered, or in front of another server with what that one chooses.
+    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would), or in
+    /// front of another server with what that one chooses. The names may stand as in the header, with blanks between them.
     /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
@@ -133,6 +134,8 @@ pub enum HalfClose {
 #[command(next_help_heading = SERVER_HEADING)]
 pub struct ListenOptions {
     /// Upgrade this path only; others get 404
+    ///
+    /// Paths are compared percent-decoded: /ü is /%C3%BC.
     #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub path: Option<String>,
     /// Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
@@ -161,6 +164,8 @@ pub struct ListenOptions {
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
+    // As in the header, where a blank stands behind each comma.
+    let text = text.trim();
     let is_token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
     if text.is_empty() || !text.chars().all(is_token) {
         return Err("is no subprotocol, which is one word such as mqtt".to_owned());
@@ -169,9 +174,10 @@ fn parse_token(text: &str) -> Result<String, String> {
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
-    match text.parse::<Uri>() {
-        Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(text.to_owned()),
-        _ => Err("is no path, which begins with / and has no query".to_owned()),
+    let is_wrong = |c: char| c.is_control() || matches!(c, '?' | '#');
+    match text.starts_with('/') && !text.contains(is_wrong) {
+        true => Ok(text.to_owned()),
+        false => Err("is no path, which begins with / and has no query".to_owned()),
     }
 }
 
@@ -409,6 +415,7 @@ async fn shake(
         upgrade,
         caller,
         shared,
+        is_declined: false,
     })))
 }
 
@@ -416,6 +423,31 @@ struct WsOffer {
     upgrade: Upgrade,
     caller: Arc<Caller>,
     shared: Arc<Shared>,
+    /// Whether the other side has agreed to none of the subprotocols.
+    is_declined: bool,
+}
+
+impl WsOffer {
+    /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
+    fn tell_unfit_protocols(&self) {
+        let offered = offered_protocols(&self.caller.headers).join(", ");
+        if offered.is_empty() || self.upgrade.protocol().is_some() {
+            return;
+        }
+        let served = self.shared.service.protocols.join(", ");
+        let caller = &self.caller;
+        match (served.is_empty(), self.upgrade.protocols().is_empty()) {
+            (false, true) => info!(
+                "{caller}: offers the subprotocols {offered}; served is {served} (--protocol)"
+            ),
+            (_, false) if self.is_declined => info!(
+                "{caller}: offers the subprotocols {offered}; the server behind agreed to none"
+            ),
+            _ => info!(
+                "{caller}: offers the subprotocols {offered}, which are not spoken here; --protocol NAME agrees to one all the same"
+            ),
+        }
+    }
 }
 
 impl Offer for WsOffer {
@@ -433,6 +465,7 @@ impl Offer for WsOffer {
 
     fn agree(&mut self, agreed: &Agreed<'_>) {
         if let Some(protocol) = agreed.protocol {
+            self.is_declined = protocol.is_empty();
             self.upgrade.agree_to(protocol);
         }
         if agreed.half_close && self.caller.half_closes {
@@ -445,6 +478,7 @@ impl Offer for WsOffer {
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
+            self.tell_unfit_protocols();
             let accepted = timeout(self.shared.deadline, self.upgrade.accept())
                 .await
                 .context("the caller does not take its answer")??;

@@ -69,6 +69,12 @@ impl Separator {
         Separator { bytes, len: 1 }
     }
 
+    /// Whether its end may be its beginning: of `a\n\n\n` nobody can say whether the message is `a` or `a\n` where `\n\n` ends
+    /// it.
+    fn overlaps_itself(text: &[u8]) -> bool {
+        (1..text.len()).any(|len| text.ends_with(&text[..len]))
+    }
+
     /// Makes a separator of 1 to 16 bytes.
     pub fn new(text: &[u8]) -> Option<Separator> {
         let mut bytes = [0; Separator::MOST];

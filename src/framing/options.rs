@@ -40,7 +40,8 @@ pub struct Options {
     pub null: bool,
     /// End each message with this text instead of a newline
     ///
-    /// 1 to 16 bytes; \n, \r, \t, \0, \\ and \xFF stand for what they stand for in C. Example: --separator '\r\n'
+    /// 1 to 16 bytes; \n, \r, \t, \0, \\ and \xFF stand for what they stand for in C. One that ends as it begins, such as
+    /// '\n\n', is refused: a newline before it could be part of the message or of the separator. Example: --separator '\r\n'
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["framing", "null"])]
     pub separator: Option<Separator>,
     /// Write binary messages as lines of base64; with -b, read such lines
@@ -266,6 +267,11 @@ impl FromStr for Separator {
                 _ => return Err(wrong()),
             });
         }
+        if Separator::overlaps_itself(&bytes) {
+            return Err(
+                "ends as it begins, so that a message before it has no certain end".to_owned(),
+            );
+        }
         Separator::new(&bytes).ok_or_else(wrong)
     }
 }
@@ -303,9 +309,13 @@ mod tests {
     #[test]
     fn separators_have_escapes_and_a_limit() {
         let bytes = |text: &str| text.parse().map(|it: Separator| it.as_ref().to_vec());
-        assert_eq!(bytes("--"), Ok(b"--".to_vec()));
+        assert_eq!(bytes("->"), Ok(b"->".to_vec()));
         assert_eq!(bytes(r"\r\n\0\t\\\xfF"), Ok(b"\r\n\0\t\\\xff".to_vec()));
         assert_eq!(bytes("ü"), Ok("ü".as_bytes().to_vec()));
+        for wrong in [r"\n\n", "aa", "aba", r"\r\n\r\n"] {
+            let error = wrong.parse::<Separator>().unwrap_err();
+            assert!(error.starts_with("ends as it begins"), "{wrong}");
+        }
         for wrong in ["", "\\", "\\x1", "\\x+1", "\\q", "0123456789abcdefg"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }

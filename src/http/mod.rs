@@ -4,13 +4,15 @@ pub mod client;
 pub mod connect;
 mod exchange;
 pub mod page;
+pub mod path;
 pub mod policy;
 pub mod server;
+mod subprotocol;
 
 use anyhow::{Result, bail};
 use data_encoding::BASE64;
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
@@ -42,6 +44,12 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Basic {words}"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// The subprotocols that the headers of a request offer, best first.
+pub fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
+    let offered = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    offered.map(str::to_owned).collect()
 }
 
 /// The elements of a header that is a comma-separated list, over all of its lines (RFC 9110 5.6.1).

@@ -22,8 +22,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::page::Page;
+use super::path::Path;
 use super::policy::Policy;
-use super::{MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, tokens};
+use super::subprotocol::is_spoken;
+use super::{
+    MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, offered_protocols, tokens,
+};
 use crate::ending::Ending;
 use crate::extension;
 use crate::peer::ByteStream;
@@ -38,7 +42,7 @@ pub struct Service {
     pub policy: Policy,
     /// The one path that is upgraded; `None` is any.
     pub path: Option<String>,
-    /// Subprotocols to choose from, best first; none: the first that is offered.
+    /// Subprotocols to choose from, best first; none: the first that is offered and needs nothing of us.
     pub protocols: Vec<String>,
     /// What browsers get that ask for no upgrade.
     pub page: Option<Page>,
@@ -351,7 +355,14 @@ enum Verdict {
 fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     service.policy.judge(request)?;
     let path = request.uri.path();
-    if service.path.as_deref().is_some_and(|wanted| wanted != path) {
+    if !path.starts_with('/') {
+        return Err(Refusal::new(400, "a WebSocket is asked for by a path"));
+    }
+    if service
+        .path
+        .as_deref()
+        .is_some_and(|wanted| wanted != path && Path::decoded(wanted) != Path::decoded(path))
+    {
         let shown: String = path
             .chars()
             .take(200)
@@ -414,7 +425,10 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     let protocols = acceptable(request, &service.protocols);
     Ok(Verdict::Upgrade(Consent {
         proof: derive_accept_key(key),
-        protocol: protocols.first().cloned(),
+        protocol: protocols
+            .iter()
+            .find(|name| !service.protocols.is_empty() || is_spoken(name))
+            .cloned(),
         protocols,
         is_choice: !service.protocols.is_empty(),
         offers_half_close: tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS)
@@ -438,8 +452,7 @@ fn is_key(key: &[u8]) -> bool {
 
 /// The subprotocols that are offered, or those of ours among them, best first.
 fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
-    let offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<_> = offered.map(str::to_owned).collect();
+    let offered = offered_protocols(&request.headers);
     if ours.is_empty() {
         return offered;
     }

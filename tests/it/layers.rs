@@ -28,6 +28,8 @@ const LAYERS: &[&[&str]] = &[
         "variables",
         "secret",
         "utf8",
+        "lossless",
+        "host",
         "sendqueue",
         "workers",
         "heap",

@@ -14,6 +14,7 @@ use super::Options;
 use crate::address::AddressError;
 use crate::caller::Caller;
 use crate::child::Command;
+use crate::lossless;
 
 /// What is passed on of our own environment.
 const KEPT: &[&str] = &[
@@ -74,7 +75,7 @@ pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)
         .env
         .iter()
         .filter_map(|it| match it.split_once('=') {
-            Some((name, value)) => Some((name.into(), value.into())),
+            Some((name, value)) => Some((lossless::word(name), lossless::word(value))),
             None => Some((it.into(), own(it)?)),
         });
     let of_caller = said_by(caller, options).into_iter();

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::host::{self, without_zone};
+
 /// A list of hosts.
 pub(super) struct Exempt(Vec<Row>);
 
@@ -29,7 +31,7 @@ impl Exempt {
     /// Whether a host, an address without brackets or a name, is in the list.
     pub(super) fn has(&self, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let addr: Option<IpAddr> = host.parse().ok();
+        let addr: Option<IpAddr> = without_zone(&host).parse().ok();
         self.0.iter().any(|row| {
             row.port.is_none_or(|own| own == port)
                 && match (&row.what, addr) {
@@ -63,7 +65,7 @@ impl Row {
             ("*", _) => What::All,
             (_, Some((network, bits))) => What::Network(network, bits),
             _ if name.is_empty() => return None,
-            _ => What::Name(name.to_ascii_lowercase()),
+            _ => What::Name(host::ascii(name)?.to_ascii_lowercase()),
         };
         Some(Row { what, port })
     }

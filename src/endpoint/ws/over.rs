@@ -235,6 +235,10 @@ impl Accept for OverAccept {
         self.inner.is_exposed()
     }
 
+    fn access(&self) -> Option<String> {
+        self.inner.access()
+    }
+
     fn places(&self) -> Vec<String> {
         let places = self.inner.places().into_iter();
         places.map(|place| format!("ws-u:{place}")).collect()

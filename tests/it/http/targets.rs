@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{answering, changed, exchange, listener, read_head, refusing_port, upgrade};
-use crate::support::{Bridge, Frame, Tcp, TcpEnd};
+use crate::support::{Bridge, Frame, Tcp, TcpEnd, run};
 
 #[test]
 fn a_refused_target_is_a_502_that_says_why() {
@@ -103,4 +103,35 @@ fn a_caller_that_goes_away_frees_the_target_that_was_being_opened() {
         .set_read_timeout(Some(Duration::from_secs(8)))
         .unwrap();
     target.rest();
+}
+
+#[test]
+fn paths_are_compared_percent_decoded() {
+    for (listens, asked, status) in [
+        ("/ü", "/%C3%BC", 101),
+        ("/ü", "/%c3%bc", 101),
+        ("/a b", "/a%20b", 101),
+        ("/%61", "/a", 101),
+        ("/a/b", "/a%2Fb", 404),
+        ("/a", "/a%00", 404),
+        ("/a", "/%2561", 404),
+        ("/a", "*", 400),
+    ] {
+        let bridge = Bridge::start(&[&format!("ws-l:0{listens}"), "echo:"]);
+        let answer = exchange(bridge.port, upgrade(bridge.port, asked, &[])).unwrap();
+        assert_eq!(answer.status, status, "{listens} {asked}");
+    }
+    // Where any path is served the target is one too.
+    let bridge = Bridge::start(&["ws-l:0", "echo:"]);
+    let answer = exchange(bridge.port, upgrade(bridge.port, "*", &[])).unwrap();
+    assert_eq!(answer.status, 400);
+    // Both ends of the program understand each other.
+    let bridge = Bridge::start(&["ws-l:0/ü", "echo:"]);
+    let done = run(&[&format!("{}/ü", bridge.url())], "hello\n");
+    assert_eq!(
+        (done.status, done.text()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
 }

@@ -187,7 +187,7 @@ fn garbage_is_answered_by_an_alert_and_an_end() {
     for scheme in ["wss", "tls"] {
         let (bridge, ours, _files) = hasty(scheme);
         for garbage in [
-            &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+            &b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"[..],
             &[0; 4000],
             &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3, 4, 5],
             &[0x16, 3, 1, 0, 4, 2, 0, 0, 0],
@@ -203,4 +203,84 @@ fn garbage_is_answered_by_an_alert_and_an_end() {
         }
         assert!(connect(&client_config(&ours, None), "localhost", bridge.port).is_ok());
     }
+}
+
+#[test]
+fn who_speaks_http_without_tls_is_told_so_in_one_sentence() {
+    for address in ["wss-l:0,self-signed", "tls-l:0,self-signed"] {
+        let bridge = Bridge::start(&[address, "echo:"]);
+        for request in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /x HTTP/1.0\r\n\r\n",
+        ] {
+            let mut caller = Tcp::connect(bridge.port);
+            // The method alone says it, in however many pieces it comes.
+            let (first, rest) = request.as_bytes().split_at(2);
+            caller.send(first).send(rest);
+            let (answer, _) = caller.rest();
+            let answer = String::from_utf8(answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{answer}"
+            );
+            assert_eq!(
+                body,
+                "this port speaks TLS: write wss:// or https:// here\n"
+            );
+        }
+        let url = format!("ws://localhost:{}", bridge.port);
+        let done = run(&["-", &url], "");
+        assert_eq!(done.status, 22, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("this port speaks TLS"),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn a_client_may_be_its_own_issuer_where_it_is_named_itself() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let server = files.put("server.pem", &ours.issue(&["localhost"]).both());
+    let ca = files.put("ca.pem", &ours.pem);
+    let pair = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = super::params(&[]);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let cert = params.self_signed(&key).unwrap().pem();
+        (
+            files.put(&format!("{name}.pem"), &cert),
+            files.put(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    };
+    let (own, own_key) = pair("me");
+    let (other, other_key) = pair("you");
+    let address = format!("tls-l:0,cert={server},client-ca={own}");
+    let bridge = Bridge::start(&[&address, "echo:"]);
+    let client = |cert: &str, key: &str| {
+        let flags = format!(",cacert={ca},cert={cert},key={key}");
+        run(
+            &["-", &format!("tls:localhost:{}{flags}", bridge.port)],
+            "hello\n",
+        )
+    };
+    let done = client(&own, &own_key);
+    assert_eq!(
+        (done.status, done.text()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
+    let done = client(&other, &other_key);
+    assert_eq!(done.status, 58, "{}", done.stderr);
+    // A hint names an option that this side has.
+    bridge
+        .running
+        .line("refused: the caller: its certificate is self-signed; --client-ca FILE trusts it");
 }
