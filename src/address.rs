@@ -1,6 +1,7 @@
 //! What the user typed for one side: the grammar of addresses, and errors that point at the place.
 
 mod hidden;
+mod network;
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use self::hidden::{HIDDEN, hidden};
+pub use self::network::Network;
 use crate::secret::Secret;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.

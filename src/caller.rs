@@ -1,6 +1,7 @@
 //! Who is on the left: what the right side may know of its caller.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
@@ -21,6 +22,10 @@ pub struct Caller {
     pub subject: Option<String>,
     /// Whether it came over TLS.
     pub is_secure: bool,
+    /// The host names of the certificate that it was shown, wildcards included.
+    pub server_names: Arc<[String]>,
+    /// Whether it is a proxy whose word is taken for whom it speaks for.
+    pub is_trusted_proxy: bool,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
     /// Whether each connection that it asks for is a session of its own: what is lost is not joined to what comes next.

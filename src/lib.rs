@@ -27,8 +27,8 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret utf8 sendqueue workers heap steps columns
-//!                                            progress mistake
+//!             > message ending caller address extension variables secret shown utf8 sendqueue workers heap steps
+//!                                            columns progress mistake
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -143,6 +143,7 @@ pub mod scheme;
 pub mod secret;
 pub mod sendqueue;
 pub mod session;
+pub mod shown;
 pub mod steps;
 pub mod takers;
 pub mod tap;

@@ -226,6 +226,11 @@ pub trait Accept: Send {
     /// Whether other machines can call.
     fn is_exposed(&self) -> bool;
 
+    /// Whether it keeps some of them out: by certificates of clients, or because it answers for certain names only.
+    fn is_restricted(&self) -> bool {
+        false
+    }
+
     /// Where it listens, as URLs or addresses to connect to.
     fn places(&self) -> Vec<String>;
 }

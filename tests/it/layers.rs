@@ -26,6 +26,7 @@ const LAYERS: &[&[&str]] = &[
         "extension",
         "variables",
         "secret",
+        "shown",
         "utf8",
         "sendqueue",
         "workers",
