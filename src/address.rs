@@ -13,6 +13,7 @@ use std::time::Duration;
 use self::hidden::{HIDDEN, hidden};
 pub use self::network::Network;
 use crate::secret::Secret;
+use crate::shown::is_harmful;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
@@ -85,8 +86,9 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
+/// A character to show, in one column.
 fn printable(char: char) -> char {
-    if char.is_control() { '?' } else { char }
+    if is_harmful(char) { '?' } else { char }
 }
 
 impl AddressError {

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::address::nearest;
+use crate::shown::is_harmful;
 
 /// Flags that others have and we have not, and what serves.
 const FOREIGN: &[(&str, &str)] = &[
@@ -138,7 +139,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
 }
 
 fn printable(value: &str) -> String {
-    let shown = |c: char| if c.is_control() { '?' } else { c };
+    let shown = |c: char| if is_harmful(c) { '?' } else { c };
     value.chars().map(shown).collect()
 }
 

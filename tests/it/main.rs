@@ -26,6 +26,7 @@ mod prompt;
 mod reconnect;
 mod serial;
 mod share;
+mod shown;
 mod stops;
 mod tls;
 mod watching;
