@@ -14,6 +14,7 @@ use crate::endpoint::{Endpoint, Settings};
 use crate::framing::{Cut, Encoding, Framing};
 use crate::message::Kind;
 use crate::scheme;
+use crate::secret;
 use crate::session;
 
 /// Options without a default of their own that do something nevertheless, which their help says in parentheses.
@@ -28,9 +29,6 @@ const COMPUTED: &[&str] = &[
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
-
-/// Options whose values no message shows.
-const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
 
 /// Says what a plan would do, with every option that applies.
 ///
@@ -120,12 +118,13 @@ impl Value {
         let is_given = source == Some(ValueSource::CommandLine);
         let takes = arg.get_action().takes_values();
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
-        let raw: Vec<_> = raw
-            .map(|value| without_user(&value.to_string_lossy()))
-            .collect();
+        let shown = |value: &str| match secret::is_secret(arg) {
+            true => secret::hide(arg, value),
+            false => Address::public(value),
+        };
+        let raw: Vec<_> = raw.map(|value| shown(&value.to_string_lossy())).collect();
         let value = match raw.join(" ") {
             _ if !takes => None,
-            _ if is_given && SECRET.contains(&key) => Some("***".to_owned()),
             none if none.is_empty() && COMPUTED.contains(&key) => {
                 let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
                 let computed = computed.trim_end_matches(')').to_owned();
@@ -219,16 +218,7 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         name.push(if address.is_url { '#' } else { ',' });
         name += &given.join(",");
     }
-    Ok((without_user(&name), values))
-}
-
-/// A URL without user and password.
-fn without_user(url: &str) -> String {
-    if !url.contains("://") {
-        return url.to_owned();
-    }
-    let rest = url.find(['?', '#']).map_or("", |at| &url[at..]);
-    Address::shown(url) + rest
+    Ok((Address::public(&name), values))
 }
 
 fn sessions(plan: &Plan) -> String {

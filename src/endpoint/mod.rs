@@ -405,6 +405,8 @@ pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
     if key.is_empty() {
         return format!("an option of {name}: is missing here, KEY or KEY=VALUE");
     }
+    // What stands behind it may be a value, and secret.
+    let key = word_of(key);
     let what = format!("unknown option '{key}' for {name}:");
     let all = keys.join(", ");
     match nearest(key, keys.iter().copied()) {
@@ -413,6 +415,13 @@ pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
         None if all.len() > LISTED => format!("{what}; wsbridge --help shows all"),
         None => format!("{what}; there is: {all}"),
     }
+}
+
+/// The word that a text begins with, as names of options are.
+pub fn word_of(text: &str) -> &str {
+    let is_inner = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let end = text.find(|c| !is_inner(c)).unwrap_or(text.len());
+    &text[..end]
 }
 
 /// So long may a list of options be to stand in an error.

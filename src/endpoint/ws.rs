@@ -10,6 +10,7 @@ mod target;
 
 use std::io;
 use std::mem::take;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use super::{
     read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
-use crate::caller::Caller;
+use crate::caller::{Caller, CallerAddress};
 use crate::ending::Cause;
 use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::is_token;
@@ -157,10 +158,10 @@ pub struct ListenOptions {
     /// to all. *.example.com stands for all names below example.com. Example: --host bridge.example.com
     #[arg(long, value_name = "NAME", value_parser = HostRule::parse)]
     pub host: Vec<HostRule>,
-    /// Take the word of these proxies for the host that they were asked for
+    /// Take the word of these proxies for what they were asked for, and by whom
     ///
     /// Addresses and networks with commas between them; unix is whoever connects to a Unix socket. What such a proxy sends as
-    /// X-Forwarded-Host is judged instead of Host. Example: --trusted-proxy 127.0.0.1,10.0.0.0/8
+    /// X-Forwarded-Host is judged instead of Host, and its X-Forwarded-For is the caller's address. Example: --trusted-proxy 127.0.0.1,10.0.0.0/8
     #[arg(long, value_name = "ADDRS", value_delimiter = ',', value_parser = TrustedProxy::parse)]
     pub trusted_proxy: Vec<TrustedProxy>,
     /// Accept a caller before the target has been reached
@@ -459,6 +460,7 @@ async fn shake(
     };
     let protocol = upgrade.protocol().map(str::to_owned);
     let caller = Arc::new(Caller {
+        address: forwarded_address(&caller, &upgrade.request).unwrap_or(caller.address),
         uri: Some(take(&mut upgrade.request.uri)),
         headers: take(&mut upgrade.request.headers),
         // Who is accepted first has its answer before the other side is asked.
@@ -477,6 +479,18 @@ async fn shake(
         caller,
         shared,
     })))
+}
+
+/// The address of the caller that a trusted proxy speaks for: the last one, which that proxy has seen itself.
+fn forwarded_address(caller: &Caller, request: &Pending) -> Option<CallerAddress> {
+    let value = request
+        .headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()?;
+    let last = value.to_str().ok()?.rsplit(',').next()?.trim();
+    let addr: IpAddr = last.parse().ok().filter(|_| caller.is_trusted_proxy)?;
+    Some(addr.into())
 }
 
 /// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.

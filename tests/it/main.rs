@@ -24,6 +24,7 @@ mod promises;
 #[cfg(feature = "interactive")]
 mod prompt;
 mod reconnect;
+mod secrets;
 mod serial;
 mod share;
 mod shown;

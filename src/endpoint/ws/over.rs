@@ -72,7 +72,8 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
         "wss" | "https" if uri.is_url => true,
         _ => {
             let what = "--uri is written ws://HOST/PATH";
-            return Err(uri.error(0..uri.text.len(), what).into());
+            let shown = Address::parse(&Address::without_password(&uri.text), true);
+            return Err(shown.error(0..shown.text.len(), what).into());
         }
     };
     let (user_info, place) = uri.url_place()?;

@@ -7,6 +7,7 @@ mod random;
 mod relay;
 mod send;
 mod stdin;
+mod strict;
 mod tcp;
 mod utf8;
 
