@@ -2,36 +2,36 @@
 # Written by wsbridge --generate complete-bash
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= origin-only host= trusted-proxy= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
 ws://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
-wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss-l:	nothing	handshake-timeout= protocol= ping= half-close= path= origin= origin-only host= trusted-proxy= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
 wss://	url	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
 ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
-tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a TCP server; without HOST to localhost
-tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
-tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
-tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Be a TLS client of a TCP server or over another endpoint
-unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Connect to a Unix stream socket, by path or abstract name
-unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= path= origin= origin-only host= trusted-proxy= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Connect to a TCP server; without HOST to localhost
+tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
+tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Accept TLS over TCP or over another endpoint that listens
+tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Be a TLS client of a TCP server or over another endpoint
+unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Connect to a Unix stream socket, by path or abstract name
+unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
 udp:	host	connect-timeout= text binary dump tee=	Send each message as a UDP datagram of at most 65,507 bytes, and receive
 udp-l:	nothing	udp-timeout= text binary dump tee=	Take each sender of UDP datagrams as a caller, until it has been silent for --udp-timeout
 unix-dgram:	path	connect-timeout= text binary dump tee=	Send each message to a Unix datagram socket, from an address that answers reach
 seqpacket:	path	connect-timeout= text binary dump tee=	Connect to a Unix socket that keeps messages whole; empty ones are kept too
 seqpacket-l:	path	mode= text binary dump tee=	Accept connections on a Unix socket that keeps messages whole
--	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
-exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a program for each caller, without a shell
-sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
+-	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
+exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Run a program for each caller, without a shell
+sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
 echo:	nothing	dump tee=	Give back every message, its kind and boundaries kept
-hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
+hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= rooms-per-ip= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
 null:	nothing	dump tee=	Take everything and say nothing, until the other side ends
-literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
-literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
-file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
-fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
-serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Use a serial port, for one session at a time
-random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say random bytes without end, and take everything
-zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= dump tee=	Say zero bytes without end, and take everything
+literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
+literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
+file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
+fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
+serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Use a serial port, for one session at a time
+random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Say random bytes without end, and take everything
+zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= dump tee=	Say zero bytes without end, and take everything
 clogged:	nothing	dump tee=	Take nothing and say nothing, as a peer that is stuck
 reconnect:	wrapped	retries= reconnect-max= dump tee=	Connect to ENDPOINT again whenever the connection is lost
 share:	wrapped	write= lock-time= start= stop= pair pair-time= slow= gap= queue= queue-bytes= replay= room-members= max-message= dump tee=	Open ENDPOINT once for all callers: what it says all of them hear
@@ -142,7 +142,9 @@ max-handshakes	-	any	Keep this many unfinished handshakes; the oldest gives way
 handshake-timeout	-	any	Give up on an opening handshake after this time
 half-close	-	words auto no	Whether to carry half-closes to another wsbridge: auto or no
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
-host	-	any	Answer for this host name (repeatable)
+origin-only	-	flag	Let no pages connect but those of --origin, not even those of this server or of this machine
+host	-	any	Answer for this host name (repeatable; * is any)
+trusted-proxy	-	any	Take the word of these proxies for what they were asked for, and by whom
 accept-first	-	flag	Accept a caller before the target has been reached
 page	-	file chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
@@ -189,6 +191,7 @@ base64	-	flag	Write binary messages as lines of base64; with -b, read such lines
 hex	-	flag	Write binary messages as lines of hex digits; with -b, read such lines
 timestamp	-	flag	Write the time before each message that is written as a line
 jsonrpc	-	flag	Make JSON-RPC 2.0 requests of lines: a method and its parameters
+strict-lines	-	flag	Refuse a message that has the end of a line in it, where messages become lines
 max-message	-	any	Take no message over this many bytes where one must be whole to be framed
 mode	-	any	Permissions of the socket, in octal
 udp-timeout	-	any	End the session of a UDP sender when nothing has gone either way for this time
@@ -211,6 +214,7 @@ echo	-	words yes no	Whether a member hears what it says itself
 join	-	flag	Say who comes and who goes
 id	-	words prefix json	Say who says it: as a prefix of text, or in an object of JSON
 rooms	-	any	Rooms at most
+rooms-per-ip	-	any	Rooms at most that callers of one address hold alone
 write	-	flag	Write what comes to the file, which is made or emptied
 append	-	flag	Write what comes behind the end of the file, which is made where there is none
 baud	-	any	Bits per second of a serial line

@@ -19,6 +19,7 @@ use clap::{Args, Command, ValueEnum};
 use http::Uri;
 use http::header::{HOST, ORIGIN};
 use tokio::time::{Instant, timeout};
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use self::page::PageChoice;
@@ -500,7 +501,7 @@ fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
         let values: Vec<_> = values
             .map(|it| String::from_utf8_lossy(it.as_bytes()))
             .collect();
-        (!values.is_empty()).then(|| Shown::word(&values.join(",")).to_string())
+        (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(
         path = %Shown::word(request.uri.path()),
