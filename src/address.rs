@@ -179,15 +179,15 @@ impl Address {
         name + &text[from..]
     }
 
-    /// The public part of a text that is no address as it should be: what stands before an `@` may be a password.
+    /// A text that is no address as it should be, without what stands before an `@` and may be a password.
     pub fn without_password(text: &str) -> String {
-        let text = Address::public(text);
         match text.split_once(':') {
             Some((word, rest)) if !text.contains("//") => match rest.rsplit_once('@') {
                 Some((_, host)) => format!("{word}:{HIDDEN}@{host}"),
-                None => text,
+                None => text.to_owned(),
             },
-            _ => text,
+            // What stands behind slashes is hidden where it is shown.
+            _ => text.to_owned(),
         }
     }
 

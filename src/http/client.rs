@@ -14,9 +14,11 @@ use tracing::info;
 
 use super::exchange::{Asked, Exchange};
 use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, tokens};
+use crate::address::Address;
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::shown::Shown;
 use crate::steps::Step;
 
 /// The longest time that a server can keep us away.
@@ -126,7 +128,8 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
                     what += &format!("\n  {hint}");
                 }
                 if let Some(location) = location {
-                    let location = location.escape_debug();
+                    let location = Address::public(&location);
+                    let location = Shown::line(&location);
                     what += &format!("\n  it says to go to {location}: --follow does so");
                 }
                 let error = anyhow!(Cause::HttpStatus(status.as_u16()));

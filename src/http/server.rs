@@ -74,13 +74,10 @@ const BODIES: &[(u16, &str)] = &[
         421,
         "this host name is not served here; the log of the server says why",
     ),
-    (
-        500,
-        "this can not be served; the log of the server says why",
-    ),
+    (500, "this cannot be served; the log of the server says why"),
     (
         502,
-        "the other side can not be reached; the log of the server says why",
+        "the other side cannot be reached; the log of the server says why",
     ),
     (503, "the server is busy or stopping"),
     (504, "the other side did not answer in time"),

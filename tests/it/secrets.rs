@@ -47,7 +47,6 @@ const LINES: &[&[&str]] = &[
     &["htps://me:CANARY@127.0.0.1:1/"],
     &["https://me:CANARY@127.0.0.1:1/?token=CANARY"],
     &["me:CANARY@127.0.0.1:1"],
-    &["me:CANARY", "ws://127.0.0.1:1"],
     &["ws://me:CANARY@127.0.0.1:x/"],
     &["ws://me:CAN/CANARY@127.0.0.1:1/"],
     &["ws://me:CAN#CANARY@127.0.0.1:1/"],

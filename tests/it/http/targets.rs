@@ -6,7 +6,7 @@ use super::{answering, changed, exchange, listener, read_head, refusing_port, up
 use crate::support::{Bridge, Frame, Tcp, TcpEnd};
 
 /// What a caller reads; why is in the log.
-const AWAY: &str = "the other side can not be reached; the log of the server says why";
+const AWAY: &str = "the other side cannot be reached; the log of the server says why";
 
 #[test]
 fn a_refused_target_is_a_502_that_says_why() {
