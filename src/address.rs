@@ -1,6 +1,7 @@
 //! What the user typed for one side: the grammar of addresses, and errors that point at the place.
 
 mod hidden;
+mod network;
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -8,10 +9,12 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
-use self::hidden::{HIDDEN, hidden};
+use self::hidden::hidden;
+pub use self::network::Network;
 use crate::host;
 use crate::lossless;
-use crate::secret::Secret;
+use crate::secret::{HIDDEN, Secret};
+use crate::shown::is_harmful;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
@@ -84,9 +87,10 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
+/// A character to show, in one column.
 fn printable(char: char) -> char {
     match char {
-        char if char.is_control() => '?',
+        char if is_harmful(char) => '?',
         char if lossless::is_byte(char) => char::REPLACEMENT_CHARACTER,
         char => char,
     }
@@ -165,6 +169,32 @@ impl Address {
             return "stdio".to_owned();
         }
         name.chars().map(printable).collect()
+    }
+
+    /// The address with all that it says but secrets: for a command line that can be run again.
+    pub fn public(text: &str) -> String {
+        let (mut name, mut from) = (String::new(), 0);
+        for range in hidden(text) {
+            name += &text[from..range.start];
+            from = range.end;
+            match text[from..].strip_prefix('@') {
+                Some(_) => from += 1,
+                None => name += HIDDEN,
+            }
+        }
+        name + &text[from..]
+    }
+
+    /// A text that is no address as it should be, without what stands before an `@` and may be a password.
+    pub fn without_password(text: &str) -> String {
+        match text.split_once(':') {
+            Some((word, rest)) if !text.contains("//") => match rest.rsplit_once('@') {
+                Some((_, host)) => format!("{word}:{HIDDEN}@{host}"),
+                None => text.to_owned(),
+            },
+            // What stands behind slashes is hidden where it is shown.
+            _ => text.to_owned(),
+        }
     }
 
     /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
@@ -264,6 +294,11 @@ impl Address {
         }
     }
 
+    /// Whether what stands at a byte is hidden.
+    fn hides_at(&self, at: usize) -> bool {
+        hidden(&self.text).iter().any(|range| range.contains(&at))
+    }
+
     /// Reads the place as [`host_port`](Address::host_port) does, with a user and a password before an `@`.
     ///
     /// # Errors
@@ -294,7 +329,7 @@ impl Address {
         let port = match port {
             None => None,
             // What was taken for a port may be a piece of a password.
-            Some((text, _)) if path.contains('@') && text.parse::<u16>().is_err() => {
+            Some((text, _)) if self.hides_at(at) && text.parse::<u16>().is_err() => {
                 return Err(AddressError {
                     what: "in a password '/' is written %2F and '?' %3F".to_owned(),
                     text: format!("{}{HIDDEN}", &self.text[..self.place_at]),

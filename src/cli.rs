@@ -16,10 +16,11 @@ use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
-use crate::endpoint::{Endpoint, Scheme, Settings, ws};
+use crate::endpoint::{Endpoint, Scheme, Settings, word_of, ws};
 use crate::lossless;
 use crate::mistake;
 use crate::scheme::{self, SCHEMES};
+use crate::secret;
 use crate::session;
 use crate::variables::Variables;
 
@@ -144,6 +145,8 @@ pub fn command() -> Command {
 /// # Errors
 /// clap's, help and version included; exit status 2 otherwise.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatches), clap::Error> {
+    // Before anything is said of what was typed.
+    secret::declare(spellings::secret_keys());
     // websocat's name for what is `--` everywhere else.
     let mut is_program = false;
     let words = words.into_iter().map(|word| match word.to_str() {
@@ -316,7 +319,7 @@ impl Args {
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
     fn addresses(&self) -> Result<(String, String), clap::Error> {
         if let [third, ..] = &self.more[..] {
-            let third = third.escape_debug();
+            let third = Address::shown(third);
             let what = format!(
                 "'{third}' is one address too many, wsbridge joins two; a program and its words stand behind --\n"
             );
@@ -464,7 +467,7 @@ impl Args {
         }
         for option in &self.option {
             let (side, key, value) = side_option(option).ok_or_else(|| {
-                let typed = option.split('=').next().unwrap_or_default();
+                let typed = word_of(option);
                 let what = format!(
                     "-o: '{typed}' is no option of a side, which is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
@@ -543,6 +546,7 @@ fn wrong_option(commands: &[Command], key: &str, value: Option<&str>) -> Option<
         });
         let names: Vec<_> = commands.iter().map(Command::get_name).collect();
         let name = format!("{}:", names.join(":")).replace("-:", "-");
+        let key = word_of(key);
         return Some(format!("{key} is no option of {name}; {near}"));
     }
     let word = match value {

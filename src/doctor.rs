@@ -15,6 +15,7 @@ use crate::columns::indented;
 use crate::ending::{Cause, Close, Ending};
 use crate::endpoint::Endpoint;
 use crate::peer::{Event, MessageStream, Peer};
+use crate::shown::Shown;
 use crate::steps::{Step, Watch};
 
 /// How long a pong is waited for.
@@ -171,7 +172,7 @@ pub async fn look(
                 lines.next().unwrap_or_default(),
                 took,
             ));
-            lines.for_each(&write);
+            lines.for_each(|line| write(&Shown::line(line).to_string()));
             let cause = Cause::of(&error);
             let mut rows = ADVICE.iter();
             let fits =
@@ -216,7 +217,8 @@ fn painted(verdict: &str, colour: &str, is_coloured: bool) -> String {
 fn line(verdict: &str, name: &str, what: &str, took: Duration) -> String {
     let took = took.as_secs_f64() * 1000.0;
     let head = format!("  {verdict} {took:7.1} ms  {name:8} ");
-    let words = indented(what, INDENT);
+    // What a peer says is in it.
+    let words = indented(&Shown::lines(what).to_string(), INDENT);
     head + words.trim()
 }
 

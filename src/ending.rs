@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::shown::Shown;
+
 /// How one direction of a peer ended.
 ///
 /// An ending is clean or it is an [abort](Ending::is_abort). An abort is never passed on as a clean end where the
@@ -538,9 +540,7 @@ impl Cause {
             .map(str::trim)
             .collect();
         let line = lines.join(": ");
-        line.chars()
-            .filter(|c| !c.is_control() && !is_format(*c))
-            .collect()
+        Shown::line(&line).to_string()
     }
 
     /// The exit status of a session that could not be opened (curl's numbers).
@@ -614,11 +614,6 @@ impl Cause {
             Cause::CaFile => "ca-file",
         }
     }
-}
-
-/// Characters that change how text around them is shown: directions, joiners, marks (Unicode's Cf, as far as it harms).
-pub(crate) fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Display for Cause {

@@ -15,6 +15,7 @@ use crate::framing::{Cut, Encoding, Framing};
 use crate::lossless;
 use crate::message::Kind;
 use crate::scheme;
+use crate::secret;
 use crate::session;
 
 /// Options without a default of their own that do something nevertheless, which their help says in parentheses.
@@ -30,12 +31,6 @@ const COMPUTED: &[&str] = &[
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
-
-/// What stands for a value that is not shown.
-const HIDDEN: &str = "***";
-
-/// Options whose values no message shows.
-const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
 
 /// Says what a plan would do, with every option that applies.
 ///
@@ -129,9 +124,11 @@ impl Value {
         let is_given = source == Some(ValueSource::CommandLine);
         let takes = arg.get_action().takes_values();
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
-        let raw: Vec<_> = raw
-            .map(|value| without_user(&value.to_string_lossy()))
-            .collect();
+        let shown = |value: &str| match secret::is_secret(arg) {
+            true => secret::hide(arg, value),
+            false => Address::public(value),
+        };
+        let raw: Vec<_> = raw.map(|value| shown(&value.to_string_lossy())).collect();
         let each = match arg.get_value_delimiter() {
             Some(delimiter) => {
                 let names: Vec<_> = raw.iter().map(|value| value.trim()).collect();
@@ -141,7 +138,6 @@ impl Value {
         };
         let value = match each.join(" ") {
             _ if !takes => None,
-            _ if is_given && SECRET.contains(&key) => Some(HIDDEN.to_owned()),
             none if none.is_empty() && COMPUTED.contains(&key) => {
                 let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
                 let computed = computed.trim_end_matches(')').to_owned();
@@ -154,10 +150,7 @@ impl Value {
         Value {
             applies: is_given || (takes && has_value),
             key: key.to_owned(),
-            each: match &value {
-                Some(value) if value == HIDDEN => vec![HIDDEN.to_owned()],
-                _ => each,
-            },
+            each,
             value,
             is_given,
             help,
@@ -247,16 +240,7 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         name.push(if address.is_url { '#' } else { ',' });
         name += &given.join(",");
     }
-    Ok((without_user(&name), values))
-}
-
-/// A URL without user and password.
-fn without_user(url: &str) -> String {
-    if !url.contains("://") {
-        return url.to_owned();
-    }
-    let rest = url.find(['?', '#']).map_or("", |at| &url[at..]);
-    Address::shown(url) + rest
+    Ok((Address::public(&name), values))
 }
 
 fn sessions(plan: &Plan) -> String {

@@ -230,6 +230,11 @@ pub trait Accept: Send {
         self.places().join(" and ") + &access.unwrap_or_default()
     }
 
+    /// Whether it keeps some of them out: by certificates of clients, or because it answers for certain names only.
+    fn is_restricted(&self) -> bool {
+        false
+    }
+
     /// Where it listens, as URLs or addresses to connect to.
     fn places(&self) -> Vec<String>;
 }
@@ -430,6 +435,8 @@ pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
     if key.is_empty() {
         return format!("an option of {name}: is missing here, KEY or KEY=VALUE");
     }
+    // What stands behind it may be a value, and secret.
+    let key = word_of(key);
     let what = format!("unknown option '{key}' for {name}:");
     let all = keys.join(", ");
     match nearest(key, keys.iter().copied()) {
@@ -438,6 +445,13 @@ pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
         None if all.len() > LISTED => format!("{what}; wsbridge --help shows all"),
         None => format!("{what}; there is: {all}"),
     }
+}
+
+/// The word that a text begins with, as names of options are.
+pub fn word_of(text: &str) -> &str {
+    let is_inner = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let end = text.find(|c| !is_inner(c)).unwrap_or(text.len());
+    &text[..end]
 }
 
 /// So long may a list of options be to stand in an error.

@@ -29,6 +29,7 @@ use crate::ending::{Cause, errno_text};
 use crate::framing::{self, Cut, Framed, Framing};
 use crate::lossless;
 use crate::peer::Peer;
+use crate::secret::Assignment;
 use apart::Apart;
 use streams::Streams;
 use terminal::Resizable;
@@ -104,7 +105,7 @@ pub struct Options {
     pub env_header: Vec<String>,
     /// Give programs this variable too: NAME from our environment, or NAME=VALUE
     #[arg(long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub env: Vec<Assignment>,
     /// Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does
     #[arg(long, short = 'e', hide_short_help = true)]
     pub set_environment: bool,

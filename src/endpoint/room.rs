@@ -1,5 +1,6 @@
 //! A room and its members: no transport, only queues. Members hear each other, or what one source says to all.
 
+mod lines;
 mod message;
 mod queue;
 mod returned;
@@ -22,6 +23,7 @@ use returned::Returned;
 use speech::{Part, Wire, gather};
 
 use crate::address::{number, parse_size};
+use crate::caller::{Caller, CallerAddress};
 use crate::ending::{Cause, Close, Ending};
 use crate::framing::{CHUNK, Framing, Whole};
 use crate::log::REFUSALS;
@@ -61,6 +63,14 @@ pub struct Options {
     /// Take no message over this many bytes, which must be whole to be heard
     #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_size)]
     pub max_message: usize,
+}
+
+impl Options {
+    /// Whether members may be told how much they have lost.
+    pub(super) fn tells_gaps(&self) -> bool {
+        let drops = !matches!(self.slow, Slow::Disconnect | Slow::Block);
+        drops && self.gap == Gap::Notice
+    }
 }
 
 /// What becomes of a member that does not keep up.
@@ -159,6 +169,8 @@ pub(super) struct Room {
     options: Options,
     manner: Manner,
     desk: Option<Arc<dyn Desk>>,
+    /// Whether what members say could be taken for what the room says.
+    quotes: bool,
     state: Mutex<State>,
     /// How many members could take what waits for them and have been left no time to.
     waited_for: AtomicUsize,
@@ -195,7 +207,9 @@ fn release(mut state: MutexGuard<'_, State>) {
 impl Room {
     /// Makes an empty one; with a desk what members say goes there.
     pub(super) fn new(options: Options, manner: Manner, desk: Option<Arc<dyn Desk>>) -> Room {
+        let tells = manner.join || options.tells_gaps();
         Room {
+            quotes: tells && manner.id.is_none() && desk.is_none(),
             options,
             manner,
             desk,
@@ -215,11 +229,18 @@ impl Room {
         self.lock().members.is_empty()
     }
 
-    /// Lets somebody in, who is called `from` in the log.
+    /// Whether it has members, and all of them are of one address.
+    pub(super) fn is_held_by(&self, address: CallerAddress) -> bool {
+        let state = self.lock();
+        let mut seats = state.members.values();
+        !state.members.is_empty() && seats.all(|seat| seat.address == address)
+    }
+
+    /// Lets a caller in.
     ///
     /// # Errors
     /// [`Cause::Busy`] where it is full.
-    pub(super) fn enter(self: Arc<Room>, from: &str) -> Result<Member> {
+    pub(super) fn enter(self: Arc<Room>, caller: &Caller) -> Result<Member> {
         let mut state = self.lock();
         if state.members.len() >= self.options.room_members as usize {
             let what = format!(
@@ -229,7 +250,7 @@ impl Room {
             return Err(anyhow!(Cause::Busy).context(what));
         }
         state.came += 1;
-        let (id, seat) = (state.came, Arc::new(Seat::default()));
+        let (id, seat) = (state.came, Arc::new(Seat::new(caller.address)));
         {
             let mut queue = seat.lock();
             for said in &state.replay {
@@ -249,7 +270,7 @@ impl Room {
             whole: Whole::new(self.options.max_message),
             id,
             seat,
-            from: from.to_owned(),
+            from: caller.from.clone(),
             begun: None,
             returned: Returned::default(),
             protocol: None,
@@ -329,7 +350,10 @@ impl Room {
         let before = state.said;
         let messages = (before + 1..)
             .zip(payloads)
-            .map(|(seq, payload)| Message::said(from, seq, kind, payload, self.manner.id));
+            .map(|(seq, payload)| match self.quotes {
+                true => Message::quoted(kind, payload),
+                false => Message::said(from, seq, kind, payload, self.manner.id),
+            });
         let said = gather(from, messages);
         state.said += said.iter().map(|part| part.count() as u64).sum::<u64>();
         self.tell(&mut state, &said);

@@ -240,7 +240,7 @@ impl Dial for Share {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
             let shared = &self.0;
-            let member = shared.room.clone().enter(&caller.from);
+            let member = shared.room.clone().enter(caller);
             let member = member.with_context(|| shared.name.clone())?;
             shared.tray.enter(member.id(), Asked::by(caller));
             let mut opened = shared.run();

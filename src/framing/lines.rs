@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memmem};
+use tracing::{Level, debug, enabled};
 
 use super::collect::leave_out;
 use super::encoded::Encoder;
@@ -139,6 +140,45 @@ pub(super) struct Ends {
     /// must not take a part for a message. A longer one goes out as it comes.
     held: BytesMut,
     is_held_back: bool,
+    inner: Option<Box<InnerEnds>>,
+}
+
+/// Looks for ends of lines within messages, where that is to be refused or told.
+struct InnerEnds {
+    end: Separator,
+    is_strict: bool,
+    /// The last bytes of a message that goes on, which may be the beginning of an end.
+    tail: Vec<u8>,
+}
+
+impl InnerEnds {
+    fn of(framing: Framing, end: Separator) -> Option<Box<InnerEnds>> {
+        let looks = framing.is_strict || enabled!(Level::DEBUG);
+        looks.then(|| {
+            Box::new(InnerEnds {
+                end,
+                is_strict: framing.is_strict,
+                tail: Vec::new(),
+            })
+        })
+    }
+
+    /// Whether a message has the end of a line in it, as far as this fragment of it.
+    fn has_end(&mut self, payload: &[u8], fin: bool) -> bool {
+        let end = self.end.as_ref();
+        let mut seam = std::mem::take(&mut self.tail);
+        let has_tail = !seam.is_empty();
+        seam.extend_from_slice(&payload[..payload.len().min(end.len() - 1)]);
+        if !fin {
+            let all = if payload.len() < end.len() {
+                &seam
+            } else {
+                payload
+            };
+            self.tail = all[(all.len() + 1).saturating_sub(end.len())..].to_vec();
+        }
+        memmem::find(payload, end).is_some() || (has_tail && memmem::find(&seam, end).is_some())
+    }
 }
 
 impl Ends {
@@ -150,6 +190,7 @@ impl Ends {
             within: false,
             held: BytesMut::new(),
             is_held_back: framing.encoding != Encoding::Plain || framing.makes_requests,
+            inner: InnerEnds::of(framing, end),
         }
     }
 
@@ -167,6 +208,26 @@ impl Ends {
         Some(Fragment { kind, fin, payload })
     }
 
+    /// Refuses a message that has the end of a line in it, or tells of the first one.
+    fn judge(&mut self, payload: &[u8], fin: bool) -> Result<(), Ending> {
+        let Some(inner) = &mut self.inner else {
+            return Ok(());
+        };
+        if !inner.has_end(payload, fin) {
+            return Ok(());
+        }
+        if inner.is_strict {
+            return Err(Ending::WrongKind {
+                takes: "no end of a line within a message (--strict-lines)",
+            });
+        }
+        self.inner = None;
+        debug!(
+            "a message has the end of a line in it, and is written as more than one; --strict-lines refuses it"
+        );
+        Ok(())
+    }
+
     /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
     fn is_line(&self, kind: Kind) -> bool {
         kind == Kind::Text || self.framing.kind == Kind::Binary || self.encoder.is_some()
@@ -178,6 +239,9 @@ impl Joiner for Ends {
         let Some(Fragment { kind, fin, payload }) = self.hold(fragment) else {
             return Ok(());
         };
+        if self.encoder.is_none() || kind == Kind::Text {
+            self.judge(&payload, fin)?;
+        }
         let is_line = self.is_line(kind);
         if is_line && self.framing.is_stamped && !self.within {
             out.copy(time::now().as_bytes());
@@ -197,8 +261,17 @@ impl Joiner for Ends {
     fn push_batch(&mut self, batch: Batch, out: &mut Outbox) -> Result<(), Ending> {
         let is_line = self.is_line(batch.kind);
         let is_encoded = self.encoder.is_some() && batch.kind == Kind::Binary;
+        if self.inner.is_some() && !self.framing.is_strict && !is_encoded {
+            for message in batch.messages() {
+                self.judge(message, true)?;
+            }
+        }
         let tail = if is_line { self.end.as_ref() } else { b"" };
-        if tail.len() > 1 || is_encoded || (is_line && self.framing.is_stamped) {
+        if self.framing.is_strict
+            || tail.len() > 1
+            || is_encoded
+            || (is_line && self.framing.is_stamped)
+        {
             return batch
                 .fragments()
                 .try_for_each(|fragment| self.push(fragment, out));

@@ -123,6 +123,8 @@ pub struct Framing {
     pub is_stamped: bool,
     /// Whether requests of JSON-RPC are made of lines.
     pub makes_requests: bool,
+    /// Whether a message that has the end of a line in it is refused where messages become lines.
+    pub is_strict: bool,
     /// Whether all that is read is one message, in fragments; only where it is cut into [`Cut::Chunks`].
     pub is_one: bool,
     /// Bytes of a message that is made of [`Cut::Chunks`], at most, where that was asked for.
@@ -141,6 +143,7 @@ impl Framing {
         encoding: Encoding::Plain,
         is_stamped: false,
         makes_requests: false,
+        is_strict: false,
         is_one: false,
         chunk: None,
         limit: 16 << 20,

@@ -61,6 +61,12 @@ pub struct Options {
     /// one object or array, or words.
     #[arg(long, conflicts_with_all = ["binary", "base64", "hex"])]
     pub jsonrpc: bool,
+    /// Refuse a message that has the end of a line in it, where messages become lines
+    ///
+    /// A caller cannot make two lines of one message then: it is closed with 1003, and nothing of the message is written that
+    /// did not come in an earlier fragment. Without it such a message is written as it is, and -v tells of the first one.
+    #[arg(long)]
+    pub strict_lines: bool,
     /// Take no message over this many bytes where one must be whole to be framed
     ///
     /// It is refused with Close 1009, never cut: what is sent to length or lsp, and what is read as lines of json, base64 or
@@ -139,6 +145,7 @@ impl Options {
             (encoding == Encoding::Base64, "base64", is_lines, "lines"),
             (encoding == Encoding::Hex, "hex", is_lines, "lines"),
             (self.jsonrpc, "jsonrpc", is_lines, "lines"),
+            (self.strict_lines, "strict-lines", is_lines, "lines"),
             (
                 self.timestamp,
                 "timestamp",
@@ -168,6 +175,7 @@ impl Options {
             encoding,
             is_stamped: self.timestamp,
             makes_requests: self.jsonrpc,
+            is_strict: self.strict_lines,
             is_one: false,
             chunk: self.chunk.asked(),
             limit: self.max_message,
@@ -333,6 +341,7 @@ mod tests {
             hex: false,
             timestamp: false,
             jsonrpc: false,
+            strict_lines: false,
             max_message: 1,
             chunk: ChunkOptions { chunk: None },
         };
@@ -368,6 +377,12 @@ mod tests {
             |it| (it.hex, it.framing) = (true, Some(Cut::Chunks)),
             lines,
             Err("--hex is for lines; -t or --framing lines makes lines"),
+        );
+        check(|it| it.strict_lines = true, lines, Ok((Cut::LINES, Text)));
+        check(
+            |it| it.strict_lines = true,
+            bytes,
+            Err("--strict-lines is for lines; -t or --framing lines makes lines"),
         );
         check(
             |it| (it.binary, it.framing) = (true, Some(Cut::Lsp)),

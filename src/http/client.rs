@@ -14,9 +14,11 @@ use tracing::info;
 
 use super::exchange::{Asked, Exchange};
 use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, offered_protocols, tokens};
+use crate::address::Address;
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::shown::Shown;
 use crate::steps::Step;
 
 /// The longest time that a server can keep us away.
@@ -165,7 +167,8 @@ async fn refused(exchange: Exchange, location: Option<String>) -> anyhow::Error 
         what += &format!("\n  {hint}");
     }
     if let Some(location) = location {
-        let location = location.escape_debug();
+        let location = Address::public(&location);
+        let location = Shown::line(&location);
         what += &format!("\n  it says to go to {location}: --follow does so");
     }
     if let Some(wait) = wait {

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::ending::{Cause, Ending, Failure, errno_text};
 use crate::peer::ByteStream;
 use crate::peer::kept::Kept;
+use crate::shown::Shown;
 
 /// Bytes of the body of a refusal that are shown.
 const SHOWN_BODY: usize = 1024;
@@ -168,8 +169,7 @@ impl Exchange {
         let mut lines = vec![format!("{:?} {}", self.response.version(), self.status())];
         lines.extend(self.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
-            let value: String = value.chars().map(printable).collect();
-            format!("{name}: {value}")
+            format!("{name}: {}", Shown::line(&value))
         }));
         lines
     }
@@ -202,11 +202,7 @@ impl Exchange {
             body = without_tags(&body);
         }
         for line in body.lines().take(SHOWN_LINES) {
-            let line: String = line
-                .chars()
-                .filter(|c| !c.is_control() || *c == '\t')
-                .collect();
-            what += &format!("\n  {}", line.trim_end());
+            what += &format!("\n  {}", Shown::line(line.trim_end()));
         }
         self.end().await;
         what
@@ -255,10 +251,6 @@ fn without_tags(html: &str) -> String {
     text += rest;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn printable(char: char) -> char {
-    if char.is_control() { '?' } else { char }
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Ite
         .filter(|token| !token.is_empty())
 }
 
+/// Whether a text is a token (RFC 9110 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
+    !text.is_empty() && text.chars().all(is_part)
+}
+
 /// Whether a list has an element, without regard to case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|element| element.eq_ignore_ascii_case(token))

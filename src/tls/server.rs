@@ -88,6 +88,8 @@ pub struct Server {
 
 struct Loaded {
     config: Arc<ServerConfig>,
+    /// The host names of the certificates.
+    names: Arc<[String]>,
     /// When each of the files had changed last.
     changed: Vec<Option<SystemTime>>,
     looked: Instant,
@@ -118,13 +120,14 @@ impl Server {
         };
         let protocols = protocols(&options.alpn, own_protocols);
         let changed = changed(&options);
-        let config = config(&options, own.as_ref().map(|own| &own.0), &protocols)?;
+        let (config, names) = config(&options, own.as_ref().map(|own| &own.0), &protocols)?;
         Ok(Server {
             options,
             protocols,
             own,
             loaded: Mutex::new(Loaded {
                 config: Arc::new(config),
+                names,
                 changed,
                 looked: Instant::now(),
             }),
@@ -141,14 +144,24 @@ impl Server {
         !self.options.cert.is_empty() || self.options.client_ca.is_some()
     }
 
+    /// Returns the host names of its certificates, wildcards included.
+    pub fn names(&self) -> Arc<[String]> {
+        self.lock().names.clone()
+    }
+
+    /// Whether callers must show a certificate that was issued for them.
+    pub fn admits_known_only(&self) -> bool {
+        self.options.client_ca.is_some() && self.options.client_auth != Some(ClientAuth::Optional)
+    }
+
     fn load(&self, loaded: &mut Loaded) {
         match config(
             &self.options,
             self.own.as_ref().map(|own| &own.0),
             &self.protocols,
         ) {
-            Ok(config) => {
-                loaded.config = Arc::new(config);
+            Ok((config, names)) => {
+                (loaded.config, loaded.names) = (Arc::new(config), names);
                 let files = listed(files(&self.options));
                 tracing::info!("certificates reloaded: {files}");
             }
@@ -237,7 +250,7 @@ fn config(
     options: &Options,
     own: Option<&CertifiedKey>,
     protocols: &[Vec<u8>],
-) -> Result<ServerConfig> {
+) -> Result<(ServerConfig, Arc<[String]>)> {
     let keys = match own {
         Some(own) => vec![own.clone()],
         None => {
@@ -271,12 +284,14 @@ fn config(
             builder.with_client_cert_verifier(Arc::new(callers))
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(keys)));
+    let resolver = Resolver::new(keys);
+    let names = resolver.names();
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = protocols.to_vec();
     if let Some(file) = &options.keylog {
         config.key_log = KeyLogFile::open(file)?;
     }
-    Ok(config)
+    Ok((config, names))
 }
 
 /// A certificate for this machine and the host that is listened on, and its pin.

@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
         "extension",
         "variables",
         "secret",
+        "shown",
         "utf8",
         "lossless",
         "host",

@@ -20,6 +20,11 @@ fn a_server_echoes_the_first_subprotocol_or_chooses_among_its_own() {
     ];
     assert_eq!(chosen(&any, &lines).as_deref(), Some("b"));
     assert_eq!(chosen(&any, &[]), None);
+    // What is no token (RFC 6455 4.1) is not sent back.
+    for names in ["a b", "\"a\"", "<b>", "a;b", "(", "a=b"] {
+        assert_eq!(chosen(&any, &[("Sec-WebSocket-Protocol", names)]), None);
+    }
+    assert_eq!(chosen(&any, &offer("<b>, mqtt")).as_deref(), Some("mqtt"));
     let choosing = Bridge::start(&["--protocol", "a,b", "ws-l:0", "echo:"]);
     assert_eq!(chosen(&choosing, &offer("b, a")).as_deref(), Some("a"));
     assert_eq!(chosen(&choosing, &offer("x, b")).as_deref(), Some("b"));

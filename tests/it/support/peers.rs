@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
 
@@ -139,7 +139,22 @@ impl Ws {
 
     /// Asks for an upgrade with further headers, whatever the answer. A header named `host` replaces ours.
     pub fn ask(port: u16, target: &str, headers: &[(&str, &str)]) -> Ws {
-        let mut stream = connect(port);
+        Ws::ask_over(connect(port), port, target, headers)
+    }
+
+    /// Asks for an upgrade from another address of this machine.
+    pub fn ask_from(addr: &str, port: u16, target: &str) -> Ws {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let own: SocketAddr = format!("{addr}:0").parse().unwrap();
+        let server: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&server.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Ws::ask_over(stream, port, target, &[])
+    }
+
+    fn ask_over(mut stream: TcpStream, port: u16, target: &str, headers: &[(&str, &str)]) -> Ws {
         let own_host = format!("127.0.0.1:{port}");
         let host = headers
             .iter()

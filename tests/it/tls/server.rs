@@ -26,6 +26,76 @@ fn the_certificate_is_chosen_by_the_name() {
     assert!(connect(&config, "other.test", bridge.port).is_err());
 }
 
+/// The names of the certificate are the server's own: a page cannot have one and point it here.
+#[test]
+fn hosts_of_the_certificate_are_answered() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let pair = ours.issue(&["cert.test", "*.wild.test"]);
+    let cert = files.put("pair.pem", &pair.both());
+    for listens in ["wss-l:0", "ws-u:tls-l:0"] {
+        let bridge = Bridge::start(&[&format!("{listens},cert={cert}"), "echo:"]);
+        let config = client_config(&ours, None);
+        for (name, host, origin, expected) in [
+            (
+                "cert.test",
+                "cert.test:PORT",
+                "https://cert.test:PORT",
+                "101",
+            ),
+            ("a.wild.test", "a.wild.test", "https://a.wild.test", "101"),
+            ("cert.test", "cert.test:PORT", "https://other.test", "403"),
+            (
+                "cert.test",
+                "cert.test:PORT",
+                "http://cert.test:PORT",
+                "403",
+            ),
+            (
+                "cert.test",
+                "other.test:PORT",
+                "https://other.test:PORT",
+                "421",
+            ),
+        ] {
+            let mut stream = connect(&config, name, bridge.port).unwrap();
+            let port = bridge.port.to_string();
+            let request = format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            );
+            let request = request.replace("PORT", &port);
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert_eq!(&answer[9..], expected, "{listens} {host} {origin}");
+        }
+    }
+}
+
+#[test]
+fn only_clients_that_must_be_known_make_a_bind_one_that_is_not_open() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let cert = files.put("pair.pem", &ours.issue(&["cert.test"]).both());
+    let ca = files.put("ca.pem", &ours.pem);
+    for (listens, is_open) in [
+        (format!("wss-l:*:0,cert={cert},client-ca={ca}"), false),
+        (format!("tls-l:*:0,cert={cert},client-ca={ca}"), false),
+        (
+            format!("wss-l:*:0,cert={cert},client-ca={ca},client-auth=optional"),
+            true,
+        ),
+        (format!("wss-l:*:0,cert={cert}"), true),
+    ] {
+        let stderr = Bridge::start(&[&listens, "echo:"]).stop().stderr;
+        assert_eq!(
+            stderr.contains("is open to every machine"),
+            is_open,
+            "{stderr}"
+        );
+    }
+}
+
 #[test]
 fn a_certificate_of_its_own_is_trusted_by_its_pin() {
     for scheme in ["wss", "tls"] {
