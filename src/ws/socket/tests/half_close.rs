@@ -365,6 +365,8 @@ async fn a_peer_that_proves_nothing_is_waited_for_as_a_foreign_one() {
         tokio::pin!(bridge);
         loop {
             tokio::select! {
+                // The end of the bridge is that of its stream too.
+                biased;
                 outcome = &mut bridge => return outcome.unwrap(),
                 (first, _) = sent(&mut far) => assert_eq!(first, 0x89),
             }
