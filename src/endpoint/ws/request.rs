@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, errno_text};
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::http::policy::origin;
 use crate::lossless;
 use crate::reread::{self, Reread};
 use crate::secret::Secret;
@@ -219,7 +220,7 @@ impl Request {
             add(COOKIE, value("--cookie", &cookies.join("; "))?);
         }
         if let Some(origin) = &options.origin {
-            add(ORIGIN, value("--origin", origin)?);
+            add(ORIGIN, value("--origin", &origin::sent(origin))?);
         }
         if let Some(user_agent) = &options.user_agent {
             add(USER_AGENT, value("--user-agent", user_agent)?);

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::host;
+
 /// Bytes of a host name (RFC 1035 2.3.4).
 const NAME: usize = 253;
 /// Bytes of one label of it.
@@ -154,6 +156,17 @@ impl Origin {
     }
 }
 
+/// A typed origin as a browser sends it: its host in ASCII. What has none stays as it is.
+pub fn sent(text: &str) -> String {
+    let in_ascii = || {
+        let (scheme, place) = text.split_once("://")?;
+        let (host, port) = split_port(place);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{}{port}", host::ascii(host)?))
+    };
+    in_ascii().unwrap_or_else(|| text.to_owned())
+}
+
 /// Cuts at `://` behind a scheme, which is returned in lower case.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
@@ -204,12 +217,9 @@ impl Hosts {
     }
 }
 
-/// Reads `host[:port]` with patterns.
+/// Reads `host[:port]` with patterns. A name beyond ASCII stands for its form of ASCII, which is what browsers send.
 fn parse_place(text: &str) -> Result<(Hosts, Ports), String> {
     let never = |why: &str| Err(format!("can never match: {why}"));
-    if !text.is_ascii() {
-        return never("browsers send names in ASCII, such as xn--bcher-kva.example");
-    }
     if text.contains('@') {
         return never("a user is no part of it");
     }
@@ -225,15 +235,19 @@ fn parse_place(text: &str) -> Result<(Hosts, Ports), String> {
             _ => return never("a port is a number from 1 to 65535, or *"),
         },
     };
+    let parse = |name: &str| match host::ascii(name) {
+        Some(name) => Ok(Host::parse(&name)),
+        None => Err("can never match: it is no name, and has no form of ASCII (xn--...)"),
+    };
     let host = match host.strip_prefix("*.") {
-        Some(parent) => match Host::parse(parent) {
+        Some(parent) => match parse(parent)? {
             Some(Host::Name(parent)) => Hosts::Below(parent),
             _ => return never("*. stands before a name: *.example.com"),
         },
         None if host.contains('*') => {
             return never("* stands for whole labels in front, *.example.com, or for the port, :*");
         }
-        None => match Host::parse(host) {
+        None => match parse(host)? {
             Some(host) => Hosts::One(host),
             None => return never("it has no valid host"),
         },
@@ -506,11 +520,43 @@ mod tests {
             &["https://app.test:80", "https://a.app.test"],
         );
         origin("http://[::1]:*", &["http://[::1]:5"], &["http://[::2]:5"]);
+        origin(
+            "https://Bücher.example:8443",
+            &["https://xn--bcher-kva.example:8443"],
+            &[
+                "https://bücher.example:8443",
+                "https://xn--bcher-kva.example",
+                "https://bucher.example:8443",
+            ],
+        );
+        origin(
+            "https://*.bücher.example",
+            &["https://a.xn--bcher-kva.example"],
+            &["https://xn--bcher-kva.example"],
+        );
         origin("null", &["null"], &["file://"]);
         origin("file://", &["file://"], &["null", "file://host"]);
         origin("app://x", &["app://x"], &["app://y", "http://x"]);
         origin("chrome-extension://id", &["chrome-extension://id"], &[]);
         origin("*", &[], &["http://a", "null"]);
+    }
+
+    #[test]
+    fn a_typed_origin_is_sent_in_ascii() {
+        for (typed, expected) in [
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            (
+                "https://Bücher.example:81",
+                "https://xn--bcher-kva.example:81",
+            ),
+            ("https://App.example.com", "https://App.example.com"),
+            ("http://[::1]:80", "http://[::1]:80"),
+            ("null", "null"),
+            ("file://", "file://"),
+            ("https://ü/x", "https://ü/x"),
+        ] {
+            assert_eq!(sent(typed), expected);
+        }
     }
 
     #[test]
@@ -534,7 +580,10 @@ mod tests {
             "https://app.example.com:",
             "https://app.example.com:0",
             "https://app.example.com:99999",
-            "https://bücher.example",
+            "https://bü%cher.example",
+            "https://bü\u{ff0f}cher.example",
+            "https://bücher.example/x",
+            "https://\u{200d}",
             "https://a..b",
             "wss://app.example.com",
             "null/",
@@ -550,7 +599,9 @@ mod tests {
             "a.*",
             "a:",
             "a:b",
-            "bücher.example",
+            "bü cher.example",
+            "a\u{ff0f}ü",
+            "ü..b",
             "a b",
             "*.1.2.3.4",
         ] {
@@ -577,6 +628,11 @@ mod tests {
         check("*.a.test", "a.test", false);
         check("*.a.test:*", "x.a.test:1", true);
         check("*.a.test:2", "x.a.test:1", false);
+        check("bücher.example", "xn--bcher-kva.example:80", true);
+        check("BÜCHER.example:81", "XN--BCHER-KVA.example:81", true);
+        check("BÜCHER.example:81", "xn--bcher-kva.example", false);
+        check("*.bücher.example", "a.xn--bcher-kva.example", true);
+        check("bücher.example", "bucher.example", false);
         check("*", "anything.test", true);
         assert_eq!(HostRule::of_certificate("*"), None);
     }

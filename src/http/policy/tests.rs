@@ -219,6 +219,17 @@ fn hosts_by_patterns_and_by_certificates() {
     upgrade(&patterns, "exact.test:8080", None, 101);
     upgrade(&patterns, "exact.test:8081", None, 421);
     upgrade(&policy(true, &["*"], &[]), "evil.test", None, 101);
+    let books = policy(true, &["bücher.example"], &["https://läden.example"]);
+    upgrade(&books, "xn--bcher-kva.example", None, 101);
+    upgrade(&books, "xn--ldn-fla.example", None, 421);
+    let shops = Some("https://xn--lden-loa.example");
+    upgrade(&books, "localhost", shops, 101);
+    upgrade(
+        &books,
+        "localhost",
+        Some("https://xn--bcher-kva.example"),
+        403,
+    );
     let caller = Caller {
         is_secure: true,
         server_names: ["cert.test".to_owned(), "*.wild.test".to_owned()].into(),

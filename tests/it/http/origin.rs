@@ -240,7 +240,8 @@ fn what_can_never_match_is_refused_at_the_start() {
             "wss://app.example.com",
             "https://app.example.com",
         ),
-        ("--origin", "https://bücher.example", "xn--"),
+        ("--origin", "https://bü%cher.example", "xn--"),
+        ("--host", "bü cher.example", "xn--"),
         (
             "--host",
             "https://app.example.com",
