@@ -2,36 +2,36 @@
 # Written by wsbridge --generate complete-bash
 
 # How an endpoint is written, what its place is, the keys of its options, what it does.
-_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
-ws://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
-wss-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
-wss://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
-ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
-ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= path= origin= host= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
-tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Connect to a TCP server; without HOST to localhost
-tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
-tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept TLS over TCP or over another endpoint that listens
-tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Be a TLS client of a TCP server or over another endpoint
-unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Connect to a Unix stream socket, by path or abstract name
-unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
+_wsbridge_schemes='ws-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= origin-only host= trusted-proxy= accept-first page= dump tee=	Accept WebSockets; without HOST on loopback, with * on all interfaces
+ws://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server; without PATH ask for what the caller asks for
+wss-l:	nothing	handshake-timeout= protocol= ping= half-close= chunk= path= origin= origin-only host= trusted-proxy= accept-first page= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= dump tee=	Accept WebSockets over TLS; cert=FILE,key=FILE or self-signed
+wss://	url	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= reconnect retries= reconnect-max= dump tee=	Connect to a WebSocket server over TLS
+ws-c:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= header= forward-header= user= password-file= bearer= netrc= cookie= origin= user-agent= follow follow-headers include uri= dump tee=	Be a WebSocket client over another endpoint; --uri says what to ask for
+ws-u:	wrapped-bytes	handshake-timeout= protocol= ping= half-close= chunk= path= origin= origin-only host= trusted-proxy= accept-first page= dump tee=	Be a WebSocket server over another endpoint: - under inetd, a Unix socket
+tcp:	host	connect-timeout= resolve= connect-to= bind= unix-socket= ipv4 ipv6 proxy= proxy-cacert= no-proxy= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Connect to a TCP server; without HOST to localhost
+tcp-l:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Accept TCP connections; without HOST on loopback, with * on all interfaces
+tls-l:	wrapped-tcp-l	handshake-timeout= cert= key= self-signed client-ca= client-auth= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Accept TLS over TCP or over another endpoint that listens
+tls:	wrapped-tcp	handshake-timeout= cacert= cert= key= pin-sha256= insecure insecure-send-credentials tls-name= tls-min= alpn= keylog= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Be a TLS client of a TCP server or over another endpoint
+unix:	path	connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Connect to a Unix stream socket, by path or abstract name
+unix-l:	path	mode= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Accept connections on a Unix stream socket; a stale one is replaced, ours is removed at the end
 udp:	host	connect-timeout= text binary dump tee=	Send each message as a UDP datagram of at most 65,507 bytes, and receive
 udp-l:	nothing	udp-timeout= text binary dump tee=	Take each sender of UDP datagrams as a caller, until it has been silent for --udp-timeout
 unix-dgram:	path	connect-timeout= text binary dump tee=	Send each message to a Unix datagram socket, from an address that answers reach
 seqpacket:	path	connect-timeout= text binary dump tee=	Connect to a Unix socket that keeps messages whole; empty ones are kept too
 seqpacket-l:	path	mode= text binary dump tee=	Accept connections on a Unix socket that keeps messages whole
--	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
-exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Run a program for each caller, without a shell
-sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
+-	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= send= no-interactive no-history dump tee=	Use standard input and output, as lines of text
+exec:	program	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Run a program for each caller, without a shell
+sh-c:	raw	pty stderr= kill-after= max-children= env-header= env= set-environment allow-remote-exec text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Run a line of shell for each caller; nothing that a caller says becomes part of it
 echo:	nothing	dump tee=	Give back every message, its kind and boundaries kept
-hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
+hub:	nothing	slow= gap= queue= queue-bytes= replay= room-members= max-message= echo= join id= rooms= rooms-per-ip= dump tee=	Enter a room where all hear what each says; hub:{path} is a room for each path
 null:	nothing	dump tee=	Take everything and say nothing, until the other side ends
-literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
-literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
-file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
-fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
-serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Use a serial port, for one session at a time
-random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say random bytes without end, and take everything
-zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc max-message= chunk= dump tee=	Say zero bytes without end, and take everything
+literal:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Say TEXT, as one text message, and end; all of TEXT is taken as it is
+literal-base64:	raw	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Say the bytes that DATA is the base64 of, as one binary message, and end
+file:	path	write append follow connect-timeout= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Read a file as lines of text, then end; or write, append to or follow it
+fd:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Use a descriptor that wsbridge was started with, as lines of text, both ways as far as it is open
+serial:	path	baud= data-bits= parity= stop-bits= flow-control= text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Use a serial port, for one session at a time
+random:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Say random bytes without end, and take everything
+zero:	nothing	text binary framing= null separator= base64 hex timestamp jsonrpc strict-lines max-message= chunk= dump tee=	Say zero bytes without end, and take everything
 clogged:	nothing	dump tee=	Take nothing and say nothing, as a peer that is stuck
 reconnect:	wrapped	retries= reconnect-max= dump tee=	Connect to ENDPOINT again whenever the connection is lost
 share:	wrapped	write= lock-time= start= stop= pair pair-time= slow= gap= queue= queue-bytes= replay= room-members= max-message= dump tee=	Open ENDPOINT once for all callers: what it says all of them hear
@@ -144,7 +144,9 @@ max-per-ip	-	any	Allow each address this many connections, sessions and handshak
 handshake-timeout	-	any	Give up on an opening handshake after this time
 half-close	-	words auto no	Whether to carry half-closes to another wsbridge: auto or no
 origin	-	any	Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
-host	-	any	Answer for this host name (repeatable)
+origin-only	-	flag	Let no pages connect but those of --origin, not even those of this server or of this machine
+host	-	any	Answer for this host name (repeatable; * is any)
+trusted-proxy	-	any	Take the word of these proxies for what they were asked for, and by whom
 accept-first	-	flag	Accept a caller before the target has been reached
 page	-	file chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
@@ -157,6 +159,7 @@ netrc	-	optional file	Take user and password for the host from this file
 cookie	-	any	Send these cookies (repeatable)
 user-agent	-	any	Call ourselves so
 follow	-	flag	Go where redirects lead, at most 10 times; of a file, read on as it grows
+follow-headers	-	flag	Send the headers of -H and --forward-header to another host too, where a redirect leads there
 include	i	flag	Show the head of the answer on stderr
 connect-timeout	-	any	Give up connecting after this time
 resolve	-	any	Use this address instead of looking HOST up (repeatable)
@@ -166,9 +169,9 @@ unix-socket	-	file	Connect to this Unix socket instead, without a proxy; @NAME i
 ipv4	4	flag	Use IPv4 only
 ipv6	6	flag	Use IPv6 only
 proxy	-	any	Connect through this proxy: http, https, socks5 or socks5h
-proxy-cacert	-	file	Trust what these issued instead of whom the system trusts, of a proxy
+proxy-cacert	-	file	Trust these and what they issued instead of whom the system trusts, of a proxy
 no-proxy	-	optional any	Use no proxy, or none for these hosts
-cacert	-	file	Trust what these issued instead of whom the system trusts
+cacert	-	file	Trust these and what they issued instead of whom the system trusts
 cert	-	file	Show this certificate, in PEM, with its chain
 key	-	file	The key of --cert, where it is not in the same file
 pin-sha256	-	any	Trust a server by its public key (repeatable)
@@ -181,7 +184,7 @@ reconnect	-	flag	Connect again whenever the connection is lost
 retries	-	any	Connect again at most so often in a row (no limit)
 reconnect-max	-	any	Wait at most this long between two attempts
 self-signed	-	flag	Make a certificate for localhost, to try things out; its pin is printed
-client-ca	-	file	Let in who has a certificate that these issued
+client-ca	-	file	Let in who has a certificate that these issued, or one of these
 client-auth	-	words required optional	Whether callers must have one; without it they must
 text	t	flag	Send lines of text as text messages
 binary	b	flag	Send bytes as they come, as binary messages
@@ -191,8 +194,9 @@ base64	-	flag	Write binary messages as lines of base64; with -b, read such lines
 hex	-	flag	Write binary messages as lines of hex digits; with -b, read such lines
 timestamp	-	flag	Write the time before each message that is written as a line
 jsonrpc	-	flag	Make JSON-RPC 2.0 requests of lines: a method and its parameters
+strict-lines	-	flag	Refuse a message that has the end of a line in it, where messages become lines
 max-message	-	any	Take no message over this many bytes where one must be whole to be framed
-mode	-	any	Permissions of the socket, in octal
+mode	-	any	Permissions of the socket, in octal (600)
 udp-timeout	-	any	End the session of a UDP sender when nothing has gone either way for this time
 send	-	any	Send this message on connect, and do not read stdin; @FILE sends a file
 no-interactive	-	flag	Read plain lines from a terminal, without a prompt
@@ -213,6 +217,7 @@ echo	-	words yes no	Whether a member hears what it says itself
 join	-	flag	Say who comes and who goes
 id	-	words prefix json	Say who says it: as a prefix of text, or in an object of JSON
 rooms	-	any	Rooms at most
+rooms-per-ip	-	any	Rooms at most that callers of one address hold alone
 write	-	flag	Write what comes to the file, which is made or emptied
 append	-	flag	Write what comes behind the end of the file, which is made where there is none
 baud	-	any	Bits per second of a serial line

@@ -1,16 +1,20 @@
 //! What the user typed for one side: the grammar of addresses, and errors that point at the place.
 
 mod hidden;
+mod network;
 
 use std::error::Error;
 use std::fmt::{self, Display};
-use std::net::Ipv6Addr;
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
-use self::hidden::{HIDDEN, hidden};
-use crate::secret::Secret;
+use self::hidden::hidden;
+pub use self::network::Network;
+use crate::host;
+use crate::lossless;
+use crate::secret::{HIDDEN, Secret};
+use crate::shown::is_harmful;
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
@@ -83,8 +87,13 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
+/// A character to show, in one column.
 fn printable(char: char) -> char {
-    if char.is_control() { '?' } else { char }
+    match char {
+        char if is_harmful(char) => '?',
+        char if lossless::is_byte(char) => char::REPLACEMENT_CHARACTER,
+        char => char,
+    }
 }
 
 impl AddressError {
@@ -114,7 +123,8 @@ impl AddressError {
 /// A host and a port, and what followed them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The host without brackets; `*` is every interface, `None` was not typed.
+    /// The host without brackets, a name in ASCII, an IPv6 address with its zone behind a `%`; `*` is every interface, `None`
+    /// was not typed.
     pub host: Option<String>,
     /// The port, where one was typed.
     pub port: Option<u16>,
@@ -159,6 +169,32 @@ impl Address {
             return "stdio".to_owned();
         }
         name.chars().map(printable).collect()
+    }
+
+    /// The address with all that it says but secrets: for a command line that can be run again.
+    pub fn public(text: &str) -> String {
+        let (mut name, mut from) = (String::new(), 0);
+        for range in hidden(text) {
+            name += &text[from..range.start];
+            from = range.end;
+            match text[from..].strip_prefix('@') {
+                Some(_) => from += 1,
+                None => name += HIDDEN,
+            }
+        }
+        name + &text[from..]
+    }
+
+    /// A text that is no address as it should be, without what stands before an `@` and may be a password.
+    pub fn without_password(text: &str) -> String {
+        match text.split_once(':') {
+            Some((word, rest)) if !text.contains("//") => match rest.rsplit_once('@') {
+                Some((_, host)) => format!("{word}:{HIDDEN}@{host}"),
+                None => text.to_owned(),
+            },
+            // What stands behind slashes is hidden where it is shown.
+            _ => text.to_owned(),
+        }
     }
 
     /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
@@ -258,12 +294,20 @@ impl Address {
         }
     }
 
+    /// Whether what stands at a byte is hidden.
+    fn hides_at(&self, at: usize) -> bool {
+        hidden(&self.text).iter().any(|range| range.contains(&at))
+    }
+
     /// Reads the place as [`host_port`](Address::host_port) does, with a user and a password before an `@`.
     ///
     /// # Errors
     /// What is wrong with the user, the host or the port, and where.
     pub fn url_place(&self) -> Result<(Option<UserInfo>, Place), AddressError> {
         let place = self.place.as_str();
+        if !lossless::is_text(place) {
+            return Err(self.place_error("an address of hosts and ports is UTF-8"));
+        }
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
         // What stands for a path or a query begins one.
         let path_at = ["{path}", "{query}"]
@@ -285,7 +329,7 @@ impl Address {
         let port = match port {
             None => None,
             // What was taken for a port may be a piece of a password.
-            Some((text, _)) if path.contains('@') && text.parse::<u16>().is_err() => {
+            Some((text, _)) if self.hides_at(at) && text.parse::<u16>().is_err() => {
                 return Err(AddressError {
                     what: "in a password '/' is written %2F and '?' %3F".to_owned(),
                     text: format!("{}{HIDDEN}", &self.text[..self.place_at]),
@@ -321,8 +365,15 @@ impl Address {
             };
             return Err(self.error(at..at + authority.len(), what));
         }
+        let ascii = |host: &str| {
+            let found = host::ipv6(host).or_else(|| host::ascii(host));
+            found.ok_or_else(|| {
+                let what = format!("'{}' is no name of a host", host.escape_debug());
+                self.error(at..at + authority.len(), what)
+            })
+        };
         let place = Place {
-            host: host.map(str::to_owned),
+            host: host.map(ascii).transpose()?,
             port,
             path: path.to_owned(),
         };
@@ -362,7 +413,7 @@ impl Address {
             let Some((host, rest)) = inner.split_once(']') else {
                 return Err(wrong("an IPv6 address ends with ']'".to_owned()));
             };
-            if host.parse::<Ipv6Addr>().is_err() {
+            if host::ipv6(host).is_none() {
                 return Err(wrong(format!("bad IPv6 address '{host}'")));
             }
             return match rest.strip_prefix(':') {
@@ -374,7 +425,7 @@ impl Address {
             };
         }
         match authority.rsplit_once(':') {
-            Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+            Some((host, port)) if host::ipv6(host).is_some() => {
                 let what = format!("an IPv6 address stands in brackets: [{host}]:{port}");
                 Err(wrong(what))
             }

@@ -252,7 +252,7 @@ async fn run_watched(
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
-        right: Right::prepare(&plan.right).await?,
+        right: Right::prepare(&plan.right, &plan.names[0]).await?,
         options: plan.session.clone(),
         memory: plan.memory.clone(),
         taps,
@@ -295,7 +295,7 @@ async fn listen(
     {
         accept.offer_page(page);
     }
-    info!("listening on {}", accept.places().join(" and "));
+    session::announce(&*accept, &plan.names[1]);
     if let Some(place) = accept.page_place() {
         info!("a browser finds a page at {place}");
     }

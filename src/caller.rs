@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
@@ -65,6 +66,10 @@ pub struct Caller {
     pub subject: Option<String>,
     /// Whether it came over TLS.
     pub is_secure: bool,
+    /// The host names of the certificate that it was shown, wildcards included.
+    pub server_names: Arc<[String]>,
+    /// Whether it is a proxy whose word is taken for whom it speaks for.
+    pub is_trusted_proxy: bool,
     /// Whether it is this process itself, and nobody who called it.
     pub is_local: bool,
     /// Whether each connection that it asks for is a session of its own: what is lost is not joined to what comes next.
@@ -113,5 +118,24 @@ impl fmt::Display for Caller {
             Some(uri) => write!(f, "{} {}", self.from, uri.path().escape_debug()),
             None => f.write_str(&self.from),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_counted_by_address() {
+        let same = |one: &str, other: &str| {
+            let source = |addr: &str| Caller::at(addr.parse().unwrap()).source;
+            source(one) == source(other)
+        };
+        assert!(same("192.0.2.1:1", "192.0.2.1:2"));
+        assert!(same("192.0.2.1:1", "[::ffff:192.0.2.1]:2"));
+        assert!(!same("192.0.2.1:1", "192.0.2.2:1"));
+        assert!(same("[2001:db8::1]:1", "[2001:db8::2:3]:2"));
+        assert!(!same("[2001:db8::1]:1", "[2001:db8:0:1::1]:1"));
+        assert_eq!(Caller::new("stdio").source, Source::Unknown);
     }
 }

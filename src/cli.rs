@@ -16,10 +16,12 @@ use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
-use crate::endpoint::{Endpoint, Scheme, Settings, ws};
+use crate::endpoint::{Endpoint, Scheme, Settings, word_of, ws};
+use crate::lossless;
 use crate::memory::{self, Memory};
 use crate::mistake;
 use crate::scheme::{self, SCHEMES};
+use crate::secret;
 use crate::session;
 use crate::variables::Variables;
 
@@ -49,7 +51,7 @@ pub struct Args {
     more: Vec<String>,
     /// The right side is this program, one for each caller
     #[arg(last = true, value_name = "PROGRAM ARGS")]
-    program: Vec<OsString>,
+    program: Vec<String>,
     /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
     #[arg(long, short, value_name = "PORT")]
     server: Option<String>,
@@ -144,11 +146,13 @@ pub fn command() -> Command {
 /// # Errors
 /// clap's, help and version included; exit status 2 otherwise.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatches), clap::Error> {
+    // Before anything is said of what was typed.
+    secret::declare(spellings::secret_keys());
     // websocat's name for what is `--` everywhere else.
     let mut is_program = false;
     let words = words.into_iter().map(|word| match word.to_str() {
-        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
-        _ => word,
+        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".to_owned(),
+        _ => lossless::text(&word),
     });
     let command = command();
     let short = docs::short(&command);
@@ -229,7 +233,7 @@ impl Args {
         }
         let mut addresses: Vec<_> = self.right.iter().chain(&self.more).cloned().collect();
         if let [program, ..] = &self.program[..] {
-            addresses.push(format!("exec:{}", program.to_string_lossy()));
+            addresses.push(format!("exec:{program}"));
         }
         let patient = |text: &String| {
             let chain = scheme::chain(text);
@@ -306,7 +310,7 @@ impl Args {
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
             self.settings(matches, &[of_left, of_right])?;
-        right_settings.words = self.words().to_vec();
+        right_settings.words = self.words().iter().map(|it| lossless::word(it)).collect();
         left_settings.opposite = Address::shown(&right);
         right_settings.opposite = Address::shown(&left);
         let is_one_way = self.session.unidirectional || self.session.unidirectional_reverse;
@@ -322,7 +326,7 @@ impl Args {
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
     fn addresses(&self) -> Result<(String, String), clap::Error> {
         if let [third, ..] = &self.more[..] {
-            let third = third.escape_debug();
+            let third = Address::shown(third);
             let what = format!(
                 "'{third}' is one address too many, wsbridge joins two; a program and its words stand behind --\n"
             );
@@ -380,15 +384,12 @@ impl Args {
                     "{right} and the program behind -- are two right sides, and there is one\n"
                 ))
             }
-            ([program, ..], None) => match program.to_str() {
-                Some(program) => Ok(Some(format!("exec:{program}"))),
-                None => refuse("the name of the program is not UTF-8\n"),
-            },
+            ([program, ..], None) => Ok(Some(format!("exec:{program}"))),
         }
     }
 
     /// The words that follow the program's name.
-    fn words(&self) -> &[OsString] {
+    fn words(&self) -> &[String] {
         match (&self.program[..], &self.right) {
             (all, Some(_)) => all,
             (all, None) => all.get(1..).unwrap_or_default(),
@@ -474,7 +475,7 @@ impl Args {
         }
         for option in &self.option {
             let (side, key, value) = side_option(option).ok_or_else(|| {
-                let typed = option.split('=').next().unwrap_or_default();
+                let typed = word_of(option);
                 let what = format!(
                     "-o: '{typed}' is no option of a side, which is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
@@ -553,6 +554,7 @@ fn wrong_option(commands: &[Command], key: &str, value: Option<&str>) -> Option<
         });
         let names: Vec<_> = commands.iter().map(Command::get_name).collect();
         let name = format!("{}:", names.join(":")).replace("-:", "-");
+        let key = word_of(key);
         return Some(format!("{key} is no option of {name}; {near}"));
     }
     let word = match value {

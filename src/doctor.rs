@@ -15,6 +15,7 @@ use crate::columns::indented;
 use crate::ending::{Cause, Close, Ending};
 use crate::endpoint::Endpoint;
 use crate::peer::{Event, MessageStream, Peer};
+use crate::shown::Shown;
 use crate::steps::{Step, Watch};
 
 /// How long a pong is waited for.
@@ -57,6 +58,21 @@ const ADVICE: &[Advice] = &[
         None,
         Cause::ProxyNotResolved,
         "the name of the proxy has no address here; --no-proxy goes without it",
+    ),
+    (
+        Some("ping"),
+        Cause::Refused,
+        "it ends what it has opened: does it want a subprotocol (--protocol), another path, or to know who we are?",
+    ),
+    (
+        Some("ping"),
+        Cause::Timeout,
+        "it neither speaks nor answers; a server that wants a subprotocol may stay silent without one: --protocol NAME",
+    ),
+    (
+        Some("upgrade"),
+        Cause::TlsCut,
+        "it asked for a certificate of ours in the TLS handshake: --cert FILE and --key FILE are one",
     ),
     (
         None,
@@ -156,7 +172,7 @@ pub async fn look(
                 lines.next().unwrap_or_default(),
                 took,
             ));
-            lines.for_each(&write);
+            lines.for_each(|line| write(&Shown::line(line).to_string()));
             let cause = Cause::of(&error);
             let mut rows = ADVICE.iter();
             let fits =
@@ -201,7 +217,8 @@ fn painted(verdict: &str, colour: &str, is_coloured: bool) -> String {
 fn line(verdict: &str, name: &str, what: &str, took: Duration) -> String {
     let took = took.as_secs_f64() * 1000.0;
     let head = format!("  {verdict} {took:7.1} ms  {name:8} ");
-    let words = indented(what, INDENT);
+    // What a peer says is in it.
+    let words = indented(&Shown::lines(what).to_string(), INDENT);
     head + words.trim()
 }
 
@@ -218,7 +235,7 @@ async fn examine(patient: &Patient) -> Result<()> {
                 true => "other machines reach it",
                 false => "this machine alone reaches it",
             };
-            step.done(|| format!("{}; {whom}", accept.places().join(" and ")));
+            step.done(|| format!("{}; {whom}", accept.announcement()));
             Ok(())
         }
         Endpoint::Dial(dial) => {
@@ -262,6 +279,20 @@ async fn greeted(io: &mut (impl AsyncReadExt + Unpin)) {
     step.done(|| what);
 }
 
+/// Says so where a server with which no subprotocol was agreed upon says nothing by itself.
+async fn silent(stream: &mut dyn MessageStream) {
+    let step = Step::begin("greeting");
+    if timeout(GREETING, poll_fn(|cx| stream.poll_next(cx)))
+        .await
+        .is_err()
+    {
+        step.done(|| {
+            "it says nothing by itself; a server that wants a subprotocol may stay silent without one: --protocol NAME"
+                .to_owned()
+        });
+    }
+}
+
 /// Sends a ping, waits for its pong, and closes.
 async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
     let step = Step::begin("ping");
@@ -283,7 +314,8 @@ async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
         }
         Poll::Ready(None)
     });
-    match timeout(PATIENCE, pong).await {
+    let pong = timeout(PATIENCE, pong).await;
+    match pong {
         Ok(None) => step.done(|| {
             let meanwhile = match messages {
                 0 => String::new(),
@@ -303,6 +335,9 @@ async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
             let what = format!("no pong within {PATIENCE:?}");
             return Err(anyhow::anyhow!(Cause::Timeout).context(what));
         }
+    }
+    if messages == 0 && stream.protocol() == Some("") {
+        silent(&mut *stream).await;
     }
     let bye = Ending::Close(Close::new(1000, ""));
     let step = Step::begin("close");

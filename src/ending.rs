@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::shown::Shown;
+
 /// How one direction of a peer ended.
 ///
 /// An ending is clean or it is an [abort](Ending::is_abort). An abort is never passed on as a clean end where the
@@ -587,11 +589,12 @@ impl Cause {
         error.downcast_ref::<Cause>().copied()
     }
 
-    /// What an error says from the outside in, without the cause, and each thing once: an endpoint that wraps another may
-    /// have the same to say of it.
+    /// What an error says from the outside in, without what is there for us alone (the cause, the time of Retry-After), and
+    /// each thing once: an endpoint that wraps another may have the same to say of it.
     pub fn parts(error: &anyhow::Error) -> Vec<String> {
         let parts = error.chain().filter(|part| !part.is::<Cause>());
-        let mut parts: Vec<_> = parts.map(|part| part.to_string()).collect();
+        let parts = parts.map(|part| part.to_string());
+        let mut parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
         parts.dedup();
         parts
     }
@@ -605,9 +608,7 @@ impl Cause {
             .map(str::trim)
             .collect();
         let line = lines.join(": ");
-        line.chars()
-            .filter(|c| !c.is_control() && !is_format(*c))
-            .collect()
+        Shown::line(&line).to_string()
     }
 
     /// The exit status of a session that could not be opened (curl's numbers).
@@ -686,11 +687,6 @@ impl Cause {
     }
 }
 
-/// Characters that change how text around them is shown: directions, joiners, marks (Unicode's Cf, as far as it harms).
-pub(crate) fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -726,8 +722,9 @@ impl std::error::Error for Cause {}
 pub struct RetryAfter(pub Duration);
 
 impl fmt::Display for RetryAfter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server asks for {:.0?}", self.0)
+    /// Writes nothing: the text of the refusal says it, on a line of its own.
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 }
 

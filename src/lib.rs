@@ -27,8 +27,8 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret utf8 sendqueue workers heap memory steps columns
-//!                                            progress mistake log reread
+//!             > message ending caller address extension variables secret shown utf8 lossless host sendqueue workers heap
+//!                                            memory steps columns progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
@@ -109,6 +109,10 @@
 //!   queues, and the first server's WebSocket that sends it makes its frames for all.
 //! * **No second way to an endpoint**: `doctor` watches the dialling that a session does, by [`steps`].
 //! * **stdout carries payload and nothing else**; only `main` exits.
+//! * **No text of a peer is shown as it is**: [`shown`] escapes what a terminal obeys or what turns text around. `main` does it for the
+//!   whole log; who writes elsewhere does it there.
+//! * **No refusal says anything of the request**: [`http::server::Refusal`] has constant text for the caller, and why for the log.
+//! * **An option is secret by its type**: [`secret::Secret`] or [`secret::Assignment`], and nowhere is there a list of them.
 //!
 //! # A byte's journey
 //!
@@ -117,8 +121,8 @@
 //! 1. [`cli`] reads the words; [`scheme`] finds both rows, and each row's `build` checks its [`address::Address`] and options.
 //! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts, and gives each caller a task on the thread that has
 //!    the fewest of them ([`workers`]); it stays there.
-//! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin. The caller is
-//!    now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
+//! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin by the patterns of
+//!    [`http::policy::origin`]. The caller is now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
 //!    503 or 504.
 //! 4. The TCP side becomes messages through [`framing::Framed`]; it ignores boundaries, and so the pump allows the WebSocket
 //!    side to merge messages. [`pump`] polls both directions in that one task.
@@ -150,8 +154,10 @@ pub mod endpoint;
 pub mod extension;
 pub mod framing;
 pub mod heap;
+pub mod host;
 pub mod http;
 pub mod log;
+pub mod lossless;
 pub mod memory;
 pub mod message;
 pub mod mistake;
@@ -163,6 +169,7 @@ pub mod scheme;
 pub mod secret;
 pub mod sendqueue;
 pub mod session;
+pub mod shown;
 pub mod steps;
 pub mod takers;
 pub mod tap;

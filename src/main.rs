@@ -18,6 +18,7 @@ use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Cause;
 use wsbridge::log;
+use wsbridge::shown::{self, Shown};
 use wsbridge::variables::Variables;
 use wsbridge::workers;
 
@@ -182,7 +183,7 @@ impl Write for Lines {
 fn refuse(error: &clap::Error) -> ExitCode {
     match cli::line(error) {
         None => error.exit(),
-        Some(line) => say(&line),
+        Some(line) => say(&Shown::lines(&line).to_string()),
     }
     ExitCode::from(2)
 }
@@ -202,7 +203,8 @@ fn say(line: &str) {
 
 fn words(error: &anyhow::Error) -> String {
     let usage = error.downcast_ref::<clap::Error>().and_then(cli::line);
-    usage.unwrap_or_else(|| Cause::parts(error).join(": "))
+    let words = usage.unwrap_or_else(|| Cause::parts(error).join(": "));
+    Shown::lines(&words).to_string()
 }
 
 fn start_logging(args: &Args) {
@@ -218,7 +220,12 @@ fn start_logging(args: &Args) {
         .log_internal_errors(false)
         .with_max_level(level);
     match args.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).with_target(false).init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .map_event_format(Object)
+            .init(),
         LogFormat::Text => builder.with_ansi(false).event_format(Line).init(),
     }
 }
@@ -241,8 +248,31 @@ where
             tracing::Level::WARN => "warning: ",
             _ => "",
         };
-        write!(writer, "wsbridge: {level}")?;
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut line = String::new();
+        context.format_fields(Writer::new(&mut line), event)?;
+        // What a peer says is in it.
+        writeln!(writer, "wsbridge: {level}{}", Shown::lines(&line))
+    }
+}
+
+/// Lines as another format makes them, each an object of JSON.
+struct Object<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Object<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&shown::json_line(&line))
     }
 }

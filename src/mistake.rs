@@ -5,6 +5,8 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::address::nearest;
+use crate::secret::{self, HIDDEN};
+use crate::shown::is_harmful;
 
 /// Flags that others have and we have not, and what serves.
 const FOREIGN: &[(&str, &str)] = &[
@@ -40,7 +42,11 @@ const TLS: &str = "TLS is in an address: wss-l: and tls-l: serve, wss:// and tls
 
 /// Says that there is no such flag, and what serves: the one that it begins, the nearest one, or another way.
 pub fn no_flag(typed: &str, known: &[&str]) -> String {
-    let bare = typed.trim_start_matches('-');
+    let dashes = typed.len() - typed.trim_start_matches('-').len();
+    let bare = &typed[dashes..];
+    // What stands behind the name may be a value, and secret.
+    let end = bare.find(['=', ':', ' ', '@']).unwrap_or(bare.len());
+    let (typed, bare) = (&typed[..dashes + end], &bare[..end]);
     let foreign = FOREIGN.iter().find(|row| row.0 == bare);
     let begun = || {
         let mut begun = known.iter().filter(|flag| flag.starts_with(bare));
@@ -72,6 +78,10 @@ pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
     let key = key(error)?;
     let name = format!("{prefix}{key}");
     let value = text(error, ContextKind::InvalidValue);
+    let value = value.map(|value| match value.is_empty() || !secret::is_key(&key) {
+        true => value,
+        false => HIDDEN,
+    });
     let line = match error.kind() {
         ErrorKind::InvalidValue => not_one_of(&name, value?, error),
         ErrorKind::ValueValidation => {
@@ -138,7 +148,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
 }
 
 fn printable(value: &str) -> String {
-    let shown = |c: char| if c.is_control() { '?' } else { c };
+    let shown = |c: char| if is_harmful(c) { '?' } else { c };
     value.chars().map(shown).collect()
 }
 

@@ -1,6 +1,7 @@
 //! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
 
 mod early;
+pub mod kept;
 mod pings;
 mod proof;
 mod spent;

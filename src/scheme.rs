@@ -8,6 +8,7 @@ use crate::endpoint::{
     process, read_options, reconnect, serial, share, stdio, tcp, tls, udp, unix, ws, ws::over,
     ws::secure,
 };
+use crate::secret;
 use crate::tap;
 
 /// Every kind of endpoint, a line each.
@@ -119,6 +120,23 @@ const NO_STDIN: &str = "stdin and stdout are written -";
 /// The schemes of a page and those of the WebSockets beside it.
 const WEB: &[(&str, &str)] = &[("http", "ws"), ("https", "wss")];
 
+/// The keys of all options whose values are secret, with their other spellings.
+pub fn secret_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    for scheme in SCHEMES {
+        for arg in scheme.command().get_arguments() {
+            if secret::is_secret(arg) {
+                keys.extend(arg.get_long().map(str::to_owned));
+                let aliases = arg.get_all_aliases().unwrap_or_default();
+                keys.extend(aliases.into_iter().map(str::to_owned));
+            }
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
 /// Finds the scheme of an address by its first word, without regard to case.
 pub fn find(text: &str) -> Option<&'static Scheme> {
     let word = Address::word_of(text).to_ascii_lowercase();
@@ -165,7 +183,9 @@ pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressErro
             if let Some(scheme) = meant(rest, layers.last()) {
                 break scheme;
             }
-            return Err(unknown(rest).within(text, at));
+            let error = unknown(rest);
+            let text = format!("{}{}", &text[..at], error.text);
+            return Err(error.within(&text, at));
         };
         let word = Address::word_of(rest);
         if let Some((outer, _)) = layers.last()
@@ -250,7 +270,9 @@ fn wrapper(scheme: &Scheme) -> Option<&'static Wrapper> {
 
 /// What a place behind a wrapper is that names no endpoint. `tls:tpc:host:443` is none: that is a typing error.
 fn meant(place: &str, outer: Option<&(&'static Scheme, Address)>) -> Option<&'static Scheme> {
-    let authority = place.rsplit(']').next().unwrap_or(place);
+    // An option may have colons of its own.
+    let authority = place.split(',').next().unwrap_or(place);
+    let authority = authority.rsplit(']').next().unwrap_or(authority);
     let is_host_and_port = authority.matches(':').count() <= 1 || place.starts_with("//");
     let (scheme, _) = outer?;
     wrapper(scheme)?.meant.filter(|_| is_host_and_port)
@@ -285,6 +307,7 @@ pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
 }
 
 fn unknown(text: &str) -> AddressError {
+    let text = &Address::without_password(text);
     let word = Address::word_of(text);
     let lower = word.to_ascii_lowercase();
     let known = SCHEMES
@@ -367,6 +390,32 @@ fn without_colon(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_secret_options_are_these() {
+        let keys = ["bearer", "cookie", "env", "header", "proxy", "user"];
+        assert_eq!(secret_keys(), keys);
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_shown_by_no_error() {
+        let keys = secret_keys();
+        crate::secret::declare(keys);
+        for (text, shown) in [
+            ("me:CANARY@host:80", "me:***@host:80"),
+            ("me:12CANARY@host", "me:***@host"),
+            ("ws;me:CANARY@h", "ws;me:***@h"),
+            ("htps://me:CANARY@h", "htps://***@h"),
+            ("localhost:8080", "localhost:8080"),
+            ("foo:bar", "foo:bar"),
+        ] {
+            let error = build(text, &Settings::default()).err().unwrap();
+            let lines = error.to_string();
+            assert!(lines.contains(&format!("\n  {shown}\n")), "{lines}");
+            let error = build(text, &Settings::default()).err().unwrap();
+            assert!(!format!("{error:#}").contains("CANARY"), "{error:#}");
+        }
+    }
 
     #[test]
     fn no_word_is_in_the_table_twice() {

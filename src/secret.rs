@@ -1,6 +1,53 @@
 //! Words that no message may show: passwords, tokens, and what may contain them.
+//!
+//! An option is secret by its type: where the field of a group of options is a [`Secret`] or an [`Assignment`], its values are
+//! hidden in errors, in the log and by `--explain`. The table of options declares the keys once, at the start.
 
+use std::any::TypeId;
 use std::fmt;
+use std::sync::OnceLock;
+
+use clap::Arg;
+
+/// What stands for a secret.
+pub const HIDDEN: &str = "***";
+
+/// The keys of secret options, once they were declared.
+static KEYS: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Declares the keys of all secret options. Only the first call counts.
+pub fn declare(keys: Vec<String>) {
+    let _ = KEYS.set(keys);
+}
+
+/// Whether values of an option are secret. Before they were declared all are.
+pub fn is_key(key: &str) -> bool {
+    is_like_key(|own| own.eq_ignore_ascii_case(key))
+}
+
+/// Whether the key of a secret option is like a typed one. Before they were declared all are.
+pub fn is_like_key(is_like: impl Fn(&str) -> bool) -> bool {
+    let keys = KEYS.get();
+    keys.is_none_or(|keys| keys.iter().any(|own| is_like(own)))
+}
+
+/// Whether the values of an argument are secret, by their type.
+pub fn is_secret(arg: &Arg) -> bool {
+    let kind = arg.get_value_parser().type_id();
+    [TypeId::of::<Secret>(), TypeId::of::<Assignment>()]
+        .iter()
+        .any(|secret| kind == *secret)
+}
+
+/// A value of a secret argument as it is shown: of an assignment its name.
+pub fn hide(arg: &Arg, value: &str) -> String {
+    let is_assignment = arg.get_value_parser().type_id() == TypeId::of::<Assignment>();
+    match value.split_once('=') {
+        Some((name, _)) if is_assignment => format!("{name}={HIDDEN}"),
+        None if is_assignment => value.to_owned(),
+        _ => HIDDEN.to_owned(),
+    }
+}
 
 /// A text that its `Debug` does not show; there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,6 +74,111 @@ impl From<&str> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(HIDDEN)
+    }
+}
+
+/// `NAME=VALUE`, whose value may be secret, or `NAME`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Assignment(String);
+
+impl Assignment {
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.0.split('=').next().unwrap_or_default()
+    }
+
+    /// The value, where there is one.
+    pub fn value(&self) -> Option<&str> {
+        self.0.split_once('=').map(|(_, value)| value)
+    }
+}
+
+impl From<String> for Assignment {
+    fn from(text: String) -> Assignment {
+        Assignment(text)
+    }
+}
+
+impl fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={HIDDEN}", self.name())
+    }
+}
+
+/// Words in the names of parameters of a query whose values are secret.
+const PARAMETERS: &[&str] = &[
+    "token", "key", "secret", "pass", "pwd", "auth", "sig", "jwt", "session", "sid", "cred",
+    "ticket", "code", "bearer", "access",
+];
+/// From so many characters on a value that mixes letters and digits is taken for a secret, whatever its name.
+const LONG: usize = 20;
+
+/// Whether a parameter of a query may be secret, by its name and its value.
+pub fn is_parameter(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let has = |what: fn(&u8) -> bool| value.as_bytes().iter().any(what);
+    let is_random = value.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+    is_random || PARAMETERS.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, Command};
+
+    #[derive(Args)]
+    struct Options {
+        /// A password
+        #[arg(long)]
+        word: Option<Secret>,
+        /// Variables
+        #[arg(long)]
+        var: Vec<Assignment>,
+        /// A name
+        #[arg(long)]
+        name: Option<String>,
+    }
+
+    #[test]
+    fn an_option_is_secret_by_its_type() {
+        let command = Options::augment_args(Command::new(""));
+        let arg = |key: &str| {
+            let mut all = command.get_arguments();
+            all.find(|arg| arg.get_long() == Some(key)).unwrap().clone()
+        };
+        assert!(is_secret(&arg("word")) && is_secret(&arg("var")) && !is_secret(&arg("name")));
+        assert_eq!(hide(&arg("word"), "a=b"), "***");
+        assert_eq!(hide(&arg("var"), "A=b=c"), "A=***");
+        assert_eq!(hide(&arg("var"), "A"), "A");
+    }
+
+    #[test]
+    fn parameters_are_secret_by_name_or_by_look() {
+        for (name, value) in [
+            ("token", "x"),
+            ("access_token", ""),
+            ("X-Amz-Signature", "x"),
+            ("q", "eyJhbGciOiJIUzI1NiJ9abc"),
+        ] {
+            assert!(is_parameter(name, value), "{name}");
+        }
+        for (name, value) in [
+            ("room", "3"),
+            ("a", "b"),
+            ("text", "hello hello hello hello"),
+        ] {
+            assert!(!is_parameter(name, value), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_shows_itself() {
+        let shown = format!(
+            "{:?} {:?}",
+            Secret::from("a"),
+            Assignment::from("A=b".to_owned())
+        );
+        assert_eq!(shown, "*** A=***");
     }
 }

@@ -18,7 +18,7 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Agreed, Dial, Endpoint, Offer};
+use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
@@ -198,16 +198,16 @@ pub enum Right {
 }
 
 impl Right {
-    /// Makes the right side ready: a listener is bound and announced.
+    /// Makes the right side ready: a listener is bound and announced, with what the left side is called.
     ///
     /// # Errors
     /// What could not be bound.
-    pub async fn prepare(endpoint: &Endpoint) -> Result<Right> {
+    pub async fn prepare(endpoint: &Endpoint, left: &str) -> Result<Right> {
         match endpoint {
             Endpoint::Dial(dial) => Ok(Right::Dial(dial.clone())),
             Endpoint::Listen(listen) => {
                 let accept = listen.bind().await?;
-                info!("listening on {}", accept.places().join(" and "));
+                announce(&*accept, left);
                 Ok(Right::Accept(Takers::of(accept)))
             }
         }
@@ -245,6 +245,19 @@ impl Right {
                 );
                 anyhow!(Cause::Timeout).context(what)
             })
+    }
+}
+
+/// Says where a listener listens, and what is open to whom where other machines can call and none is kept out. `opposite`: what
+/// callers are joined to.
+pub fn announce(accept: &dyn Accept, opposite: &str) {
+    info!("listening on {}", accept.announcement());
+    let places = accept.places().join(" and ");
+    if accept.is_exposed() && !accept.is_restricted() {
+        warn!(
+            "{places} is open to every machine that can reach it: whoever connects is joined to {opposite}; listen on 127.0.0.1, \
+             admit known clients by --client-ca (wss-l:, tls-l:), or name this server by --host if it is meant so (help security)"
+        );
     }
 }
 

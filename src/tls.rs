@@ -3,14 +3,19 @@
 //! [`client::Client`] and [`server::Server`] read their options once and shake hands as often as they are asked. What comes
 //! out is a stream of bytes again: its clean end is a close_notify, and one that was cut without it is lost.
 
+mod callers;
 mod certificate;
 pub mod client;
+mod named;
+mod notes;
+mod own;
 mod pem;
 mod pin;
 mod reason;
 mod record;
 mod resolver;
 pub mod server;
+mod side;
 mod stream;
 mod verify;
 

@@ -2,38 +2,115 @@
 
 use std::ops::Range;
 
-use super::next_comma;
+use super::{distance, next_comma};
+use crate::secret;
 
-/// What stands for a secret.
-pub(super) const HIDDEN: &str = "***";
-/// Options whose values may be secret.
-const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
-
-/// Where secrets stand in a typed address: user and password of URLs, and values of some options.
+/// Where secrets stand in a typed address: user and password of URLs, also of mistyped ones, values of secret options, and what
+/// looks like one in a query.
 pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = options(text);
+    for range in user_info(text).into_iter().chain(parameters(text)) {
+        if !ranges
+            .iter()
+            .any(|own| own.start <= range.start && range.start < own.end)
+        {
+            ranges.push(range);
+        }
+    }
+    ranges.sort_by_key(|range| range.start);
+    // One may reach into the next.
+    let mut end = 0;
+    ranges.retain_mut(|range| {
+        range.start = range.start.max(end);
+        end = end.max(range.end);
+        range.start < range.end
+    });
+    ranges
+}
+
+/// Values of secret options. A `:` may have been typed for the `=`.
+fn options(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     for (at, _) in text.match_indices(['#', ',']) {
         let rest = &text[at + 1..];
-        let key = rest.split('=').next().unwrap_or_default();
-        if key.len() < rest.len() && SECRET.contains(&key.to_ascii_lowercase().as_str()) {
-            let value_at = at + 1 + key.len() + 1;
+        let key_end = rest.find(['=', ':', ',', '/']).unwrap_or(rest.len());
+        let is_valued = rest[key_end..].starts_with(['=', ':']);
+        if is_valued && is_secret(&rest[..key_end]) {
+            let value_at = at + 1 + key_end + 1;
             let end = next_comma(text, value_at);
             if value_at < end {
                 ranges.push(value_at..end);
             }
         }
     }
-    // A colon may have been forgotten.
-    for (at, start) in text.match_indices("//") {
-        let userinfo_at = at + start.len();
-        let rest = &text[userinfo_at..];
+    ranges
+}
+
+/// Whether a typed key is that of a secret option, or of one with a typing error.
+fn is_secret(typed: &str) -> bool {
+    let typed = typed.to_ascii_lowercase();
+    secret::is_like_key(|key| distance(&typed, key) <= 1)
+}
+
+/// User and password before an `@`, in each word of a text.
+fn user_info(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut begin = 0;
+    while begin < text.len() {
+        let end = text[begin..].find(char::is_whitespace);
+        let end = end.map_or(text.len(), |len| begin + len);
+        match text[begin..end].contains("//") {
+            true => ranges.extend(in_url(text, begin, end)),
+            false => ranges.extend(in_word(text, begin, end)),
+        }
+        begin = end + text[end..].chars().next().map_or(1, char::len_utf8);
+    }
+    ranges
+}
+
+/// Those behind slashes; a colon before these may have been forgotten.
+fn in_url(text: &str, begin: usize, end: usize) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for (at, slashes) in text[begin..end].match_indices("//") {
+        let begin = begin + at + slashes.len();
+        let rest = &text[begin..end];
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-        if let Some(len) = authority.rfind('@').filter(|len| *len > 0)
-            && !ranges.iter().any(|range| range.contains(&at))
-        {
-            ranges.push(userinfo_at..userinfo_at + len);
+        let len = match authority.rfind('@') {
+            Some(len) => Some(len),
+            // In a password a slash, a question mark or a hash is no end of the authority.
+            None if has_bad_port(authority) => rest.rfind('@'),
+            None => None,
+        };
+        ranges.extend(len.filter(|len| *len > 0).map(|len| begin..begin + len));
+    }
+    ranges
+}
+
+/// Those without slashes, which were forgotten: `ws:user:password@host`, `ws:/user:password@host`.
+fn in_word(text: &str, begin: usize, end: usize) -> Option<Range<usize>> {
+    let word = &text[begin..end];
+    let (colon, at) = (word.find(':')? + 1, word.rfind('@')?);
+    let has_password = word.get(colon..at)?.contains(':');
+    has_password.then(|| begin + colon..begin + at)
+}
+
+fn has_bad_port(authority: &str) -> bool {
+    let port = authority.split_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| !authority.starts_with('[') && port.parse::<u16>().is_err())
+}
+
+/// Values of parameters of a query.
+fn parameters(text: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for (at, _) in text.match_indices(['?', '&']) {
+        let begin = at + 1;
+        let rest = &text[begin..];
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '&' | '#');
+        let rest = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+        let (name, value) = rest.split_once('=').unwrap_or(("", rest));
+        if secret::is_parameter(name, value) && !value.is_empty() {
+            ranges.push(begin + rest.len() - value.len()..begin + rest.len());
         }
     }
-    ranges.sort_by_key(|range| range.start);
     ranges
 }

@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// What a command line declares at its start.
+fn declare() {
+    let keys = ["bearer", "cookie", "env", "header", "proxy", "user"];
+    crate::secret::declare(keys.map(str::to_owned).into());
+}
+
 #[track_caller]
 fn place(text: &str) -> (Option<String>, Option<u16>, String) {
     let place = Address::parse(text, false).host_port().unwrap();
@@ -24,6 +30,18 @@ fn places() {
     assert_eq!(
         place("tcp:[::1]:6379"),
         (host("::1"), Some(6379), String::new())
+    );
+    assert_eq!(
+        place("tcp:[fe80::1%eth0]:80"),
+        (host("fe80::1%eth0"), Some(80), String::new())
+    );
+    assert_eq!(
+        place("ws://[fe80::1%25eth0]/a"),
+        (host("fe80::1%eth0"), None, "/a".into())
+    );
+    assert_eq!(
+        place("wss://BÜcher.example:1/ü"),
+        (host("xn--bcher-kva.example"), Some(1), "/ü".into())
     );
     assert_eq!(place("ws://host"), (host("host"), None, String::new()));
     assert_eq!(place("ws://host?q=1"), (host("host"), None, "?q=1".into()));
@@ -68,6 +86,16 @@ fn wrong_places_say_what_and_where() {
         "::1:80",
     );
     wrong("ws://[::1/", "an IPv6 address ends with ']'", "[::1");
+    wrong(
+        "ws://[::1%lo]:1/",
+        "bad IPv6 address '::1%lo'",
+        "[::1%lo]:1",
+    );
+    wrong(
+        "ws://a\u{ff0f}ü/",
+        "'a\u{ff0f}ü' is no name of a host",
+        "a\u{ff0f}ü",
+    );
     wrong("ws://[x]:1/", "bad IPv6 address 'x'", "[x]:1");
     wrong(
         "tcp:host:80:81",
@@ -115,6 +143,7 @@ fn an_error_has_a_caret_under_the_place() {
 
 #[test]
 fn a_user_is_decoded_and_never_shown() {
+    declare();
     assert_eq!(place("ws://h:1/p@th").1, Some(1));
     let url = "ws://us%40er:p%2Fa:ss@h:1/p@th";
     let (user_info, place) = Address::parse(url, false).url_place().unwrap();
@@ -135,6 +164,7 @@ fn a_user_is_decoded_and_never_shown() {
 
 #[test]
 fn an_error_hides_what_is_secret() {
+    declare();
     let shown = |text: &str| {
         let address = Address::parse(text, false);
         let error = address.url_place().unwrap_err().to_string();
@@ -148,6 +178,52 @@ fn an_error_hides_what_is_secret() {
     shown("ws://me:hid/hidden@h/");
     shown("ws://h:x/#bearer=hidden,user=hidden,ping=0");
     shown("tcp:h:x,proxy=http://me:hidden@h");
+}
+
+#[test]
+fn secrets_of_mistyped_addresses_are_hidden() {
+    declare();
+    for (text, public) in [
+        ("ws://me:CANARY@h/", "ws://h/"),
+        ("ws:/me:CANARY@h/", "ws:h/"),
+        ("ws:me:CANARY@h:80", "ws:h:80"),
+        ("wss//me:CANARY@h/", "wss//h/"),
+        ("htps://me:CANARY@h/", "htps://h/"),
+        ("ws://me:CAN/CANARY@h/", "ws://h/"),
+        ("ws://me:CAN?CANARY@h/", "ws://h/"),
+        ("ws://me:CAN#CANARY@h/", "ws://h/"),
+        ("ws://me:CAN@CANARY@h/", "ws://h/"),
+        ("exec:curl http://me:CANARY@h/ x", "exec:curl http://h/ x"),
+        ("sh-c:login me:x:CANARY@h", "sh-c:login me:h"),
+        ("ws://h/?token=CANARY", "ws://h/?token=***"),
+        ("ws://h/?a=b&api_key=CANARY&c", "ws://h/?a=b&api_key=***&c"),
+        ("ws:/h/?token=CANARY", "ws:/h/?token=***"),
+        ("ws://h/?CANARY1234567890abcdef", "ws://h/?***"),
+        ("ws://h#user=me:CANARY,ping=0", "ws://h#user=***,ping=0"),
+        ("ws://h#user:CANARY", "ws://h#user:***"),
+        ("exec:env,env=A=CANARY", "exec:env,env=***"),
+        (
+            "ws-c:tcp:h:1,uri=ws://me:CANARY@h/",
+            "ws-c:tcp:h:1,uri=ws://h/",
+        ),
+        ("tcp:h:1,proxy=http://me:CANARY@p:1", "tcp:h:1,proxy=***"),
+        // Nothing of these is secret.
+        ("ws://h:80/p@th?a=b", "ws://h:80/p@th?a=b"),
+        ("ws://[::1]:80/p@th", "ws://[::1]:80/p@th"),
+        ("unix:@name", "unix:@name"),
+        ("unix:/run/a@b.sock", "unix:/run/a@b.sock"),
+        ("exec:ssh me@host", "exec:ssh me@host"),
+        ("file:what?", "file:what?"),
+    ] {
+        assert_eq!(Address::public(text), public, "{text}");
+        assert!(!Address::shown(text).contains("CANARY"), "{text}");
+        let address = Address::parse(text, false);
+        let error = address.error(0..text.len(), "wrong").to_string();
+        assert!(!error.contains("CANARY"), "{error}");
+        if let Err(error) = address.url_place() {
+            assert!(!error.to_string().contains("CAN"), "{error}");
+        }
+    }
 }
 
 #[test]

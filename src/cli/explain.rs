@@ -12,8 +12,10 @@ use crate::bridge::{self, Plan};
 use crate::columns::indented;
 use crate::endpoint::{Endpoint, Settings};
 use crate::framing::{Cut, Encoding, Framing};
+use crate::lossless;
 use crate::message::Kind;
 use crate::scheme;
+use crate::secret;
 use crate::session;
 
 /// Options without a default of their own that do something nevertheless, which their help says in parentheses.
@@ -30,9 +32,6 @@ const COMPUTED: &[&str] = &[
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
-
-/// Options whose values no message shows.
-const SECRET: &[&str] = &["user", "bearer", "header", "cookie", "proxy"];
 
 /// Says what a plan would do, with every option that applies.
 ///
@@ -54,7 +53,9 @@ pub(super) fn explain(
         own.map(|arg| Value::of(arg, matches)).collect::<Vec<_>>()
     });
     for value in session.iter().chain(&bridge).filter(|it| it.is_given) {
-        let _ = write!(flags, " {}", value.flag());
+        for flag in value.flags() {
+            let _ = write!(flags, " {flag}");
+        }
     }
     let mut canonical = Vec::new();
     let mut texts = Vec::new();
@@ -63,18 +64,18 @@ pub(super) fn explain(
         let has_commas = scheme::chain(text).iter().any(|scheme| scheme.is_raw);
         let given = values.iter().filter(|value| value.is_given);
         // What takes all that stands behind its colon has its options elsewhere.
-        for value in given.filter(|_| has_commas) {
-            let _ = write!(flags, " -o {which}.{}", quoted(&value.pair()));
+        for pair in given.filter(|_| has_commas).flat_map(Value::pairs) {
+            let _ = write!(flags, " -o {which}.{}", quoted(&pair));
         }
         canonical.push(address);
         texts.push(values);
     }
     let program = match args.program.is_empty() {
-        true => canonical[1].clone(),
+        true => quoted(&canonical[1]),
         false => {
-            let name = sides[1].0.trim_start_matches("exec:").to_owned();
+            let name = quoted(sides[1].0.trim_start_matches("exec:"));
             let words = args.words().iter();
-            let words = words.map(|word| quoted(&word.to_string_lossy()));
+            let words = words.map(|word| quoted(word));
             let words: Vec<_> = std::iter::once(name).chain(words).collect();
             format!("-- {}", words.join(" "))
         }
@@ -111,6 +112,8 @@ struct Value {
     key: String,
     /// `None` for one that is on by being there.
     value: Option<String>,
+    /// Each of the values that an option which can be repeated has.
+    each: Vec<String>,
     is_given: bool,
     /// Whether it does something.
     applies: bool,
@@ -125,12 +128,20 @@ impl Value {
         let is_given = source == Some(ValueSource::CommandLine);
         let takes = arg.get_action().takes_values();
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
-        let raw: Vec<_> = raw
-            .map(|value| without_user(&value.to_string_lossy()))
-            .collect();
-        let value = match raw.join(" ") {
+        let shown = |value: &str| match secret::is_secret(arg) {
+            true => secret::hide(arg, value),
+            false => Address::public(value),
+        };
+        let raw: Vec<_> = raw.map(|value| shown(&value.to_string_lossy())).collect();
+        let each = match arg.get_value_delimiter() {
+            Some(delimiter) => {
+                let names: Vec<_> = raw.iter().map(|value| value.trim()).collect();
+                vec![names.join(&delimiter.to_string())]
+            }
+            None => raw,
+        };
+        let value = match each.join(" ") {
             _ if !takes => None,
-            _ if is_given && SECRET.contains(&key) => Some("***".to_owned()),
             none if none.is_empty() && COMPUTED.contains(&key) => {
                 let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
                 let computed = computed.trim_end_matches(')').to_owned();
@@ -143,6 +154,7 @@ impl Value {
         Value {
             applies: is_given || (takes && has_value),
             key: key.to_owned(),
+            each,
             value,
             is_given,
             help,
@@ -157,17 +169,24 @@ impl Value {
         self
     }
 
-    fn pair(&self) -> String {
+    /// The option as it stands in an address, once for each value.
+    fn pairs(&self) -> Vec<String> {
+        let key = &self.key;
         match &self.value {
-            Some(value) => format!("{}={value}", self.key),
-            None => self.key.clone(),
+            Some(_) => self.each.iter().map(|it| format!("{key}={it}")).collect(),
+            None => vec![key.clone()],
         }
     }
 
-    fn flag(&self) -> String {
+    /// The option as a flag, once for each value.
+    fn flags(&self) -> Vec<String> {
+        let key = &self.key;
         match &self.value {
-            Some(value) => format!("--{} {}", self.key, quoted(value)),
-            None => format!("--{}", self.key),
+            Some(_) => {
+                let each = self.each.iter();
+                each.map(|it| format!("--{key} {}", quoted(it))).collect()
+            }
+            None => vec![format!("--{key}")],
         }
     }
 }
@@ -222,7 +241,8 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         .filter(|row| address.word.eq_ignore_ascii_case(row.0));
     let by_word = by_word.map(|row| row.1.to_owned());
     let given: Vec<_> = given
-        .map(|it| it.pair().replace(',', "\\,"))
+        .flat_map(Value::pairs)
+        .map(|pair| pair.replace(',', "\\,"))
         .chain(by_word)
         .collect();
     if !given.is_empty() && !core.is_raw {
@@ -232,16 +252,7 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         name.push(if address.is_url { '#' } else { ',' });
         name += &given.join(",");
     }
-    Ok((without_user(&name), values))
-}
-
-/// A URL without user and password.
-fn without_user(url: &str) -> String {
-    if !url.contains("://") {
-        return url.to_owned();
-    }
-    let rest = url.find(['?', '#']).map_or("", |at| &url[at..]);
-    Address::shown(url) + rest
+    Ok((Address::public(&name), values))
 }
 
 fn sessions(plan: &Plan) -> String {
@@ -356,6 +367,11 @@ fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+#*".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
+    }
+    if !lossless::is_text(word) {
+        let escaped = lossless::bytes(word);
+        let escaped = escaped.escape_ascii().to_string().replace("\\\"", "\"");
+        return format!("$'{escaped}'");
     }
     format!("'{}'", word.replace('\'', r"'\''"))
 }

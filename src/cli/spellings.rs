@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::docs::websocat::{MISSING, NOTHING, OTHER_NAMES, TRANSLATED};
+use crate::scheme;
 
 /// Adds all of them to the command, unseen by help.
 pub(super) fn add(mut command: Command) -> Command {
@@ -38,6 +39,18 @@ pub(super) fn add(mut command: Command) -> Command {
         command = command.arg(hidden(name, *takes_value));
     }
     command
+}
+
+/// The keys of secret options, those of other tools among them.
+pub(super) fn secret_keys() -> Vec<String> {
+    let mut keys = scheme::secret_keys();
+    let translated = TRANSLATED.iter().map(|row| (row.1, row.0));
+    for (own, other) in OTHER_NAMES.iter().copied().chain(translated) {
+        if keys.iter().any(|key| key == own) {
+            keys.push(other.to_owned());
+        }
+    }
+    keys
 }
 
 /// Our flags for theirs that were typed.

@@ -22,6 +22,7 @@ use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
+use crate::lossless;
 use crate::peer::{ByteStream, Peer};
 
 /// `file:`
@@ -93,7 +94,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     };
     Ok(Endpoint::Dial(Arc::new(FileDial {
         name: Address::shown(&address.text),
-        path: PathBuf::from(&address.place),
+        path: lossless::path(&address.place),
         purpose,
         options: read_options(&SCHEME, address, settings)?,
         framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,

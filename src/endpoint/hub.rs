@@ -45,6 +45,12 @@ pub struct Options {
     /// Rooms at most
     #[arg(long, value_name = "N", default_value = "64", value_parser = number(1..=u32::MAX))]
     pub rooms: u32,
+    /// Rooms at most that callers of one address hold alone
+    ///
+    /// An address is an IPv4 address, an IPv6 network of 64 bits, or a user of this machine on a Unix socket. Behind a proxy it
+    /// is that of --trusted-proxy's X-Forwarded-For.
+    #[arg(long, value_name = "N", default_value = "16", value_parser = number(1..=u32::MAX))]
+    pub rooms_per_ip: u32,
 }
 
 /// Yes or no.
@@ -84,13 +90,19 @@ impl Hub {
         // Nothing panics while it is held.
         let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = rooms.get(&name) {
-            return room.clone().enter(&caller.from);
+            return room.clone().enter(caller);
         }
         if rooms.len() >= self.options.rooms as usize {
             rooms.retain(|_, room| !room.is_empty());
         }
         if rooms.len() >= self.options.rooms as usize {
             let what = format!("there are {} rooms; --rooms allows more", rooms.len());
+            return Err(anyhow!(Cause::Busy).context(what));
+        }
+        let held = rooms.values().filter(|room| room.is_held_by(caller.source));
+        if held.count() >= self.options.rooms_per_ip as usize {
+            let most = self.options.rooms_per_ip;
+            let what = format!("its address holds {most} rooms; --rooms-per-ip allows more");
             return Err(anyhow!(Cause::Busy).context(what));
         }
         let manner = Manner {
@@ -100,7 +112,7 @@ impl Hub {
         };
         let room = Room::new(self.room, manner, None, &self.memory);
         rooms.insert(name, room.clone());
-        room.enter(&caller.from)
+        room.enter(caller)
     }
 }
 
@@ -115,6 +127,7 @@ impl Dial for Hub {
     fn page(&self) -> Option<Page> {
         Some(Page::Chat(Manners {
             echoes: self.options.echo == YesNo::Yes,
+            tells: self.options.join || self.room.tells_gaps(),
             id: match self.options.id {
                 None => "none",
                 Some(Identity::Prefix) => "prefix",

@@ -12,6 +12,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
+use crate::lossless;
 use crate::message::Kind;
 use crate::peer::{ByteStream, Peer};
 
@@ -30,7 +31,7 @@ pub const SCHEME: Scheme = Scheme {
             ..Framing::BYTES
         };
         Ok(Endpoint::Dial(Arc::new(Literal {
-            bytes: address.place.clone().into_bytes(),
+            bytes: lossless::bytes(&address.place),
             framing: read_framing(&SCHEME, address, settings, own)?,
         })))
     },

@@ -29,23 +29,26 @@ pub mod udp;
 pub mod unix;
 pub mod ws;
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{ArgMatches, Args, Command};
+use clap::{Arg, ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
 use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
+use crate::lossless;
 use crate::memory::Memory;
 use crate::mistake;
 use crate::peer::Peer;
@@ -222,6 +225,22 @@ pub trait Accept: Send {
     /// Whether other machines can call.
     fn is_exposed(&self) -> bool;
 
+    /// Who of this machine may connect, where its system judges that: the permissions of a Unix socket.
+    fn access(&self) -> Option<String> {
+        None
+    }
+
+    /// Where it listens and who may connect there, for the log.
+    fn announcement(&self) -> String {
+        let access = self.access().map(|access| format!(" ({access})"));
+        self.places().join(" and ") + &access.unwrap_or_default()
+    }
+
+    /// Whether it keeps some of them out: by certificates of clients, or because it answers for certain names only.
+    fn is_restricted(&self) -> bool {
+        false
+    }
+
     /// Where it listens, as URLs or addresses to connect to.
     fn places(&self) -> Vec<String>;
 }
@@ -371,13 +390,10 @@ fn matches(
         .iter()
         .map(|(key, value)| (key, value))
         .chain(own);
-    let words: Vec<String> = pairs
+    let words: Vec<OsString> = pairs
         .filter(|(key, _)| has(key))
-        .map(|(key, value)| match value {
-            Some(value) => format!("--{key}={value}"),
-            None => format!("--{key}"),
-        })
-        .collect();
+        .map(|(key, value)| word(&group, key, value.as_deref()))
+        .collect::<Result<_>>()?;
     let matches = group.args_override_self(true).try_get_matches_from(words);
     let matches = matches.map_err(|error| {
         let key = mistake::key(&error);
@@ -397,11 +413,42 @@ fn matches(
     Ok(matches)
 }
 
+/// Options whose values have names of files among them, or become part of a program's environment.
+const NAMES_OF_FILES: &[&str] = &[
+    "bearer",
+    "env",
+    "header",
+    "netrc",
+    "page",
+    "send",
+    "unix-socket",
+];
+
+/// An option as a word for clap. What is a path becomes that of a file; other values are text.
+fn word(group: &Command, key: &str, value: Option<&str>) -> Result<OsString> {
+    let Some(value) = value else {
+        return Ok(format!("--{key}").into());
+    };
+    let mut arguments = group.get_arguments();
+    let arg = arguments.find(|arg| arg.get_long() == Some(key));
+    let is_path = |arg: &Arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+    if arg.is_some_and(is_path) {
+        return Ok(lossless::word(&format!("--{key}={value}")));
+    }
+    if !lossless::is_text(value) && !NAMES_OF_FILES.contains(&key) {
+        let what = format!("--{key}: its value is not UTF-8");
+        return Err(AddressError::elsewhere(what).into());
+    }
+    Ok(format!("--{key}={value}").into())
+}
+
 /// The words for an option that a scheme, or a chain of them, does not have.
 pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
     if key.is_empty() {
         return format!("an option of {name}: is missing here, KEY or KEY=VALUE");
     }
+    // What stands behind it may be a value, and secret.
+    let key = word_of(key);
     let what = format!("unknown option '{key}' for {name}:");
     let all = keys.join(", ");
     match nearest(key, keys.iter().copied()) {
@@ -410,6 +457,13 @@ pub fn unknown_option(key: &str, name: &str, keys: &[&str]) -> String {
         None if all.len() > LISTED => format!("{what}; wsbridge --help shows all"),
         None => format!("{what}; there is: {all}"),
     }
+}
+
+/// The word that a text begins with, as names of options are.
+pub fn word_of(text: &str) -> &str {
+    let is_inner = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let end = text.find(|c| !is_inner(c)).unwrap_or(text.len());
+    &text[..end]
 }
 
 /// So long may a list of options be to stand in an error.

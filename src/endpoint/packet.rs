@@ -257,7 +257,7 @@ impl Listen for SeqpacketListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             Ok(Box::new(SeqpacketAccept {
                 socket,
-                _file: file,
+                file,
                 place: self.place.clone(),
                 kind: self.kind,
                 memory: self.memory.clone(),
@@ -269,7 +269,7 @@ impl Listen for SeqpacketListen {
 struct SeqpacketAccept {
     socket: UnixListener,
     /// Removed when we are done.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     place: String,
     kind: Kind,
     memory: Memory,
@@ -296,8 +296,16 @@ impl Accept for SeqpacketAccept {
         false
     }
 
+    fn access(&self) -> Option<String> {
+        Some(unix::access(self.file.as_ref()))
+    }
+
     fn places(&self) -> Vec<String> {
-        vec![format!("seqpacket:{}", self.place.escape_debug())]
+        let place = self
+            .file
+            .as_ref()
+            .map_or(self.place.clone(), |file| file.shown());
+        vec![format!("seqpacket:{}", place.escape_debug())]
     }
 }
 

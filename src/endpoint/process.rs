@@ -27,8 +27,10 @@ use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
 use crate::framing::{self, Cut, Framed, Framing};
+use crate::lossless;
 use crate::memory::Memory;
 use crate::peer::Peer;
+use crate::secret::Assignment;
 use apart::Apart;
 use streams::Streams;
 use terminal::Resizable;
@@ -42,7 +44,7 @@ pub const EXEC: Scheme = Scheme {
     is_raw: true,
     options: &[Options::augment_args, framing::Options::augment_args],
     build: |address, settings| {
-        let program = OsString::from(&address.place);
+        let program = lossless::word(&address.place);
         if program.is_empty() {
             return Err(address.place_error("a program is missing").into());
         }
@@ -68,7 +70,7 @@ pub const SHELL: Scheme = Scheme {
         if address.place.is_empty() {
             return Err(address.place_error("a line of shell is missing").into());
         }
-        let words = ["/bin/sh", "-c", &address.place].map(OsString::from);
+        let words = ["/bin/sh", "-c", &address.place].map(lossless::word);
         build(&SHELL, address, settings, "/bin/sh".into(), words.into())
     },
 };
@@ -107,7 +109,7 @@ pub struct Options {
     pub env_header: Vec<String>,
     /// Give programs this variable too: NAME from our environment, or NAME=VALUE
     #[arg(long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub env: Vec<Assignment>,
     /// Name the caller and its URI in WEBSOCAT_CLIENT and WEBSOCAT_URI too, as websocat does
     #[arg(long, short = 'e', hide_short_help = true)]
     pub set_environment: bool,

@@ -12,6 +12,7 @@ use self::exempt::Exempt;
 use super::route::Options;
 use crate::address::{Address, UserInfo, authority};
 use crate::ending::Cause;
+use crate::host::without_zone;
 use crate::http::connect;
 use crate::peer::ByteStream;
 use crate::secret::Secret;
@@ -184,6 +185,7 @@ impl Proxy {
         port: u16,
         addr: Option<SocketAddr>,
     ) -> Result<Box<dyn ByteStream>> {
+        let host = without_zone(host);
         let user = self.user_info.as_ref().map(|user_info| {
             let password = user_info.password.as_ref();
             (

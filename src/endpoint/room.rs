@@ -1,6 +1,7 @@
 //! A room and its members: no transport, only queues. Members hear each other, or what one source says to all.
 
 mod giving;
+mod lines;
 mod message;
 mod queue;
 mod returned;
@@ -24,6 +25,7 @@ use returned::Returned;
 use speech::{Part, Wire, gather};
 
 use crate::address::{number, parse_size};
+use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Close, Ending, Shortage};
 use crate::framing::{Added, CHUNK, Framing, Whole};
 use crate::log::REFUSALS;
@@ -64,6 +66,14 @@ pub struct Options {
     /// Take no message over this many bytes, which must be whole to be heard
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = parse_size)]
     pub max_message: usize,
+}
+
+impl Options {
+    /// Whether members may be told how much they have lost.
+    pub(super) fn tells_gaps(&self) -> bool {
+        let drops = !matches!(self.slow, Slow::Disconnect | Slow::Block);
+        drops && self.gap == Gap::Notice
+    }
 }
 
 /// What becomes of a member that does not keep up.
@@ -168,6 +178,8 @@ pub(super) struct Room {
     options: Options,
     manner: Manner,
     desk: Option<Arc<dyn Desk>>,
+    /// Whether what members say could be taken for what the room says.
+    quotes: bool,
     state: Mutex<State>,
     memory: Memory,
     /// What is said and was not taken by all yet, and what newcomers hear.
@@ -212,9 +224,11 @@ impl Room {
         desk: Option<Arc<dyn Desk>>,
         memory: &Memory,
     ) -> Arc<Room> {
+        let tells = manner.join || options.tells_gaps();
         Arc::new_cyclic(|own: &Weak<Room>| Room {
             memory: memory.clone(),
             holding: Arc::new(memory.hold_queue(own.clone())),
+            quotes: tells && manner.id.is_none() && desk.is_none(),
             options,
             manner,
             desk,
@@ -234,11 +248,18 @@ impl Room {
         self.lock().members.is_empty()
     }
 
-    /// Lets somebody in, who is called `from` in the log.
+    /// Whether it has members, and all of them are of one address.
+    pub(super) fn is_held_by(&self, source: Source) -> bool {
+        let state = self.lock();
+        let mut seats = state.members.values();
+        !state.members.is_empty() && seats.all(|seat| seat.source == source)
+    }
+
+    /// Lets a caller in.
     ///
     /// # Errors
     /// [`Cause::Busy`] where it is full.
-    pub(super) fn enter(self: Arc<Room>, from: &str) -> Result<Member> {
+    pub(super) fn enter(self: Arc<Room>, caller: &Caller) -> Result<Member> {
         let mut state = self.lock();
         if state.members.len() >= self.options.room_members as usize {
             let what = format!(
@@ -248,7 +269,7 @@ impl Room {
             return Err(anyhow!(Cause::Busy).context(what));
         }
         state.came += 1;
-        let (id, seat) = (state.came, Arc::new(Seat::default()));
+        let (id, seat) = (state.came, Arc::new(Seat::new(caller.source)));
         {
             let mut queue = seat.lock();
             for said in &state.replay {
@@ -268,9 +289,10 @@ impl Room {
             whole: Whole::new(self.options.max_message, &self.memory),
             id,
             seat,
-            from: from.to_owned(),
+            from: caller.from.clone(),
             begun: None,
             returned: Returned::default(),
+            protocol: None,
             room: self,
         })
     }
@@ -356,7 +378,10 @@ impl Room {
         let before = state.said;
         let messages = (before + 1..)
             .zip(words)
-            .map(|(seq, words)| Message::said(from, seq, kind, words, self.manner.id));
+            .map(|(seq, words)| match self.quotes {
+                true => Message::quoted(kind, words.bytes()),
+                false => Message::said(from, seq, kind, words, self.manner.id),
+            });
         let said = gather(from, messages, &self.holding);
         state.said += said.iter().map(|part| part.count() as u64).sum::<u64>();
         self.tell(&mut state, &said);
@@ -522,12 +547,20 @@ pub(super) struct Member {
     begun: Option<(Kind, Bytes, Part)>,
     /// Whether its own words come back as new ones.
     returned: Returned,
+    /// The subprotocol that what is shared has agreed to; `""` where it agreed to none.
+    protocol: Option<Arc<String>>,
 }
 
 impl Member {
     /// Its number in the room, from 1.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Notes what the connection that is shared has agreed to.
+    pub(super) fn agreed_to(mut self, protocol: Option<Arc<String>>) -> Member {
+        self.protocol = protocol;
+        self
     }
 
     /// Takes the next piece of a long message.
@@ -666,6 +699,10 @@ impl Member {
 }
 
 impl MessageStream for Member {
+    fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref().map(String::as_str)
+    }
+
     fn take(&mut self) -> Option<Event> {
         self.piece().or_else(|| self.next())
     }

@@ -1,6 +1,6 @@
 //! The way to a server: other addresses for its name, another server in its place, an address of our own, proxies.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use super::tcp::{self, Connection, DialOptions};
 use super::{Scheme, Settings, read_options, unix};
 use crate::address::Address;
 use crate::ending::Cause;
+use crate::host;
 use crate::peer::ByteStream;
 use crate::secret::Secret;
-use crate::tls::client::{self, Client};
+use crate::tls::client::Client;
 
 /// Options of everything that connects to a host and port.
 #[derive(Args, Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Options {
     pub connect_to: Vec<ConnectTo>,
     /// Connect from this address of our own
     #[arg(long, value_name = "ADDR", value_parser = parse_ip)]
-    pub bind: Option<IpAddr>,
+    pub bind: Option<SocketAddr>,
     /// Connect to this Unix socket instead, without a proxy; @NAME is abstract
     ///
     /// The request still names the host of the URL.
@@ -53,7 +54,7 @@ pub struct Options {
     /// what https_proxy and else what all_proxy names. Example: --proxy socks5h://user:password@localhost:1080
     #[arg(long, value_name = "URL")]
     pub proxy: Option<Secret>,
-    /// Trust what these issued instead of whom the system trusts, of a proxy
+    /// Trust these and what they issued instead of whom the system trusts, of a proxy
     #[arg(long, value_name = "FILE|DIR")]
     pub proxy_cacert: Option<PathBuf>,
     /// Use no proxy, or none for these hosts
@@ -69,7 +70,7 @@ pub struct Options {
 pub struct Resolve {
     host: String,
     port: u16,
-    addrs: Vec<IpAddr>,
+    addrs: Vec<SocketAddr>,
 }
 
 /// Another host and port to use for one.
@@ -84,15 +85,14 @@ fn parse_resolve(text: &str) -> Result<Resolve, String> {
     let (host, rest) = split_host(text).ok_or_else(form)?;
     let (port, addrs) = rest.split_once(':').ok_or_else(form)?;
     let addr = |text: &str| {
-        let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-        let addr = bare.unwrap_or(text).parse();
-        addr.map_err(|_| format!("has '{}', which is no IP address", text.escape_debug()))
+        let what = || format!("has '{}', which is no IP address", text.escape_debug());
+        host::address(text).ok_or_else(what)
     };
     if host.is_empty() {
         return Err(form());
     }
     Ok(Resolve {
-        host: host.to_owned(),
+        host: parse_host(host)?,
         port: parse_port(port)?,
         addrs: addrs.split(',').map(addr).collect::<Result<_, _>>()?,
     })
@@ -103,14 +103,17 @@ fn parse_connect_to(text: &str) -> Result<ConnectTo, String> {
     let (from, rest) = split_host(text).ok_or_else(form)?;
     let (from_port, rest) = rest.split_once(':').ok_or_else(form)?;
     let (to, to_port) = split_host(rest).ok_or_else(form)?;
-    let host = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let host = |text: &str| match text {
+        "" => Ok(None),
+        text => parse_host(text).map(Some),
+    };
     let port = |text: &str| match text {
         "" => Ok(None),
         text => parse_port(text).map(Some),
     };
     Ok(ConnectTo {
-        from: (host(from), port(from_port)?),
-        to: (host(to), port(to_port)?),
+        from: (host(from)?, port(from_port)?),
+        to: (host(to)?, port(to_port)?),
     })
 }
 
@@ -122,8 +125,14 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn parse_ip(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| "is no IP address".to_owned())
+/// Reads a host without brackets as an address has it.
+fn parse_host(text: &str) -> Result<String, String> {
+    let host = host::ipv6(text).or_else(|| host::ascii(text));
+    host.ok_or_else(|| format!("has '{}', which is no name of a host", text.escape_debug()))
+}
+
+fn parse_ip(text: &str) -> Result<SocketAddr, String> {
+    host::address(text).ok_or_else(|| "is no IP address".to_owned())
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {
@@ -153,13 +162,7 @@ impl Route {
         Ok(Route {
             deadline: dial.connect_timeout,
             proxies: Proxies::read(&options, &settings.variables)?,
-            tls: Client::read(
-                client::Options {
-                    cacert: options.proxy_cacert.clone(),
-                    ..client::Options::default()
-                },
-                &["http/1.1"],
-            )?,
+            tls: Client::of_proxy(options.proxy_cacert.as_deref(), &["http/1.1"])?,
             options,
         })
     }
@@ -199,8 +202,12 @@ impl Route {
     ) -> Result<Box<dyn ByteStream>> {
         if let Some(place) = &self.options.unix_socket {
             let opened = unix::connect(place).await;
-            return opened
-                .with_context(|| format!("over the Unix socket {}", place.escape_debug()));
+            return opened.with_context(|| {
+                format!(
+                    "over the Unix socket {}",
+                    Address::shown(place).escape_debug()
+                )
+            });
         }
         let Some(proxy) = proxy else {
             return Ok(Box::new(Connection::new(self.connect(host, port).await?)));
@@ -276,7 +283,12 @@ impl Options {
         let named = self.resolve.iter().rfind(|row| is(row, host));
         let row = named.or_else(|| self.resolve.iter().rfind(|row| is(row, "*")))?;
         let addrs = row.addrs.iter();
-        Some(addrs.map(|addr| SocketAddr::new(*addr, port)).collect())
+        let at_port = |addr: &SocketAddr| {
+            let mut addr = *addr;
+            addr.set_port(port);
+            addr
+        };
+        Some(addrs.map(at_port).collect())
     }
 }
 

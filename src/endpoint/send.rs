@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
+use crate::lossless;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Pings, Proof, Spent};
 
@@ -53,18 +54,23 @@ impl Messages {
 
 /// The bytes that one value of `--send` means.
 fn content(text: &str, kind: Kind) -> Result<Vec<u8>> {
-    let Some(path) = text.strip_prefix('@') else {
-        return Ok(text.into());
+    let said = match text.strip_prefix('@') {
+        None => Some(text),
+        Some(path) => Some(path).filter(|path| path.starts_with('@')),
     };
-    if path.starts_with('@') {
-        return Ok(path.into());
+    if let Some(said) = said {
+        if kind == Kind::Text && !lossless::is_text(said) {
+            bail!("--send: the text is not UTF-8; with -b it is sent as it is");
+        }
+        return Ok(lossless::bytes(said));
     }
+    let path = &text[1..];
     let name = Address::shown(path);
     let read = if path == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(path)
+        std::fs::read(lossless::path(path))
     };
     let bytes = match read {
         Ok(bytes) => bytes,

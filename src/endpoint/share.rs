@@ -178,7 +178,8 @@ struct Phase {
 #[derive(Clone, Debug)]
 enum Opened {
     NotYet,
-    Yes,
+    /// It is open; the subprotocol that a WebSocket server agreed to, `""` being none.
+    Yes(Option<Arc<String>>),
     /// Why not: what decides the answer to a caller, and the words.
     No(Option<Cause>, String),
 }
@@ -241,7 +242,7 @@ impl Shared {
     fn enter(self: &Arc<Shared>, caller: &Caller) -> Result<(Member, watch::Receiver<Opened>)> {
         // A connection whose end closes all callers does so before this one is here, or with it on that connection.
         let phase = self.phase();
-        let member = self.room.clone().enter(&caller.from);
+        let member = self.room.clone().enter(caller);
         let member = member.with_context(|| self.name.clone())?;
         self.tray.enter(member.id(), Asked::by(caller));
         Ok((member, self.run(phase)))
@@ -273,8 +274,12 @@ impl Dial for Share {
                     Some(cause) => anyhow!(cause).context(what),
                     None => anyhow!(what),
                 }),
-                Ok(_) => Ok(Peer::Messages(Box::new(member))),
-                Err(_) => Err(anyhow!(Cause::Refused).context("the bridge ends")),
+                Ok(Opened::Yes(protocol)) => {
+                    Ok(Peer::Messages(Box::new(member.agreed_to(protocol))))
+                }
+                Ok(Opened::NotYet) | Err(_) => {
+                    Err(anyhow!(Cause::Refused).context("the bridge ends"))
+                }
             }
         })
     }

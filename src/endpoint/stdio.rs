@@ -1,6 +1,8 @@
 //! `-`: the process's own standard input and output.
 
-use std::io;
+mod screen;
+
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
@@ -12,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::screen::Screen;
 #[cfg(feature = "interactive")]
 use super::Settings;
 use super::descriptor::{self, Input, Output, ReaderWatch};
@@ -23,7 +26,7 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
-use crate::framing::{self, Framed, Framing};
+use crate::framing::{self, Cut, Framed, Framing};
 use crate::memory::Memory;
 use crate::peer::{ByteStream, Peer};
 
@@ -131,6 +134,7 @@ impl Dial for Stdio {
                 input: None,
                 output: None,
                 reader: None,
+                screen: self.shows().then(Box::default),
             };
             if self.messages.is_none() {
                 let input = Input::inherited(rustix::stdio::stdin());
@@ -169,12 +173,55 @@ impl Dial for Stdio {
     }
 }
 
+impl Stdio {
+    /// Whether what comes is shown on a terminal, rather than passed on as it is: bytes that were asked for (`-b`) are.
+    fn shows(&self) -> bool {
+        let are_bytes = self.framing.is_asked && self.framing.cut == Cut::Chunks;
+        !are_bytes && io::stdout().is_terminal()
+    }
+}
+
 struct Streams {
     state: Arc<State>,
     input: Option<Input>,
     output: Option<Output>,
     /// Who reads stdout, until that has gone.
     reader: Option<ReaderWatch>,
+    /// What is on its way to a terminal.
+    screen: Option<Box<Screen>>,
+}
+
+impl Streams {
+    fn poll_output(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.output {
+            Some(output) => Pin::new(output).poll_write_vectored(cx, bufs),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Writes what is on its way to a terminal.
+    fn poll_screen(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut screen) = self.screen.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let written = loop {
+            if screen.pending().is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match self.poll_output(cx, &[io::IoSlice::new(screen.pending())]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => screen.advance(count),
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.screen = Some(screen);
+        written
+    }
 }
 
 impl Drop for Streams {
@@ -200,9 +247,12 @@ impl ByteStream for Streams {
         Poll::Ready(Ending::Eof)
     }
 
-    fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
+    fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
+        if let Some(screen) = &mut self.screen {
+            screen.finish();
+        }
         // Our exit closes it; until then others may hold it too.
-        Poll::Ready(Ok(()))
+        self.poll_screen(cx)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -254,9 +304,13 @@ impl AsyncWrite for Streams {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.output {
-            Some(output) => Pin::new(output).poll_write_vectored(cx, bufs),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        ready!(self.poll_screen(cx))?;
+        match &mut self.screen {
+            Some(screen) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                Poll::Ready(Ok(first.map_or(0, |first| screen.take(first))))
+            }
+            None => self.poll_output(cx, bufs),
         }
     }
 
@@ -265,6 +319,7 @@ impl AsyncWrite for Streams {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_screen(cx))?;
         match &mut self.output {
             Some(output) => Pin::new(output).poll_flush(cx),
             None => Poll::Ready(Ok(())),

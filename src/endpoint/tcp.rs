@@ -205,7 +205,8 @@ impl Listeners {
         }
         self.addrs()
             .iter()
-            .map(|addr| format!("{scheme}://{addr}"))
+            // A URL writes the sign before a zone so (RFC 6874 2).
+            .map(|addr| format!("{scheme}://{}", addr.to_string().replace('%', "%25")))
             .collect()
     }
 

@@ -231,6 +231,14 @@ impl Accept for TlsAccept {
         self.inner.is_exposed()
     }
 
+    fn access(&self) -> Option<String> {
+        self.inner.access()
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.server.admits_known_only() || self.inner.is_restricted()
+    }
+
     fn places(&self) -> Vec<String> {
         let places = self.inner.places().into_iter();
         let secure = |place: String| match place.strip_prefix("tcp:") {
@@ -270,6 +278,7 @@ impl Handshake for TlsHandshake {
                 caller: Arc::new(Caller {
                     subject,
                     is_secure: true,
+                    server_names: self.server.names(),
                     ..caller
                 }),
             });

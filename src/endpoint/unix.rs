@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -29,6 +30,7 @@ use crate::address::{Address, AddressError};
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
+use crate::lossless;
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
 use crate::steps::Step;
@@ -76,14 +78,16 @@ pub const LISTEN: Scheme = Scheme {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ListenOptions {
-    /// Permissions of the socket, in octal
+    /// Permissions of the socket, in octal (600)
     ///
-    /// Without it they follow from the umask.
+    /// Without it the user who runs the bridge may connect, and nobody else but root. 660 lets the group in, 666 everybody.
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]
     pub mode: Option<u32>,
 }
 
 const BACKLOG: i32 = 4096;
+/// The permissions of a socket for which none were asked for: those under a umask of 0177.
+const OWN_MODE: u32 = 0o600;
 /// How long a full backlog is given before the next try.
 pub(super) const BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
@@ -117,8 +121,8 @@ pub(super) fn place(address: &Address) -> Result<String, AddressError> {
 /// The socket address; an abstract one begins with a NUL byte (unix(7)).
 pub(super) fn sock_addr(place: &str) -> io::Result<SockAddr> {
     match place.strip_prefix('@') {
-        Some(name) => SockAddr::unix(format!("\0{name}")),
-        None => SockAddr::unix(place),
+        Some(name) => SockAddr::unix(lossless::word(&format!("\0{name}"))),
+        None => SockAddr::unix(lossless::word(place)),
     }
 }
 
@@ -182,7 +186,7 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
     let step = Step::begin("connect");
     match open(place).await {
         Ok(stream) => {
-            step.done(|| place.escape_debug().to_string());
+            step.done(|| Address::shown(place).escape_debug().to_string());
             Ok(Box::new(Connection {
                 stream,
                 is_unread: false,
@@ -199,7 +203,7 @@ fn refusal(place: &str, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::ConnectionRefused {
         return reason;
     }
-    match fs::metadata(place) {
+    match fs::metadata(lossless::path(place)) {
         Ok(meta) if !meta.file_type().is_socket() => format!("{reason}, it is no socket"),
         Ok(_) => format!("{reason}, nobody listens on it any more"),
         Err(_) => reason,
@@ -208,8 +212,9 @@ fn refusal(place: &str, error: &io::Error) -> String {
 
 async fn open(place: &str) -> io::Result<UnixStream> {
     if !place.starts_with('@') {
+        let path = lossless::path(place);
         loop {
-            match UnixStream::connect(place).await {
+            match UnixStream::connect(&path).await {
                 // Its backlog is full, and there is no event for when it no longer is.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sleep(BACKLOG_PAUSE).await;
@@ -264,6 +269,18 @@ impl UnixListen {
     }
 }
 
+/// Says who may connect to a listening socket, by the permissions that its file has.
+pub(super) fn access(file: Option<&SocketFile>) -> String {
+    let Some(file) = file else {
+        return "every user of this machine may connect".to_owned();
+    };
+    let mode = fs::symlink_metadata(&file.path).map_or(0, |meta| meta.mode() & 0o777);
+    match mode & 0o077 {
+        0 => format!("mode {mode:o}: this user alone may connect, mode=666 lets others"),
+        _ => format!("mode {mode:o}"),
+    }
+}
+
 /// Opens a listening socket at a place, with its permissions, in place of a stale one.
 ///
 /// # Errors
@@ -273,7 +290,7 @@ pub(super) fn listen(
     mode: Option<u32>,
     kind: Type,
 ) -> Result<(UnixListener, Option<SocketFile>)> {
-    let path = (!place.starts_with('@')).then(|| PathBuf::from(place));
+    let path = (!place.starts_with('@')).then(|| lossless::path(place));
     if let Some(path) = &path {
         remove_stale(path, kind)?;
     }
@@ -299,8 +316,11 @@ fn bind(
     kind: Type,
 ) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
+    // Linux takes the mode of the socket for that of its file, so that it is never open to others.
+    let is_private = rustix::fs::fchmod(&socket, Mode::from_raw_mode(OWN_MODE)).is_ok();
     socket.bind(&sock_addr(place)?)?;
-    // Nobody can connect before listen, so the mode holds from the first moment.
+    // Nobody can connect before listen, so the mode holds from the first moment elsewhere too.
+    let mode = mode.or((!is_private || !cfg!(target_os = "linux")).then_some(OWN_MODE));
     if let (Some(path), Some(mode)) = (path, mode) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
@@ -345,6 +365,13 @@ pub(super) struct SocketFile {
     identity: (u64, u64),
 }
 
+impl SocketFile {
+    /// The path as messages show it.
+    pub(super) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path);
@@ -382,11 +409,15 @@ impl Accept for UnixAccept {
         false
     }
 
+    fn access(&self) -> Option<String> {
+        Some(access(self.file.as_ref()))
+    }
+
     fn places(&self) -> Vec<String> {
         let place = self
             .file
             .as_ref()
-            .map_or(self.place.clone(), |file| file.path.display().to_string());
+            .map_or(self.place.clone(), |file| file.shown());
         vec![format!("unix:{}", place.escape_debug())]
     }
 }

@@ -3,23 +3,26 @@
 mod netrc;
 pub mod over;
 mod page;
+mod proxies;
 mod request;
 pub mod secure;
 mod target;
 
 use std::io;
 use std::mem::take;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Command, ValueEnum};
-use http::Uri;
+use http::header::{HOST, ORIGIN};
 use tokio::time::{Instant, timeout};
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use self::page::PageChoice;
+use self::proxies::TrustedProxy;
 use self::request::{Request, Saying};
 use self::target::Target;
 use super::proxy::Traffic;
@@ -36,10 +39,13 @@ use crate::ending::Cause;
 use crate::framing::ChunkOptions;
 use crate::http::client::{self, Answer, Call, Opened};
 use crate::http::page::Page;
-use crate::http::policy::Policy;
-use crate::http::server::{Refusal, Service, Upgrade};
+use crate::http::policy::origin::{HostRule, OriginRule};
+use crate::http::policy::{Policy, machine};
+use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
+use crate::http::{is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
+use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
 
@@ -90,7 +96,8 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered, or in front of another server with what that one chooses.
+    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would), or in
+    /// front of another server with what that one chooses. The names may stand as in the header, with blanks between them.
     /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
@@ -134,19 +141,36 @@ pub enum HalfClose {
 #[command(next_help_heading = SERVER_HEADING)]
 pub struct ListenOptions {
     /// Upgrade this path only; others get 404
+    ///
+    /// Paths are compared percent-decoded: /ü is /%C3%BC.
     #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub path: Option<String>,
     /// Let pages of this origin connect (repeatable; * is any), or as a client connect as one of them
     ///
-    /// Pages of the same host and port always may, and on a loopback bind pages of this machine. What is no web page sends
-    /// no origin and may too. Between a server and a client it is the server's; the client's is -o right.origin=URL. Example: --origin https://app.example.com
+    /// https://*.example.com stands for all names below example.com, :* for any port; null, file://, app://x and
+    /// chrome-extension://ID are origins too. Pages of the same host and port always may, and on a loopback bind pages of this
+    /// machine. Clients other than browsers send no Origin and may connect too. Between a server and a client it is the
+    /// server's; the client's is -o right.origin=URL. Example: --origin https://app.example.com
     #[arg(long, value_name = "URL")]
     pub origin: Vec<String>,
-    /// Answer for this host name (repeatable)
+    /// Let no pages connect but those of --origin, not even those of this server or of this machine
+    #[arg(long)]
+    pub origin_only: bool,
+    /// Answer for this host name (repeatable; * is any)
     ///
-    /// A loopback bind answers for IP addresses and localhost, so that no page can reach it by rebinding its own name.
-    #[arg(long, value_name = "NAME")]
-    pub host: Vec<String>,
+    /// Answered anyway are IP addresses, localhost, names without a dot, this machine's names and those of the certificate, the
+    /// hosts of --origin, and names below .localhost, .local, .internal, .home.arpa, .lan, .home and .localdomain. No page can
+    /// have such a name and point it here (DNS rebinding). Any other is refused with 421: on a loopback bind always, elsewhere
+    /// to pages and to requests that are no upgrade (a health check by a public name needs it). With --host others are refused
+    /// to all. *.example.com stands for all names below example.com. Example: --host bridge.example.com
+    #[arg(long, value_name = "NAME", value_parser = HostRule::parse)]
+    pub host: Vec<HostRule>,
+    /// Take the word of these proxies for what they were asked for, and by whom
+    ///
+    /// Addresses and networks with commas between them; unix is whoever connects to a Unix socket. What such a proxy sends as
+    /// X-Forwarded-Host is judged instead of Host, and its X-Forwarded-For is the caller's address. Example: --trusted-proxy 127.0.0.1,10.0.0.0/8
+    #[arg(long, value_name = "ADDRS", value_delimiter = ',', value_parser = TrustedProxy::parse)]
+    pub trusted_proxy: Vec<TrustedProxy>,
     /// Accept a caller before the target has been reached
     ///
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
@@ -162,17 +186,41 @@ pub struct ListenOptions {
 }
 
 fn parse_token(text: &str) -> Result<String, String> {
-    let is_token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
-    if text.is_empty() || !text.chars().all(is_token) {
+    // As in the header, where a blank stands behind each comma.
+    let text = text.trim();
+    if !is_token(text) {
         return Err("is no subprotocol, which is one word such as mqtt".to_owned());
     }
     Ok(text.to_owned())
 }
 
 fn parse_path(text: &str) -> Result<String, String> {
-    match text.parse::<Uri>() {
-        Ok(uri) if text.starts_with('/') && uri.path() == text => Ok(text.to_owned()),
-        _ => Err("is no path, which begins with / and has no query".to_owned()),
+    let is_wrong = |c: char| c.is_control() || matches!(c, '?' | '#');
+    match text.starts_with('/') && !text.contains(is_wrong) {
+        true => Ok(text.to_owned()),
+        false => Err("is no path, which begins with / and has no query".to_owned()),
+    }
+}
+
+impl ListenOptions {
+    /// Reads the origins of pages that may connect.
+    ///
+    /// # Errors
+    /// One that no page can have.
+    fn origins(&self) -> Result<Vec<OriginRule>, AddressError> {
+        let read = |text: &String| {
+            let wrong = |why| {
+                let text = Shown::line(text);
+                AddressError::elsewhere(format!("--origin: '{text}' {why}"))
+            };
+            OriginRule::parse(text).map_err(wrong)
+        };
+        let origins: Vec<_> = self.origin.iter().map(read).collect::<Result<_, _>>()?;
+        if self.origin_only && origins.contains(&OriginRule::Any) {
+            let what = "--origin-only and --origin * exclude each other";
+            return Err(AddressError::elsewhere(what.to_owned()));
+        }
+        Ok(origins)
     }
 }
 
@@ -185,28 +233,13 @@ impl HandshakeOptions {
     }
 }
 
-/// Checks that each origin could be one (RFC 6454 7).
-fn check_origins(origins: &[String]) -> Result<(), AddressError> {
-    let is_origin = |text: &String| match text.split_once("://") {
-        Some((_, host)) => !host.is_empty() && !host.trim_end_matches('/').contains('/'),
-        None => text == "*" || text == "null",
-    };
-    match origins.iter().find(|text| !is_origin(text)) {
-        None => Ok(()),
-        Some(wrong) => Err(AddressError::elsewhere(format!(
-            "--origin: '{}' is no origin; https://app.example.com, null and * are",
-            wrong.escape_debug()
-        ))),
-    }
-}
-
 fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Result<Endpoint> {
     let place = address.host_port()?;
     let port = place
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
     let mut options: ListenOptions = read_options(scheme, address, settings)?;
-    check_origins(&options.origin)?;
+    options.origins()?;
     if !place.path.is_empty() && place.path != "/" {
         let path = parse_path(&place.path);
         let wrong = |what| address.place_error(format!("'{}' {what}", place.path));
@@ -241,10 +274,12 @@ impl Listen for WsListen {
             if let Some(tls) = &self.tls {
                 super::tls::announce(tls);
             }
+            let shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
+            shared.warn();
             let accept: Box<dyn Accept> = Box::new(WsAccept {
                 sockets,
                 tls: self.tls.clone(),
-                shared: Arc::new(Shared::new(&self.handshake, &self.options, is_loopback)),
+                shared: Arc::new(shared),
             });
             Ok(accept)
         })
@@ -260,16 +295,24 @@ struct Shared {
     accept_first: bool,
     /// Whether the page is the one that suits the other side, where there is one.
     has_any_page: bool,
+    trusted_proxies: Vec<TrustedProxy>,
 }
 
 impl Shared {
-    fn new(handshake: &HandshakeOptions, options: &ListenOptions, is_loopback: bool) -> Shared {
-        Shared {
+    /// Makes it of options that were checked when they were read.
+    fn new(
+        handshake: &HandshakeOptions,
+        options: &ListenOptions,
+        is_loopback: bool,
+    ) -> Result<Shared> {
+        Ok(Shared {
             service: Service {
                 policy: Policy {
                     is_loopback,
                     hosts: options.host.clone(),
-                    origins: options.origin.clone(),
+                    origins: options.origins()?,
+                    origin_only: options.origin_only,
+                    own_names: machine::names(),
                 },
                 path: options.path.clone(),
                 protocols: handshake.protocol.clone(),
@@ -280,7 +323,28 @@ impl Shared {
             half_close: handshake.half_close,
             accept_first: options.accept_first,
             has_any_page: matches!(options.page, None | Some(PageChoice::Chat)),
+            trusted_proxies: options.trusted_proxy.clone(),
+        })
+    }
+
+    /// Whether it answers for certain names only.
+    fn has_names(&self) -> bool {
+        let hosts = &self.service.policy.hosts;
+        !hosts.is_empty() && !hosts.contains(&HostRule::Any)
+    }
+
+    /// Says what an option of it opens.
+    fn warn(&self) {
+        if self.service.policy.hosts.contains(&HostRule::Any) {
+            warn!(
+                "--host *: a web page reaches this server by any name that is pointed to it (DNS rebinding); name hosts instead"
+            );
         }
+    }
+
+    /// Whether a caller is a proxy that was named as one.
+    fn trusts(&self, caller: &Caller) -> bool {
+        self.trusted_proxies.iter().any(|proxy| proxy.is(caller))
     }
 
     /// Takes the page that suits the other side, unless none or another is to be served.
@@ -332,6 +396,11 @@ impl Accept for WsAccept {
         !self.sockets.is_loopback()
     }
 
+    fn is_restricted(&self) -> bool {
+        let is_known = self.tls.as_ref().is_some_and(|tls| tls.admits_known_only());
+        is_known || self.shared.has_names()
+    }
+
     fn places(&self) -> Vec<String> {
         let path = self.shared.service.path.as_deref().unwrap_or("");
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
@@ -361,6 +430,7 @@ impl Handshake for WsHandshake {
             if let Some(tls) = self.tls {
                 let opened = tls.accept(io, deadline).await;
                 caller.is_secure = true;
+                caller.server_names = tls.names();
                 (io, caller.subject) =
                     opened.map_err(|error| super::tls::kept_out(&error, &caller))?;
             }
@@ -377,28 +447,38 @@ async fn shake(
     deadline: Duration,
     shared: Arc<Shared>,
 ) -> Result<Option<Box<dyn Offer>>> {
-    let mut upgrade = match Upgrade::read(io, &shared.service, deadline).await {
-        Ok(Some(upgrade)) => upgrade,
-        Ok(None) => {
-            debug!("{}: has the page", caller.from);
+    let caller = Caller {
+        is_trusted_proxy: shared.trusts(&caller),
+        ..caller
+    };
+    let mut upgrade = match Received::read(io, &shared.service, &caller, deadline).await {
+        Ok(Received::Upgrade(upgrade)) => upgrade,
+        Ok(Received::Page(page, request)) => {
+            match request.show(page).await {
+                Ok(()) => debug!("{}: has the page", caller.from),
+                Err(error) if REFUSALS.admits() => {
+                    warn!("{}: refused with {error:#}", caller.from);
+                }
+                Err(_) => {}
+            }
             return Ok(None);
         }
-        Err(error) => {
-            let from = caller.from;
-            // Who was kept out for our safety is worth a line; who went away or spoke no HTTP is not.
-            if error.to_string().starts_with("HTTP ") {
-                if REFUSALS.admits() {
-                    warn!("{from}: refused with {error:#}");
-                }
-                return Ok(None);
+        Ok(Received::Refused(refusal, request)) => {
+            // At once: the answer may wait for a caller that does not take it.
+            if REFUSALS.admits() {
+                say_refused(&caller, &refusal, &request);
             }
-            return Err(error.context(from));
+            request.refuse(&refusal).await;
+            return Ok(None);
         }
+        // Who went away or spoke no HTTP is not worth a line.
+        Err(error) => return Err(error.context(caller.from)),
     };
     let protocol = upgrade.protocol().map(str::to_owned);
     let caller = Arc::new(Caller {
-        uri: Some(take(&mut upgrade.uri)),
-        headers: take(&mut upgrade.headers),
+        source: forwarded_address(&caller, &upgrade.request).unwrap_or(caller.source),
+        uri: Some(take(&mut upgrade.request.uri)),
+        headers: take(&mut upgrade.request.headers),
         // Who is accepted first has its answer before the other side is asked.
         protocols: match shared.accept_first {
             true => protocol.iter().cloned().collect(),
@@ -414,13 +494,72 @@ async fn shake(
         upgrade,
         caller,
         shared,
+        is_declined: false,
     })))
+}
+
+/// The address of the caller that a trusted proxy speaks for: the last one, which that proxy has seen itself.
+fn forwarded_address(caller: &Caller, request: &Pending) -> Option<Source> {
+    let value = request
+        .headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()?;
+    let last = value.to_str().ok()?.rsplit(',').next()?.trim();
+    let addr: IpAddr = last.parse().ok().filter(|_| caller.is_trusted_proxy)?;
+    Some(addr.into())
+}
+
+/// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.
+fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
+    let header = |name| {
+        let values = request.headers.get_all(name).iter();
+        let values: Vec<_> = values
+            .map(|it| String::from_utf8_lossy(it.as_bytes()))
+            .collect();
+        (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
+    };
+    warn!(
+        path = %Shown::word(request.uri.path()),
+        host = header(HOST),
+        origin = header(ORIGIN),
+        "{}: refused with {refusal}",
+        caller.from
+    );
 }
 
 struct WsOffer {
     upgrade: Upgrade,
     caller: Arc<Caller>,
     shared: Arc<Shared>,
+    /// Whether the other side has agreed to none of the subprotocols.
+    is_declined: bool,
+}
+
+impl WsOffer {
+    /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
+    fn tell_unfit_protocols(&self) {
+        let offered = offered_protocols(&self.caller.headers).join(", ");
+        if offered.is_empty() || self.upgrade.protocol().is_some() {
+            return;
+        }
+        let served = self.shared.service.protocols.join(", ");
+        let caller = &self.caller;
+        match (served.is_empty(), self.upgrade.protocols().is_empty()) {
+            (false, true) => info!(
+                "{caller}: offers the subprotocols {offered}; served is {served} (--protocol)"
+            ),
+            (true, true) => {
+                info!("{caller}: offers '{offered}' as subprotocols, which are single words");
+            }
+            (_, false) if self.is_declined => info!(
+                "{caller}: offers the subprotocols {offered}; the server behind agreed to none"
+            ),
+            _ => info!(
+                "{caller}: offers the subprotocols {offered}, which are not spoken here; --protocol NAME agrees to one all the same"
+            ),
+        }
+    }
 }
 
 impl Offer for WsOffer {
@@ -438,6 +577,7 @@ impl Offer for WsOffer {
 
     fn agree(&mut self, agreed: &Agreed<'_>) {
         if let Some(protocol) = agreed.protocol {
+            self.is_declined = protocol.is_empty();
             self.upgrade.agree_to(protocol);
         }
         if agreed.half_close && self.caller.half_closes {
@@ -450,6 +590,7 @@ impl Offer for WsOffer {
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
         Box::pin(async {
+            self.tell_unfit_protocols();
             let accepted = timeout(self.shared.deadline, self.upgrade.accept())
                 .await
                 .context("the caller does not take its answer")??;
@@ -464,13 +605,8 @@ impl Offer for WsOffer {
 
     fn refuse(self: Box<Self>, cause: Cause, why: String) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let why: String = why
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            self.upgrade
-                .refuse(&Refusal::new(cause.http_status(), why))
-                .await;
+            let refusal = Refusal::told(cause.http_status(), why);
+            self.upgrade.request.refuse(&refusal).await;
         })
     }
 }

@@ -4,6 +4,7 @@ use std::task::Context;
 
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memmem};
+use tracing::{Level, debug, enabled};
 
 use super::collect::leave_out;
 use super::encoded::Encoder;
@@ -141,12 +142,51 @@ pub(super) struct Ends {
     /// What holds a message back until it is whole, as far as the limit: digits and JSON-RPC are for programs, which must not
     /// take a part for a message. A longer one goes out as it comes.
     held: Option<Box<Held>>,
+    inner: Option<Box<InnerEnds>>,
 }
 
 struct Held {
     bytes: Collected,
     /// The message whose bytes are to be written now: its kind, and whether these are the last.
     passing: Option<(Kind, bool)>,
+}
+
+/// Looks for ends of lines within messages, where that is to be refused or told.
+struct InnerEnds {
+    end: Separator,
+    is_strict: bool,
+    /// The last bytes of a message that goes on, which may be the beginning of an end.
+    tail: Vec<u8>,
+}
+
+impl InnerEnds {
+    fn of(framing: Framing, end: Separator) -> Option<Box<InnerEnds>> {
+        let looks = framing.is_strict || enabled!(Level::DEBUG);
+        looks.then(|| {
+            Box::new(InnerEnds {
+                end,
+                is_strict: framing.is_strict,
+                tail: Vec::new(),
+            })
+        })
+    }
+
+    /// Whether a message has the end of a line in it, as far as this fragment of it.
+    fn has_end(&mut self, payload: &[u8], fin: bool) -> bool {
+        let end = self.end.as_ref();
+        let mut seam = std::mem::take(&mut self.tail);
+        let has_tail = !seam.is_empty();
+        seam.extend_from_slice(&payload[..payload.len().min(end.len() - 1)]);
+        if !fin {
+            let all = if payload.len() < end.len() {
+                &seam
+            } else {
+                payload
+            };
+            self.tail = all[(all.len() + 1).saturating_sub(end.len())..].to_vec();
+        }
+        memmem::find(payload, end).is_some() || (has_tail && memmem::find(&seam, end).is_some())
+    }
 }
 
 impl Ends {
@@ -163,6 +203,7 @@ impl Ends {
                     passing: None,
                 })
             }),
+            inner: InnerEnds::of(framing, end),
         }
     }
 
@@ -183,9 +224,32 @@ impl Ends {
         Ok(None)
     }
 
-    /// Writes a fragment.
-    fn write(&mut self, fragment: Fragment, out: &mut Outbox) {
+    /// Refuses a message that has the end of a line in it, or tells of the first one.
+    fn judge(&mut self, payload: &[u8], fin: bool) -> Result<(), Ending> {
+        let Some(inner) = &mut self.inner else {
+            return Ok(());
+        };
+        if !inner.has_end(payload, fin) {
+            return Ok(());
+        }
+        if inner.is_strict {
+            return Err(Ending::WrongKind {
+                takes: "no end of a line within a message (--strict-lines)",
+            });
+        }
+        self.inner = None;
+        debug!(
+            "a message has the end of a line in it, and is written as more than one; --strict-lines refuses it"
+        );
+        Ok(())
+    }
+
+    /// Writes a fragment, unless it has what lines must not have.
+    fn write(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
         let Fragment { kind, fin, payload } = fragment;
+        if self.encoder.is_none() || kind == Kind::Text {
+            self.judge(&payload, fin)?;
+        }
         let is_line = self.is_line(kind);
         if is_line && self.framing.is_stamped && !self.within {
             out.copy(time::now().as_bytes());
@@ -199,6 +263,7 @@ impl Ends {
         if fin && is_line {
             out.copy(self.end.as_ref());
         }
+        Ok(())
     }
 
     /// Whether a message becomes a line. A binary one is written exactly as it is, unless lines of bytes were asked for.
@@ -209,17 +274,26 @@ impl Ends {
 
 impl Joiner for Ends {
     fn push(&mut self, fragment: Fragment, out: &mut Outbox) -> Result<(), Ending> {
-        if let Some(fragment) = self.hold(fragment)? {
-            self.write(fragment, out);
+        match self.hold(fragment)? {
+            Some(fragment) => self.write(fragment, out),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn push_batch(&mut self, batch: Batch, out: &mut Outbox) -> Result<(), Ending> {
         let is_line = self.is_line(batch.kind);
         let is_encoded = self.encoder.is_some() && batch.kind == Kind::Binary;
+        if self.inner.is_some() && !self.framing.is_strict && !is_encoded {
+            for message in batch.messages() {
+                self.judge(message, true)?;
+            }
+        }
         let tail = if is_line { self.end.as_ref() } else { b"" };
-        if tail.len() > 1 || is_encoded || (is_line && self.framing.is_stamped) {
+        if self.framing.is_strict
+            || tail.len() > 1
+            || is_encoded
+            || (is_line && self.framing.is_stamped)
+        {
             return batch
                 .fragments()
                 .try_for_each(|fragment| self.push(fragment, out));
@@ -251,7 +325,7 @@ impl Joiner for Ends {
             held.passing = None;
         }
         let fin = fin && is_last;
-        self.write(Fragment { kind, fin, payload }, out);
+        self.write(Fragment { kind, fin, payload }, out)?;
         Ok(!is_last)
     }
 

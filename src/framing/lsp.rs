@@ -51,8 +51,10 @@ impl Headed {
                 ([], Some(length)) => self.state = State::Message(Rest(*length)),
                 ([], None) => return Err("lsp headers without Content-Length"),
                 (line, _) => {
-                    if let Some(told) = header(line)? {
-                        *length = Some(told);
+                    if let Some(told) = header(line)?
+                        && length.replace(told).is_some()
+                    {
+                        return Err("two lsp Content-Length of one message");
                     }
                     *before += at + 1;
                 }

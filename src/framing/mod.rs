@@ -70,6 +70,12 @@ impl Separator {
         Separator { bytes, len: 1 }
     }
 
+    /// Whether its end may be its beginning: of `a\n\n\n` nobody can say whether the message is `a` or `a\n` where `\n\n` ends
+    /// it.
+    fn overlaps_itself(text: &[u8]) -> bool {
+        (1..text.len()).any(|len| text.ends_with(&text[..len]))
+    }
+
     /// Makes a separator of 1 to 16 bytes.
     pub fn new(text: &[u8]) -> Option<Separator> {
         let mut bytes = [0; Separator::MOST];
@@ -118,6 +124,8 @@ pub struct Framing {
     pub is_stamped: bool,
     /// Whether requests of JSON-RPC are made of lines.
     pub makes_requests: bool,
+    /// Whether a message that has the end of a line in it is refused where messages become lines.
+    pub is_strict: bool,
     /// Whether all that is read is one message, in fragments; only where it is cut into [`Cut::Chunks`].
     pub is_one: bool,
     /// Bytes of a message that is made of [`Cut::Chunks`], at most, where that was asked for.
@@ -136,6 +144,7 @@ impl Framing {
         encoding: Encoding::Plain,
         is_stamped: false,
         makes_requests: false,
+        is_strict: false,
         is_one: false,
         chunk: None,
         limit: 16 << 20,

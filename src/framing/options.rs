@@ -40,7 +40,8 @@ pub struct Options {
     pub null: bool,
     /// End each message with this text instead of a newline
     ///
-    /// 1 to 16 bytes; \n, \r, \t, \0, \\ and \xFF stand for what they stand for in C. Example: --separator '\r\n'
+    /// 1 to 16 bytes; \n, \r, \t, \0, \\ and \xFF stand for what they stand for in C. One that ends as it begins, such as
+    /// '\n\n', is refused: a newline before it could be part of the message or of the separator. Example: --separator '\r\n'
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["framing", "null"])]
     pub separator: Option<Separator>,
     /// Write binary messages as lines of base64; with -b, read such lines
@@ -60,6 +61,12 @@ pub struct Options {
     /// one object or array, or words.
     #[arg(long, conflicts_with_all = ["binary", "base64", "hex"])]
     pub jsonrpc: bool,
+    /// Refuse a message that has the end of a line in it, where messages become lines
+    ///
+    /// A caller cannot make two lines of one message then: it is closed with 1003, and nothing of the message is written that
+    /// did not come in an earlier fragment. Without it such a message is written as it is, and -v tells of the first one.
+    #[arg(long)]
+    pub strict_lines: bool,
     /// Take no message over this many bytes where one must be whole to be framed
     ///
     /// It is refused with Close 1009, never cut: what is sent to length or lsp, and what is read as lines of json, base64 or
@@ -139,6 +146,7 @@ impl Options {
             (encoding == Encoding::Base64, "base64", is_lines, "lines"),
             (encoding == Encoding::Hex, "hex", is_lines, "lines"),
             (self.jsonrpc, "jsonrpc", is_lines, "lines"),
+            (self.strict_lines, "strict-lines", is_lines, "lines"),
             (
                 self.timestamp,
                 "timestamp",
@@ -168,6 +176,7 @@ impl Options {
             encoding,
             is_stamped: self.timestamp,
             makes_requests: self.jsonrpc,
+            is_strict: self.strict_lines,
             is_one: false,
             chunk: self.chunk.asked(),
             limit: self.max_message,
@@ -267,6 +276,11 @@ impl FromStr for Separator {
                 _ => return Err(wrong()),
             });
         }
+        if Separator::overlaps_itself(&bytes) {
+            return Err(
+                "ends as it begins, so that a message before it has no certain end".to_owned(),
+            );
+        }
         Separator::new(&bytes).ok_or_else(wrong)
     }
 }
@@ -304,9 +318,13 @@ mod tests {
     #[test]
     fn separators_have_escapes_and_a_limit() {
         let bytes = |text: &str| text.parse().map(|it: Separator| it.as_ref().to_vec());
-        assert_eq!(bytes("--"), Ok(b"--".to_vec()));
+        assert_eq!(bytes("->"), Ok(b"->".to_vec()));
         assert_eq!(bytes(r"\r\n\0\t\\\xfF"), Ok(b"\r\n\0\t\\\xff".to_vec()));
         assert_eq!(bytes("ü"), Ok("ü".as_bytes().to_vec()));
+        for wrong in [r"\n\n", "aa", "aba", r"\r\n\r\n"] {
+            let error = wrong.parse::<Separator>().unwrap_err();
+            assert!(error.starts_with("ends as it begins"), "{wrong}");
+        }
         for wrong in ["", "\\", "\\x1", "\\x+1", "\\q", "0123456789abcdefg"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
         }
@@ -324,6 +342,7 @@ mod tests {
             hex: false,
             timestamp: false,
             jsonrpc: false,
+            strict_lines: false,
             max_message: 1,
             chunk: ChunkOptions { chunk: None },
         };
@@ -359,6 +378,12 @@ mod tests {
             |it| (it.hex, it.framing) = (true, Some(Cut::Chunks)),
             lines,
             Err("--hex is for lines; -t or --framing lines makes lines"),
+        );
+        check(|it| it.strict_lines = true, lines, Ok((Cut::LINES, Text)));
+        check(
+            |it| it.strict_lines = true,
+            bytes,
+            Err("--strict-lines is for lines; -t or --framing lines makes lines"),
         );
         check(
             |it| (it.binary, it.framing) = (true, Some(Cut::Lsp)),

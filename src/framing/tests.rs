@@ -402,6 +402,12 @@ fn language_servers_headers_stand_before_messages() {
     check_named("lsp", two, &["{}", ""], &eof);
     check_named("lsp", b"", &[], &eof);
     check_named("lsp", "Content-Length: 2\n\nü".as_bytes(), &["ü"], &eof);
+    check_named(
+        "lsp",
+        b"Content-Length: 2\r\ncontent-length: 2\r\n\r\n{}",
+        &[],
+        &malformed("two lsp Content-Length of one message", 19),
+    );
     let what = "this is no lsp header; wanted is 'Content-Length: N'";
     check_named(
         "lsp",
@@ -948,7 +954,7 @@ const EXACT: &[(&str, Kind)] = &[
     ("lines", Kind::Text),
     ("null", Kind::Binary),
     (r"separator \r\n", Kind::Text),
-    (r"separator =\xff=", Kind::Binary),
+    (r"separator =\xff", Kind::Binary),
     ("length:1", Kind::Binary),
     ("length:2", Kind::Text),
     ("length:4:le", Kind::Binary),

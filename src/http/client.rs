@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use http_body_util::Empty;
 use rand::RngExt;
 use tokio::time::timeout;
@@ -13,10 +13,12 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::info;
 
 use super::exchange::{Asked, Exchange};
-use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, tokens};
+use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, offered_protocols, tokens};
+use crate::address::Address;
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::shown::Shown;
 use crate::steps::Step;
 
 /// The longest time that a server can keep us away.
@@ -91,13 +93,13 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     let begun = Instant::now();
     let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
-    let offered = tokens(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<_> = offered.map(str::to_owned).collect();
+    let offered = offered_protocols(request.headers());
     let asked = Asked {
         name: "the server",
         over_tls: "wss://",
         is_malformed: Cause::Handshake,
         is_gone: Cause::Refused,
+        refuses: |status| Cause::HttpStatus(status.as_u16()),
     };
     let asking = Exchange::ask(io, request, &asked);
     let exchange = timeout(deadline, asking).await.map_err(|_| {
@@ -119,25 +121,12 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
                 step.done(|| format!("{status} leads elsewhere"));
                 Ok(Answer::Elsewhere(status, location))
             }
-            location => {
-                let wait = retry_after(exchange.headers(), SystemTime::now());
-                let mut what = exchange.refusal().await;
-                if let Some((_, hint)) = HINTS.iter().find(|row| row.0 == status) {
-                    what += &format!("\n  {hint}");
-                }
-                if let Some(location) = location {
-                    let location = location.escape_debug();
-                    what += &format!("\n  it says to go to {location}: --follow does so");
-                }
-                let error = anyhow!(Cause::HttpStatus(status.as_u16()));
-                Err(match wait {
-                    Some(wait) => error.context(RetryAfter(wait)).context(what),
-                    None => error.context(what),
-                })
-            }
+            location => Err(refused(exchange, location).await),
         };
     }
-    match check(exchange.headers(), &key, &offered, call.half_close) {
+    let checked = check_version(exchange.version())
+        .and_then(|()| check(exchange.headers(), &key, &offered, call.half_close));
+    match checked {
         Ok(Agreed {
             protocol,
             half_close,
@@ -166,6 +155,29 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             exchange.end().await;
             Err(anyhow::Error::new(Cause::Handshake).context(what))
         }
+    }
+}
+
+/// Builds the error for an answer that is no 101: its status, the first lines of its body, and what helps.
+async fn refused(exchange: Exchange, location: Option<String>) -> anyhow::Error {
+    let status = exchange.status();
+    let wait = retry_after(exchange.headers(), SystemTime::now());
+    let mut what = exchange.refusal().await;
+    if let Some((_, hint)) = HINTS.iter().find(|row| row.0 == status) {
+        what += &format!("\n  {hint}");
+    }
+    if let Some(location) = location {
+        let location = Address::public(&location);
+        let location = Shown::line(&location);
+        what += &format!("\n  it says to go to {location}: --follow does so");
+    }
+    if let Some(wait) = wait {
+        what += &format!("\n  it asks to come again in {wait:.0?} (Retry-After)");
+    }
+    let error = anyhow!(Cause::HttpStatus(status.as_u16()));
+    match wait {
+        Some(wait) => error.context(RetryAfter(wait)).context(what),
+        None => error.context(what),
     }
 }
 
@@ -220,6 +232,36 @@ struct Agreed {
     half_close: bool,
 }
 
+/// Checks the version of HTTP of a 101: HTTP/1.0 has no upgrade (RFC 9110 7.8).
+fn check_version(version: Version) -> Result<(), String> {
+    match version {
+        Version::HTTP_11 => Ok(()),
+        other => Err(format!("the answer of 101 is of {other:?}, not HTTP/1.1")),
+    }
+}
+
+/// Headers that stand in a 101 once at most (RFC 6455 11.3).
+const SINGLE: &[(HeaderName, &str)] = &[
+    (header::SEC_WEBSOCKET_ACCEPT, "Sec-WebSocket-Accept"),
+    (header::SEC_WEBSOCKET_PROTOCOL, "Sec-WebSocket-Protocol"),
+];
+
+/// Checks that the headers of a 101 are unambiguous: none twice that may stand there once, and no body.
+fn check_unambiguous(headers: &HeaderMap) -> Result<(), String> {
+    for (name, shown) in SINGLE {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(format!("the answer has two headers {shown}"));
+        }
+    }
+    // Some servers say that there is none, which RFC 9110 8.6 forbids and which does no harm.
+    let length = headers.get(header::CONTENT_LENGTH);
+    if length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        return Err("the answer of 101 has a body".to_owned());
+    }
+    Ok(())
+}
+
 /// Checks the headers of a 101.
 fn check(
     headers: &HeaderMap,
@@ -227,6 +269,7 @@ fn check(
     offered: &[String],
     offers_half_close: bool,
 ) -> Result<Agreed, String> {
+    check_unambiguous(headers)?;
     if !has_token(headers, &header::UPGRADE, "websocket") {
         return Err("the answer's Upgrade header is not 'websocket'".to_owned());
     }
@@ -252,12 +295,13 @@ fn check(
         }
     }
     let mut chosen = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    let protocol = match chosen.next() {
-        None => None,
-        Some(protocol) if offered.iter().any(|offer| offer == protocol) => {
+    let protocol = match (chosen.next(), chosen.next()) {
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err("the server chose several subprotocols".to_owned()),
+        (Some(protocol), None) if offered.iter().any(|offer| offer == protocol) => {
             Some(protocol.to_owned())
         }
-        Some(protocol) => {
+        (Some(protocol), None) => {
             return Err(format!(
                 "the server chose a subprotocol that was not offered: {}",
                 protocol.escape_debug()
@@ -303,9 +347,40 @@ mod tests {
         for (name, value) in good.iter().chain(changes) {
             headers.insert(*name, HeaderValue::from_str(value).unwrap());
         }
+        checked_headers(&headers, offers_half_close)
+    }
+
+    fn checked_headers(headers: &HeaderMap, offers_half_close: bool) -> Result<Agreed, String> {
         let offered = ["chat".to_owned()];
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
-        check(&headers, key, &offered, offers_half_close)
+        check(headers, key, &offered, offers_half_close)
+    }
+
+    #[test]
+    fn a_header_that_stands_there_twice_is_refused() {
+        for (name, values) in [
+            (
+                "sec-websocket-accept",
+                [
+                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                ],
+            ),
+            ("sec-websocket-protocol", ["chat", "chat"]),
+            ("sec-websocket-protocol", ["", "chat"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("upgrade", HeaderValue::from_static("websocket"));
+            headers.insert("connection", HeaderValue::from_static("upgrade"));
+            let accept = HeaderValue::from_static("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+            headers.insert("sec-websocket-accept", accept);
+            headers.remove(name);
+            for value in values {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            let refused = checked_headers(&headers, false).unwrap_err();
+            assert!(refused.contains("two headers"), "{name}: {refused}");
+        }
     }
 
     #[test]
@@ -358,6 +433,9 @@ mod tests {
             ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO="),
             ("sec-websocket-extensions", "permessage-deflate"),
             ("sec-websocket-protocol", "other"),
+            ("sec-websocket-protocol", "chat, chat"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
         ] {
             assert!(checked(&[wrong]).is_err(), "{wrong:?}");
         }

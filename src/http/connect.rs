@@ -24,14 +24,12 @@ pub async fn tunnel(
         over_tls: "--proxy https://",
         is_malformed: Cause::Proxy,
         is_gone: Cause::ProxyAway,
+        refuses: cause_of,
     };
     let exchange = Exchange::ask(io, request(authority, user)?, &asked).await?;
     let status = exchange.status();
     if !status.is_success() {
-        let cause = match Cause::HttpStatus(status.as_u16()).may_pass() {
-            true => Cause::ProxyAway,
-            false => Cause::Proxy,
-        };
+        let cause = cause_of(status);
         let mut what = exchange.refusal().await;
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             what += "\n  it asks who we are: --proxy http://NAME:PASSWORD@HOST:PORT tells it";
@@ -43,6 +41,14 @@ pub async fn tunnel(
         .await
         .map_err(|error| anyhow::Error::new(Cause::Proxy).context(error.to_string()))?;
     Ok(peer::behind(early, io))
+}
+
+/// The cause of a no, by its status.
+fn cause_of(status: StatusCode) -> Cause {
+    match Cause::HttpStatus(status.as_u16()).may_pass() {
+        true => Cause::ProxyAway,
+        false => Cause::Proxy,
+    }
 }
 
 fn request(authority: &str, user: Option<(&str, &str)>) -> Result<Request<Empty<bytes::Bytes>>> {

@@ -1,19 +1,23 @@
 //! One request over a stream and its answer, behind which the stream is another thing or at its end.
 
+use std::error::Error as _;
 use std::future::poll_fn;
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use crate::ending::{Cause, Ending, Failure};
+use crate::ending::{Cause, Ending, Failure, errno_text};
 use crate::peer::ByteStream;
+use crate::peer::kept::Kept;
+use crate::shown::Shown;
 
 /// Bytes of the body of a refusal that are shown.
 const SHOWN_BODY: usize = 1024;
@@ -33,27 +37,42 @@ pub(super) struct Asked {
     pub(super) over_tls: &'static str,
     /// There is no answer.
     pub(super) is_gone: Cause,
+    /// The answer is a no with this status.
+    pub(super) refuses: fn(StatusCode) -> Cause,
 }
 
 impl Asked {
-    /// Why there is no answer, of which so much has come.
-    fn failed(&self, error: &hyper::Error, came: &[u8]) -> anyhow::Error {
+    /// Builds the error for a request that has no answer; `received` is the beginning of what came instead.
+    fn failed(&self, error: &hyper::Error, received: &[u8]) -> anyhow::Error {
         if let Some(failure) = Failure::of(error) {
             return anyhow::Error::new(failure.cause).context(failure.what.clone());
         }
         // Who speaks before the request was sent is not read as HTTP at all.
-        let speaks_first = error.is_canceled() && !came.is_empty();
-        let cause = match error.is_parse() || speaks_first {
-            true => self.is_malformed,
-            false => self.is_gone,
+        let speaks_first = error.is_canceled() && !received.is_empty();
+        if error.is_parse() || speaks_first {
+            return self.malformed(error, received);
+        }
+        let name = self.name;
+        let broken = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+        let what = match broken.filter(|it| it.kind() != io::ErrorKind::UnexpectedEof) {
+            Some(error) => format!("{name} gave no answer: {}", errno_text(error)),
+            None => format!("{name} closed the connection without an answer"),
         };
-        let what = if (error.is_incomplete_message() || error.is_canceled()) && !speaks_first {
-            format!("{} closed the connection without an answer", self.name)
-        } else {
-            self.no_http(came)
-                .unwrap_or_else(|| format!("the answer is no HTTP: {error}"))
-        };
-        anyhow::Error::new(cause).context(what)
+        anyhow::Error::new(self.is_gone).context(what)
+    }
+
+    /// Builds the error for an answer that cannot be read. A no is a no, whatever the rest of its head says.
+    fn malformed(&self, error: &hyper::Error, received: &[u8]) -> anyhow::Error {
+        if let Some(status) = status_of(received)
+            && status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let what = format!("HTTP {status}, and the rest of its head is malformed: {error}");
+            return anyhow::Error::new((self.refuses)(status)).context(what);
+        }
+        let what = self
+            .no_http(received)
+            .unwrap_or_else(|| format!("the answer is no HTTP: {error}"));
+        anyhow::Error::new(self.is_malformed).context(what)
     }
 
     /// What came in place of HTTP, where something did.
@@ -67,15 +86,32 @@ impl Asked {
             ));
         }
         let line = came.split(|byte| b"\r\n".contains(byte)).next()?;
+        if status_of(line).is_some() {
+            return Some("the head of the answer is malformed".to_owned());
+        }
         let shown = line[..line.len().min(SHOWN_BYTES)].escape_ascii();
         (!line.is_empty()).then(|| format!("the answer is no HTTP, it begins '{shown}'"))
+    }
+}
+
+/// Reads the status of the final answer in the beginning of what came.
+fn status_of(mut received: &[u8]) -> Option<StatusCode> {
+    loop {
+        let rest = received.strip_prefix(b"HTTP/1.")?;
+        let code = rest.get(1..)?.strip_prefix(b" ")?.get(..3)?;
+        let status = StatusCode::from_bytes(code).ok()?;
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Some(status);
+        }
+        let end = memchr::memmem::find(received, b"\r\n\r\n")?;
+        received = &received[end + 4..];
     }
 }
 
 /// A request that was answered.
 pub(super) struct Exchange {
     response: Response<Incoming>,
-    connection: Connection<TokioIo<Box<dyn ByteStream>>, Empty<Bytes>>,
+    connection: Connection<TokioIo<Kept>, Empty<Bytes>>,
     /// To drop it ends the connection.
     _sender: SendRequest<Empty<Bytes>>,
 }
@@ -92,7 +128,7 @@ impl Exchange {
     ) -> Result<Exchange> {
         let handshake = http1::Builder::new()
             .title_case_headers(true)
-            .handshake(TokioIo::new(io));
+            .handshake(TokioIo::new(Kept::new(io)));
         let (mut sender, mut connection) = handshake.await.context(asked.is_malformed)?;
         let answered = {
             let mut answered = std::pin::pin!(sender.send_request(request));
@@ -104,7 +140,10 @@ impl Exchange {
         };
         let response = match answered {
             Ok(response) => response,
-            Err(error) => return Err(asked.failed(&error, &connection.into_parts().read_buf)),
+            Err(error) => {
+                let kept = connection.into_parts().io.into_inner();
+                return Err(asked.failed(&error, kept.first()));
+            }
         };
         Ok(Exchange {
             response,
@@ -117,6 +156,10 @@ impl Exchange {
         self.response.status()
     }
 
+    pub(super) fn version(&self) -> Version {
+        self.response.version()
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
@@ -126,8 +169,7 @@ impl Exchange {
         let mut lines = vec![format!("{:?} {}", self.response.version(), self.status())];
         lines.extend(self.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
-            let value: String = value.chars().map(printable).collect();
-            format!("{name}: {value}")
+            format!("{name}: {}", Shown::line(&value))
         }));
         lines
     }
@@ -141,7 +183,7 @@ impl Exchange {
     ) -> Result<(Box<dyn ByteStream>, Bytes), hyper::Error> {
         poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
         let parts = self.connection.into_parts();
-        Ok((parts.io.into_inner(), parts.read_buf))
+        Ok((parts.io.into_inner().into_inner(), parts.read_buf))
     }
 
     /// The status and the first lines of the body; the stream is ended.
@@ -160,11 +202,7 @@ impl Exchange {
             body = without_tags(&body);
         }
         for line in body.lines().take(SHOWN_LINES) {
-            let line: String = line
-                .chars()
-                .filter(|c| !c.is_control() || *c == '\t')
-                .collect();
-            what += &format!("\n  {}", line.trim_end());
+            what += &format!("\n  {}", Shown::line(line.trim_end()));
         }
         self.end().await;
         what
@@ -172,7 +210,7 @@ impl Exchange {
 
     /// Ends the stream: a no is an end like any other, not a cut.
     pub(super) async fn end(self) {
-        let mut io = self.connection.into_parts().io.into_inner();
+        let mut io = self.connection.into_parts().io.into_inner().into_inner();
         let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
     }
 }
@@ -215,10 +253,6 @@ fn without_tags(html: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn printable(char: char) -> char {
-    if char.is_control() { '?' } else { char }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +266,7 @@ mod tests {
             is_malformed: Cause::Handshake,
             over_tls: "wss://",
             is_gone: Cause::Refused,
+            refuses: |status| Cause::HttpStatus(status.as_u16()),
         };
         let (near, mut far) = tokio::io::duplex(1024);
         tokio::io::AsyncWriteExt::write_all(&mut far, b"SSH-2.0-Open\r\n")

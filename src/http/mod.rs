@@ -4,13 +4,15 @@ pub mod client;
 pub mod connect;
 mod exchange;
 pub mod page;
+pub mod path;
 pub mod policy;
 pub mod server;
+mod subprotocol;
 
 use anyhow::{Result, bail};
 use data_encoding::BASE64;
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
@@ -44,6 +46,12 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
+/// The subprotocols that the headers of a request offer, best first.
+pub fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
+    let offered = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    offered.map(str::to_owned).collect()
+}
+
 /// The elements of a header that is a comma-separated list, over all of its lines (RFC 9110 5.6.1).
 fn tokens<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers
@@ -54,6 +62,12 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Ite
         .flat_map(|line| line.split(','))
         .map(str::trim)
         .filter(|token| !token.is_empty())
+}
+
+/// Whether a text is a token (RFC 9110 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
+    !text.is_empty() && text.chars().all(is_part)
 }
 
 /// Whether a list has an element, without regard to case.

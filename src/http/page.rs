@@ -39,6 +39,8 @@ pub enum Page {
 pub struct Manners {
     /// Whether one hears what one says oneself.
     pub echoes: bool,
+    /// Whether the room says who comes and goes, or what was lost.
+    pub tells: bool,
     /// How a message says whose it is: `prefix`, `json` or `none`.
     pub id: &'static str,
 }
@@ -47,6 +49,7 @@ impl Default for Manners {
     fn default() -> Manners {
         Manners {
             echoes: true,
+            tells: false,
             id: "none",
         }
     }
@@ -119,8 +122,10 @@ impl Page {
 impl Manners {
     fn chat(self) -> String {
         let echo = if self.echoes { "yes" } else { "no" };
+        let tells = if self.tells { "yes" } else { "no" };
         CHAT.replacen("{echo}", echo, 1)
             .replacen("{id}", self.id, 1)
+            .replacen("{tells}", tells, 1)
     }
 }
 
@@ -161,7 +166,7 @@ mod tests {
         ] {
             assert!(!page.contains(foreign), "{foreign}");
         }
-        assert!(page.contains("data-echo=\"yes\" data-id=\"none\""));
+        assert!(page.contains("data-echo=\"yes\" data-id=\"none\" data-tells=\"no\""));
     }
 
     #[test]

@@ -1,257 +1,266 @@
 //! Who may connect: the judgement over Host and Origin, before anything else is looked at.
 
-use std::net::IpAddr;
+pub mod machine;
+pub mod origin;
 
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
+use self::origin::{Authority, Host, HostRule, Origin, OriginRule, default_port};
 use super::server::Refusal;
+use super::{has_token, tokens};
+use crate::caller::Caller;
+use crate::shown::Shown;
+
+/// Names below these are given out inside a network and by nobody else: no page of the web has one.
+const PRIVATE: &[&str] = &[
+    "localhost",
+    "local",
+    "internal",
+    "home.arpa",
+    "lan",
+    "home",
+    "localdomain",
+];
+
+/// Where a request comes from, as browsers say it (Fetch Metadata).
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a request is for, as browsers say it.
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+/// The Host that a proxy was asked for.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What a listener allows.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Whether only this machine can call.
     pub is_loopback: bool,
-    /// Host names that are answered beside IP literals and localhost.
-    pub hosts: Vec<String>,
-    /// Origins of pages that may connect beside those of this very server; `*` is any.
-    pub origins: Vec<String>,
+    /// Host names that are answered beside those that count as ours anyway.
+    pub hosts: Vec<HostRule>,
+    /// Pages that may connect beside those of this very server.
+    pub origins: Vec<OriginRule>,
+    /// Whether no pages but those of `origins` may connect.
+    pub origin_only: bool,
+    /// Names of this machine.
+    pub own_names: Vec<String>,
+}
+
+/// The Origin of a request.
+enum Claimed<'a> {
+    /// There is none: no browser, or a request that browsers send without it.
+    None,
+    /// One that was understood.
+    One(Origin, &'a str),
+    /// What no browser sends: it is not understood, or there are several.
+    Wrong(&'a str),
+}
+
+impl<'a> Claimed<'a> {
+    fn of(headers: &'a HeaderMap) -> Claimed<'a> {
+        let mut values = headers.get_all(header::ORIGIN).iter();
+        let Some(value) = values.next() else {
+            return Claimed::None;
+        };
+        let text = value.to_str().unwrap_or("?");
+        match Origin::parse(text) {
+            Some(origin) if values.next().is_none() => Claimed::One(origin, text),
+            _ => Claimed::Wrong(text),
+        }
+    }
 }
 
 impl Policy {
     /// Judges a request by its Host and its Origin. The first that fails wins.
     ///
     /// # Errors
-    /// 400, 421 or 403 with a line that names the flag that would allow it.
-    pub fn judge(&self, request: &Parts) -> Result<(), Refusal> {
-        let host = host_of(request)?;
-        self.judge_host(&host)?;
-        self.judge_origin(&request.headers, &host)
-    }
-
-    /// A name that points to this machine and is not ours is a page that rebinds its name to reach us.
-    fn judge_host(&self, host: &Authority) -> Result<(), Refusal> {
-        let name = bare(host);
-        let is_listed = self.hosts.iter().any(|listed| {
-            let listed = listed.trim_start_matches('[').trim_end_matches(']');
-            listed.eq_ignore_ascii_case(name) || listed.eq_ignore_ascii_case(host.as_str())
-        });
-        let is_checked = self.is_loopback || !self.hosts.is_empty();
-        if !is_checked || is_listed || name.parse::<IpAddr>().is_ok() || is_localhost(name) {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            421,
-            format!(
-                "host '{}' is not served here; --host {} would allow it",
-                shown(name),
-                shown(name)
-            ),
-        ))
-    }
-
-    fn judge_origin(&self, headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        let Some(origin) = origins.next() else {
-            return Ok(());
-        };
-        let text = origin.to_str().unwrap_or("?");
-        let allows = |listed: &String| listed == "*" || same_origin(listed, text);
-        if origins.next().is_none() && (self.origins.iter().any(allows) || self.is_own(text, host))
+    /// 400, 421 or 403; why, with the flag that would allow it, is for the log alone.
+    pub fn judge(&self, request: &Parts, caller: &Caller) -> Result<(), Refusal> {
+        let host = host_of(request, caller)?;
+        let origin = Claimed::of(&request.headers);
+        if let Claimed::One(origin, _) = &origin
+            && self.names(origin)
         {
             return Ok(());
         }
-        let which = match text {
-            "null" => " (a page of a file or a sandbox)",
-            _ => "",
+        let is_upgrade = request.method == Method::GET
+            && has_token(&request.headers, &header::UPGRADE, "websocket");
+        // A tool that upgrades without an Origin is no page, and a name that was pointed here harms nobody.
+        let is_tool = is_upgrade && matches!(origin, Claimed::None);
+        if self.is_loopback || !self.hosts.is_empty() || !is_tool {
+            self.judge_host(&host, &origin, caller)?;
+        }
+        match (&request.method, is_upgrade) {
+            (_, true) => self.judge_origin(&host, &origin, caller),
+            (&Method::GET | &Method::HEAD, _) => {
+                self.judge_reading(request, &host, &origin, caller)
+            }
+            _ => {
+                self.judge_origin(&host, &origin, caller)?;
+                let is_foreign = is_one_of(&request.headers, &SITE, &["cross-site", "same-site"]);
+                match (is_foreign, &origin) {
+                    (true, Claimed::None) => Err(foreign("a request that changes something")),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Whether `--origin` names a page, other than by `*`.
+    fn names(&self, origin: &Origin) -> bool {
+        self.origins.iter().any(|rule| rule.names(origin))
+    }
+
+    /// A name that points to this machine and is not ours is a page that rebinds its name to reach us.
+    fn judge_host(
+        &self,
+        asked: &Authority,
+        origin: &Claimed<'_>,
+        caller: &Caller,
+    ) -> Result<(), Refusal> {
+        let of_pages = self.origins.iter().filter_map(OriginRule::host_rule);
+        let is_ours = match &asked.host {
+            Host::Ip(_) => true,
+            Host::Name(name) => {
+                !name.contains('.')
+                    || PRIVATE.iter().any(|parent| asked.host.is_within(parent))
+                    || self.own_names.contains(name)
+                    || self.hosts.iter().any(|rule| rule.has(asked))
+                    || of_pages.into_iter().any(|rule| rule.has(asked))
+                    || caller.server_names.iter().any(|name| {
+                        HostRule::of_certificate(name).is_some_and(|rule| rule.has(asked))
+                    })
+            }
         };
-        let why = format!(
-            "origin '{}'{which} may not connect; --origin {} would allow it",
-            shown(text),
-            shown(text)
-        );
-        Err(Refusal::new(403, why))
+        let Host::Name(name) = &asked.host else {
+            return Ok(());
+        };
+        if is_ours {
+            return Ok(());
+        }
+        let flag = match origin {
+            Claimed::One(Origin::Of { .. }, page) => {
+                format!("--origin {} or --host {name} allows", quoted(page))
+            }
+            _ => format!("--host {name} allows"),
+        };
+        Err(Refusal::told(
+            421,
+            format!("host '{name}' is not served here; if it is yours {flag} it"),
+        ))
+    }
+
+    fn judge_origin(
+        &self,
+        host: &Authority,
+        origin: &Claimed<'_>,
+        caller: &Caller,
+    ) -> Result<(), Refusal> {
+        let is_any = self.origins.contains(&OriginRule::Any);
+        match origin {
+            Claimed::None => Ok(()),
+            Claimed::One(origin, _) if is_any || self.is_own(origin, host, caller) => Ok(()),
+            Claimed::One(origin, text) => {
+                let which = match origin {
+                    Origin::Null => " (a page of a file or a sandbox)",
+                    Origin::Of { .. } => "",
+                };
+                let text = quoted(text);
+                let why = format!(
+                    "origin {text}{which} may not connect; if it is yours --origin {text} allows it"
+                );
+                Err(Refusal::told(403, why))
+            }
+            Claimed::Wrong(text) => {
+                let why = format!(
+                    "'{}' is no origin that a browser sends, which is scheme://host:port",
+                    Shown::short(text)
+                );
+                Err(Refusal::told(403, why))
+            }
+        }
+    }
+
+    /// Judges a request that is no upgrade and changes nothing. Where a browser says what it is for, a page may be opened from
+    /// anywhere but not be read by another.
+    fn judge_reading(
+        &self,
+        request: &Parts,
+        host: &Authority,
+        origin: &Claimed<'_>,
+        caller: &Caller,
+    ) -> Result<(), Refusal> {
+        let headers = &request.headers;
+        if !headers.contains_key(SITE) {
+            return self.judge_origin(host, origin, caller);
+        }
+        let is_foreign = is_one_of(headers, &SITE, &["cross-site"]);
+        let is_opened = is_one_of(headers, &MODE, &["navigate"]);
+        match is_foreign && !is_opened {
+            true => Err(foreign("a request that opens no page")),
+            false => Ok(()),
+        }
     }
 
     /// Whether a page comes from the host and port that it calls, or from this machine to a bind on this machine.
-    fn is_own(&self, origin: &str, host: &Authority) -> bool {
-        let Ok(uri) = origin.parse::<Uri>() else {
+    fn is_own(&self, origin: &Origin, asked: &Authority, caller: &Caller) -> bool {
+        let Some((scheme, host, port)) = origin.web() else {
             return false;
         };
-        let (Some(scheme), Some(page)) = (uri.scheme_str(), uri.authority()) else {
+        if self.origin_only {
             return false;
-        };
-        let default = match scheme {
-            "http" => 80,
-            "https" => 443,
-            _ => return false,
-        };
-        let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
-        let is_same = bare(page).eq_ignore_ascii_case(bare(host)) && port(page) == port(host);
-        let is_local = bare(page)
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
-            || is_localhost(bare(page));
-        is_same || (self.is_loopback && is_local)
+        }
+        // Without TLS of ours there may be a proxy before us that has it.
+        let is_scheme = !caller.is_secure || scheme == "https";
+        let asked_port = asked.port.or(default_port(scheme));
+        let is_same = is_scheme && *host == asked.host && Some(port) == asked_port;
+        is_same || (self.is_loopback && host.is_loopback())
     }
 }
 
-/// Compares origins: schemes and hosts without regard to case, a trailing slash ignored.
-fn same_origin(listed: &str, origin: &str) -> bool {
-    listed.trim_end_matches('/').eq_ignore_ascii_case(origin)
+fn foreign(what: &str) -> Refusal {
+    let why = format!("{what} comes from a page of another site; --origin names pages that may");
+    Refusal::told(403, why)
 }
 
-/// The host that the request is for: exactly one, in the target or in its header (RFC 9112 3.2).
-fn host_of(request: &Parts) -> Result<Authority, Refusal> {
+fn is_one_of(headers: &HeaderMap, name: &HeaderName, words: &[&str]) -> bool {
+    tokens(headers, name).any(|token| words.iter().any(|word| token.eq_ignore_ascii_case(word)))
+}
+
+/// The host that the request is for: exactly one, in the target or in its header (RFC 9112 3.2); behind a trusted proxy the one
+/// that this was asked for.
+fn host_of(request: &Parts, caller: &Caller) -> Result<Authority, Refusal> {
     let bad = || Refusal::new(400, "exactly one valid Host header is wanted");
-    let mut values = request.headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (values.next(), values.next()) else {
-        return Err(bad());
+    let only = |name: &HeaderName| {
+        let mut values = request.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(host), None) => Ok(host),
+            _ => Err(bad()),
+        }
     };
-    let host = Authority::try_from(host.as_bytes()).map_err(|_| bad())?;
-    let host = request.uri.authority().cloned().unwrap_or(host);
-    let has_bad_port = host.port_u16().is_none() && host.as_str().len() > host.host().len();
-    if has_bad_port || host.as_str().contains('@') {
-        return Err(bad());
+    let parse = |value: &HeaderValue| {
+        let text = value.to_str().ok();
+        text.and_then(Authority::parse).ok_or_else(bad)
+    };
+    let host = parse(only(&header::HOST)?)?;
+    if caller.is_trusted_proxy && request.headers.contains_key(FORWARDED_HOST) {
+        // Of several that were added one behind the other the last is what the proxy before us has seen.
+        let name = FORWARDED_HOST;
+        let forwarded = tokens(&request.headers, &name).last();
+        return forwarded.and_then(Authority::parse).ok_or_else(bad);
     }
-    Ok(host)
+    match request.uri.authority() {
+        Some(authority) => Authority::parse(authority.as_str()).ok_or_else(bad),
+        None => Ok(host),
+    }
 }
 
-fn bare(authority: &Authority) -> &str {
-    let host = authority.host();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    host.strip_suffix('.').unwrap_or(host)
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-/// Text of a peer, safe to print and short.
-fn shown(text: &str) -> String {
-    text.chars()
-        .take(200)
-        .flat_map(char::escape_debug)
-        .collect()
+/// A host or an origin that was understood, as a shell takes it.
+fn quoted(text: &str) -> String {
+    match text.contains('[') {
+        true => format!("'{text}'"),
+        false => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(policy: &Policy, host: &str, origin: Option<&str>, expected: u16) {
-        let mut request = http::Request::get("/").header("host", host);
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let status = policy
-            .judge(&parts)
-            .map_or_else(|refusal| refusal.status, |()| 101);
-        assert_eq!(status, expected, "host {host}, origin {origin:?}");
-    }
-
-    #[test]
-    fn on_loopback_pages_of_this_machine_pass_and_others_do_not() {
-        let policy = Policy {
-            is_loopback: true,
-            ..Policy::default()
-        };
-        for host in [
-            "localhost:8080",
-            "127.0.0.1:8080",
-            "[::1]:8080",
-            "app.localhost",
-            "192.168.1.2",
-            "LOCALHOST",
-        ] {
-            check(&policy, host, None, 101);
-        }
-        for host in [
-            "evil.test:8080",
-            "localhost.evil.test",
-            "127.0.0.1.evil.test",
-            "notlocalhost",
-        ] {
-            check(&policy, host, None, 421);
-        }
-        for origin in [
-            "http://localhost:3000",
-            "http://127.0.0.1",
-            "https://[::1]:1",
-            "http://localhost:8080",
-        ] {
-            check(&policy, "localhost:8080", Some(origin), 101);
-        }
-        for origin in [
-            "http://evil.test",
-            "null",
-            "http://localhost.evil.test",
-            "file://",
-            "",
-            "http://localhost@evil.test",
-            "chrome-extension://abc",
-            "http://127.0.0.1.evil.test",
-        ] {
-            check(&policy, "localhost:8080", Some(origin), 403);
-        }
-        // A rebinding page has the same host and origin: its host is what gives it away.
-        check(
-            &policy,
-            "evil.test:8080",
-            Some("http://evil.test:8080"),
-            421,
-        );
-    }
-
-    #[test]
-    fn elsewhere_only_the_same_host_and_port_or_a_listed_origin_passes() {
-        let policy = Policy {
-            origins: vec!["https://app.test".into(), "null".into()],
-            ..Policy::default()
-        };
-        check(&policy, "bridge.test:8080", None, 101);
-        check(
-            &policy,
-            "bridge.test:8080",
-            Some("http://bridge.test:8080"),
-            101,
-        );
-        check(&policy, "bridge.test", Some("https://bridge.test"), 101);
-        check(&policy, "bridge.test:8080", Some("http://bridge.test"), 403);
-        check(
-            &policy,
-            "bridge.test:8080",
-            Some("http://localhost:8080"),
-            403,
-        );
-        check(&policy, "bridge.test:8080", Some("https://app.test"), 101);
-        check(
-            &policy,
-            "bridge.test:8080",
-            Some("https://app.test.evil"),
-            403,
-        );
-        check(&policy, "bridge.test:8080", Some("null"), 101);
-    }
-
-    #[test]
-    fn a_listed_host_is_served_and_then_no_other() {
-        let policy = Policy {
-            hosts: vec!["bridge.test".into()],
-            ..Policy::default()
-        };
-        check(&policy, "bridge.test:8080", None, 101);
-        check(&policy, "BRIDGE.test", None, 101);
-        check(&policy, "other.test", None, 421);
-        check(&policy, "user@bridge.test", None, 400);
-        check(&policy, "bridge.test:port", None, 400);
-        check(&policy, "bridge.test:99999", None, 400);
-    }
-}
+mod tests;

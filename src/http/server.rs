@@ -22,14 +22,24 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::page::Page;
+use super::path::Path;
 use super::policy::Policy;
-use super::{MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, tokens};
+use super::subprotocol::is_spoken;
+use super::{
+    MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, is_token, offered_protocols,
+    tokens,
+};
+use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::shown::Shown;
 
 /// How long a refused caller is read after the answer, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
+
+/// The answer to a request whose head did not end in time.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nx-content-type-options: nosniff\r\ncontent-length: 0\r\n\r\n";
 
 /// What a listener serves, and to whom.
 #[derive(Clone, Debug, Default)]
@@ -38,43 +48,78 @@ pub struct Service {
     pub policy: Policy,
     /// The one path that is upgraded; `None` is any.
     pub path: Option<String>,
-    /// Subprotocols to choose from, best first; none: the first that is offered.
+    /// Subprotocols to choose from, best first; none: the first that is offered and needs nothing of us.
     pub protocols: Vec<String>,
     /// What browsers get that ask for no upgrade.
     pub page: Option<Page>,
 }
 
-/// No, with the HTTP status and one line that says why.
+/// A refusal: the HTTP status, and why. The caller gets the status and constant text; what is told of the request is for the
+/// log alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status, 4xx or 5xx.
     pub status: u16,
-    /// Why, in one line.
+    /// Why, in one line for the log.
     pub why: String,
+    /// What the caller reads.
+    body: &'static str,
     /// The methods that are served here.
     allow: &'static str,
 }
 
+/// What a caller reads where why is for the log alone.
+const BODIES: &[(u16, &str)] = &[
+    (
+        403,
+        "this page may not connect; the log of the server says why",
+    ),
+    (404, "nothing is served here"),
+    (
+        421,
+        "this host name is not served here; the log of the server says why",
+    ),
+    (500, "this cannot be served; the log of the server says why"),
+    (
+        502,
+        "the other side cannot be reached; the log of the server says why",
+    ),
+    (503, "the server is busy or stopping"),
+    (504, "the other side did not answer in time"),
+];
+
 impl Refusal {
-    /// Makes a refusal.
-    pub fn new(status: u16, why: impl Into<String>) -> Refusal {
+    /// Makes a refusal whose reason is constant text, which the caller reads too.
+    pub fn new(status: u16, why: &'static str) -> Refusal {
         Refusal {
             status,
-            why: why.into(),
+            why: why.to_owned(),
+            body: why,
             allow: "GET",
         }
     }
 
+    /// Makes a refusal whose reason is for the log alone.
+    pub fn told(status: u16, why: impl Into<String>) -> Refusal {
+        let row = BODIES.iter().find(|row| row.0 == status);
+        Refusal {
+            why: why.into(),
+            ..Refusal::new(status, row.map_or("refused", |row| row.1))
+        }
+    }
+
     fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(format!("{}\n", self.why)));
+        let mut response = Response::new(Full::from(format!("{}\n", self.body)));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CONNECTION, "close"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         match self.status {
             426 => {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -120,105 +165,152 @@ pub struct Accepted {
     pub half_close: Option<Duration>,
 }
 
-/// A request to upgrade that was judged right and waits for its answer.
-pub struct Upgrade {
+/// A request that was read, and what is to become of it.
+pub enum Received {
+    /// It is to be upgraded.
+    Upgrade(Upgrade),
+    /// It asked for the page.
+    Page(Page, Pending),
+    /// It is refused.
+    Refused(Refusal, Pending),
+}
+
+/// A request that waits for its answer.
+pub struct Pending {
     /// The URI that it asks for.
     pub uri: Uri,
     /// Its headers.
     pub headers: HeaderMap,
-    /// What it is answered with, where it is accepted.
-    consent: Consent,
-    /// When its head began to be read.
-    begun: Instant,
     answer: Answer,
     driver: Driver,
 }
 
-impl Upgrade {
-    /// Reads a request within `deadline` and judges it. `None`: it asked for the page, and has it. After an error the caller has
-    /// been answered already.
+/// A request to upgrade that was judged right and waits for its answer.
+pub struct Upgrade {
+    /// The request.
+    pub request: Pending,
+    /// What it is answered with, where it is accepted.
+    consent: Consent,
+    /// When its head began to be read.
+    begun: Instant,
+}
+
+impl Received {
+    /// Reads a request of a caller within `deadline` and judges it. It is not answered yet.
     ///
     /// # Errors
-    /// Where the caller went away or sent no HTTP; a [`Refusal`] where it was judged.
+    /// Where the caller went away or sent no HTTP.
     pub async fn read(
         io: Box<dyn ByteStream>,
         service: &Service,
+        caller: &Caller,
         deadline: Duration,
-    ) -> Result<Option<Upgrade>> {
+    ) -> Result<Received> {
         let begun = Instant::now();
-        let (asked, request) = oneshot::channel();
-        // One request is read: what answers it ends HTTP on this connection.
-        let asked = Cell::new(Some(asked));
-        let handler = service_fn(move |request: Request<Incoming>| {
-            let (answer, answered) = oneshot::channel::<Response<Full<Bytes>>>();
-            if let Some(asked) = asked.take() {
-                // Where nobody listens any more the connection is being dropped.
-                let _ = asked.send((request.into_parts().0, answer));
-            }
-            Box::pin(async move {
-                let gone = || Refusal::new(503, "the bridge is stopping").response();
-                Ok::<_, Infallible>(answered.await.unwrap_or_else(|_| gone()))
-            })
-        });
-        let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(deadline)
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(io), handler);
-        let mut driver: Driver = Box::pin(async move {
-            let result = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-            let parts = connection.into_parts();
-            let mut io = parts.io.into_inner();
-            match result {
-                Ok(()) => Ok((io, parts.read_buf)),
-                Err(error) => {
-                    if error.is_timeout() {
-                        let late = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-                        let _ = timeout(FINISH, io.write_all(late.as_bytes())).await;
-                    }
-                    finish(io).await;
-                    Err(error)
-                }
-            }
-        });
-        // A request that is there whole is received at the first poll.
-        let received = tokio::select! {
-            biased;
-            ended = &mut driver => {
-                ended.context("reading the request")?;
-                bail!("the caller went away before it asked for anything");
-            }
-            received = request => received,
+        let (request, answer, driver) = read(io, deadline).await?;
+        let verdict = judge(&request, service, caller);
+        let request = Pending {
+            uri: request.uri,
+            headers: request.headers,
+            answer,
+            driver,
         };
-        let (request, answer) = received.context("the connection ended")?;
-        match judge(&request, service) {
-            Ok(Verdict::Upgrade(consent)) => Ok(Some(Upgrade {
-                uri: request.uri,
-                headers: request.headers,
+        Ok(match verdict {
+            Ok(Verdict::Upgrade(consent)) => Received::Upgrade(Upgrade {
+                request,
                 consent,
                 begun,
-                answer,
-                driver,
-            })),
-            Ok(Verdict::Page(page)) => match page.response().await {
-                Ok(response) => {
-                    finally(answer, driver, response).await;
-                    Ok(None)
+            }),
+            Ok(Verdict::Page(page)) => Received::Page(page, request),
+            Err(refusal) => Received::Refused(refusal, request),
+        })
+    }
+}
+
+/// Reads the head of a request; returns also what answers it and what drives its connection.
+async fn read(io: Box<dyn ByteStream>, deadline: Duration) -> Result<(Parts, Answer, Driver)> {
+    let (asked, request) = oneshot::channel();
+    // One request is read: what answers it ends HTTP on this connection.
+    let asked = Cell::new(Some(asked));
+    let handler = service_fn(move |request: Request<Incoming>| {
+        let (answer, answered) = oneshot::channel::<Response<Full<Bytes>>>();
+        if let Some(asked) = asked.take() {
+            // Where nobody listens any more the connection is being dropped.
+            let _ = asked.send((request.into_parts().0, answer));
+        }
+        Box::pin(async move {
+            let gone = || Refusal::new(503, "the bridge is stopping").response();
+            Ok::<_, Infallible>(answered.await.unwrap_or_else(|_| gone()))
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(deadline)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(io), handler);
+    let mut driver: Driver = Box::pin(async move {
+        let result = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let parts = connection.into_parts();
+        let mut io = parts.io.into_inner();
+        match result {
+            Ok(()) => Ok((io, parts.read_buf)),
+            Err(error) => {
+                if error.is_timeout() {
+                    let _ = timeout(FINISH, io.write_all(LATE)).await;
                 }
-                Err(why) => {
-                    let refusal = Refusal::new(500, "the page can not be read");
-                    finally(answer, driver, refusal.response()).await;
-                    Err(why.context(refusal))
-                }
-            },
-            Err(refusal) => {
-                finally(answer, driver, refusal.response()).await;
-                Err(refusal.into())
+                finish(io).await;
+                Err(error)
+            }
+        }
+    });
+    // A request that is there whole is received at the first poll.
+    let received = tokio::select! {
+        biased;
+        ended = &mut driver => {
+            ended.context("reading the request")?;
+            bail!("the caller went away before it asked for anything");
+        }
+        received = request => received,
+    };
+    let (request, answer) = received.context("the connection ended")?;
+    Ok((request, answer, driver))
+}
+
+impl Pending {
+    /// Refuses it, and ends the connection.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.finally(refusal.response()).await;
+    }
+
+    /// Answers with a page, and ends the connection.
+    ///
+    /// # Errors
+    /// Where the page can not be read; the caller is told then.
+    pub async fn show(self, page: Page) -> Result<()> {
+        match page.response().await {
+            Ok(response) => {
+                self.finally(response).await;
+                Ok(())
+            }
+            Err(why) => {
+                let refusal = Refusal::new(500, "the page can not be read");
+                self.finally(refusal.response()).await;
+                Err(why.context(refusal))
             }
         }
     }
 
+    async fn finally(self, response: Response<Full<Bytes>>) {
+        let _ = self.answer.send(response);
+        // A caller that does not take its answer goes without it.
+        if let Ok(Ok((io, _))) = timeout(10 * FINISH, self.driver).await {
+            finish(io).await;
+        }
+    }
+}
+
+impl Upgrade {
     /// The subprotocol that it is answered with.
     pub fn protocol(&self) -> Option<&str> {
         self.consent.protocol.as_deref()
@@ -282,10 +374,10 @@ impl Upgrade {
         if self.consent.is_byte_target {
             headers.insert(TARGET, HeaderValue::from_static(TARGET_BYTES));
         }
-        self.answer
-            .send(response)
-            .map_err(|_| anyhow!("the caller went away"))?;
-        let (io, early) = self.driver.await.context("answering the upgrade")?;
+        let request = self.request;
+        let sent = request.answer.send(response);
+        sent.map_err(|_| anyhow!("the caller went away"))?;
+        let (io, early) = request.driver.await.context("answering the upgrade")?;
         Ok(Accepted {
             io,
             early,
@@ -293,24 +385,10 @@ impl Upgrade {
         })
     }
 
-    /// Answers no.
-    pub async fn refuse(self, refusal: &Refusal) {
-        finally(self.answer, self.driver, refusal.response()).await;
-    }
-
     /// Waits until the caller has gone. Cancel-safe.
     pub async fn gone(&mut self) {
         // Before it is answered the driver ends only with the connection.
-        let _ = (&mut self.driver).await;
-    }
-}
-
-/// Answers, and ends the connection.
-async fn finally(answer: Answer, driver: Driver, response: Response<Full<Bytes>>) {
-    let _ = answer.send(response);
-    // A caller that does not take its answer goes without it.
-    if let Ok(Ok((io, _))) = timeout(10 * FINISH, driver).await {
-        finish(io).await;
+        let _ = (&mut self.request.driver).await;
     }
 }
 
@@ -349,16 +427,19 @@ enum Verdict {
 }
 
 /// Judges a request. The first that fails wins (RFC 6455 4.2).
-fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
-    service.policy.judge(request)?;
+fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict, Refusal> {
+    service.policy.judge(request, caller)?;
     let path = request.uri.path();
-    if service.path.as_deref().is_some_and(|wanted| wanted != path) {
-        let shown: String = path
-            .chars()
-            .take(200)
-            .flat_map(char::escape_debug)
-            .collect();
-        return Err(Refusal::new(404, format!("nothing is served at {shown}")));
+    if !path.starts_with('/') {
+        return Err(Refusal::new(400, "a WebSocket is asked for by a path"));
+    }
+    if let Some(wanted) = &service.path
+        && wanted != path
+        && Path::decoded(wanted) != Path::decoded(path)
+    {
+        let shown = Shown::short(path);
+        let why = format!("nothing is served at {shown}, only at {wanted}");
+        return Err(Refusal::told(404, why));
     }
     let headers = &request.headers;
     let is_upgrade = has_token(headers, &header::UPGRADE, "websocket");
@@ -415,7 +496,10 @@ fn judge(request: &Parts, service: &Service) -> Result<Verdict, Refusal> {
     let protocols = acceptable(request, &service.protocols);
     Ok(Verdict::Upgrade(Consent {
         proof: derive_accept_key(key),
-        protocol: protocols.first().cloned(),
+        protocol: protocols
+            .iter()
+            .find(|name| !service.protocols.is_empty() || is_spoken(name))
+            .cloned(),
         protocols,
         is_choice: !service.protocols.is_empty(),
         offers_half_close: tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS)
@@ -437,10 +521,10 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
-/// The subprotocols that are offered, or those of ours among them, best first.
+/// The subprotocols that are offered, or those of ours among them, best first. What is no token is none (RFC 6455 4.1).
 fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
-    let offered = tokens(&request.headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    let offered: Vec<_> = offered.map(str::to_owned).collect();
+    let mut offered = offered_protocols(&request.headers);
+    offered.retain(|name| is_token(name));
     if ours.is_empty() {
         return offered;
     }
@@ -451,6 +535,7 @@ fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::wire::Wire;
 
     const GOOD: &[(&str, &str)] = &[
         ("host", "localhost"),
@@ -487,7 +572,7 @@ mod tests {
             },
             page: None,
         };
-        let judged = judge(&parts, &service).map(|verdict| match verdict {
+        let judged = judge(&parts, &service, &Caller::default()).map(|verdict| match verdict {
             Verdict::Upgrade(consent) => consent,
             Verdict::Page(page) => panic!("{page:?}"),
         });
@@ -533,6 +618,34 @@ mod tests {
             &[("sec-websocket-protocol", "c"), ("x-ours", "1")],
             Ok(None),
         );
+        for names in ["a b", "\"a\"", "a;b", "a/b", "{}", "a=b", "(", "@"] {
+            check(&[("sec-websocket-protocol", names)], Ok(None));
+        }
+        check(&[("sec-websocket-protocol", "a b, c")], Ok(Some("c")));
+    }
+
+    /// The log must not wait for a caller that does not take its answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_known_before_it_is_answered() {
+        let begun = tokio::time::Instant::now();
+        let (near, mut far) = tokio::io::duplex(4096);
+        let request = b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n";
+        far.write_all(request).await.unwrap();
+        let service = Service::default();
+        let deadline = Duration::from_secs(10);
+        let caller = Caller::default();
+        let received = Received::read(Box::new(Wire(near)), &service, &caller, deadline).await;
+        let Ok(Received::Refused(refusal, request)) = received else {
+            panic!("not refused");
+        };
+        assert_eq!((refusal.status, begun.elapsed()), (421, Duration::ZERO));
+        assert_eq!(request.headers["host"], "evil.test");
+        let answered = tokio::spawn(async move { request.refuse(&refusal).await });
+        let mut answer = [0; 12];
+        far.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 421");
+        drop(far);
+        answered.await.unwrap();
     }
 
     #[test]

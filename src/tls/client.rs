@@ -1,6 +1,6 @@
 //! The client's side of TLS: whom it trusts, who it says it is, and its handshake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,16 +10,20 @@ use humantime::format_rfc3339_seconds;
 use tokio::time::timeout;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::certificate::Described;
+use super::notes::Notes;
+use super::own::Own;
 use super::pin::Pin;
+use super::side::{PROXY, SERVER, Side};
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
 use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
 use crate::ending::Cause;
+use crate::host;
 use crate::log::REFUSALS;
 use crate::peer::ByteStream;
 use crate::reread::{self, Reread};
@@ -30,9 +34,10 @@ use crate::steps::Step;
 #[group(skip)]
 #[command(next_help_heading = "TLS client")]
 pub struct Options {
-    /// Trust what these issued instead of whom the system trusts
+    /// Trust these and what they issued instead of whom the system trusts
     ///
-    /// A file of certificates in PEM, or a folder of such files.
+    /// A file of certificates in PEM, or a folder of such files. The certificate of the server itself may be one of them, as
+    /// 'openssl req -x509' makes it.
     #[arg(long, value_name = "FILE|DIR")]
     pub cacert: Option<PathBuf>,
     /// Show this certificate, in PEM, with its chain
@@ -70,9 +75,10 @@ pub struct Options {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    match ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("is no name of a host and no IP address".to_owned()),
+    let name = host::ascii(text).filter(|name| ServerName::try_from(name.as_str()).is_ok());
+    match name {
+        Some(name) => Ok(name),
+        None => Err("is no name of a host and no IP address".to_owned()),
     }
 }
 
@@ -86,6 +92,8 @@ pub struct Client {
 /// What the options name, as it was read last.
 struct Files {
     options: Options,
+    /// Who is dialled.
+    side: &'static Side,
     loaded: Mutex<Loaded>,
 }
 
@@ -97,7 +105,7 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn read(options: &Options) -> Result<Loaded> {
+    fn read(options: &Options, side: &Side) -> Result<Loaded> {
         let own = match (&options.cert, &options.key) {
             (Some(cert), key) => Some(Arc::new(pem::certified(cert, key.as_deref())?)),
             (None, Some(_)) => {
@@ -109,7 +117,7 @@ impl Loaded {
         Ok(Loaded {
             own,
             roots: roots
-                .map(|place| pem::roots("--cacert", place))
+                .map(|place| pem::roots(side.trusts, place))
                 .transpose()?,
             config: None,
         })
@@ -132,7 +140,7 @@ impl Files {
 
 impl Reread for Files {
     fn read_again(&self) {
-        match Loaded::read(&self.options) {
+        match Loaded::read(&self.options, self.side) {
             Ok(loaded) => {
                 *self.lock() = loaded;
                 tracing::info!("certificates reloaded: {}", listed(self.names()));
@@ -151,9 +159,26 @@ impl Client {
     /// # Errors
     /// What is wrong with a file, with a [`Cause`].
     pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
+        Client::of_side(&SERVER, options, own_protocols)
+    }
+
+    /// Reads the certificates to trust of a proxy that is reached over TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the file, with a [`Cause`].
+    pub fn of_proxy(cacert: Option<&Path>, own_protocols: &[&str]) -> Result<Client> {
+        let options = Options {
+            cacert: cacert.map(Path::to_owned),
+            ..Options::default()
+        };
+        Client::of_side(&PROXY, options, own_protocols)
+    }
+
+    fn of_side(side: &'static Side, options: Options, own_protocols: &[&str]) -> Result<Client> {
         let files = Arc::new(Files {
-            loaded: Mutex::new(Loaded::read(&options)?),
+            loaded: Mutex::new(Loaded::read(&options, side)?),
             options: options.clone(),
+            side,
         });
         if files.names().next().is_some() {
             reread::register(&files);
@@ -188,11 +213,16 @@ impl Client {
         deadline: Duration,
     ) -> Result<Box<dyn ByteStream>> {
         let host = self.options.tls_name.as_deref().unwrap_or(host);
+        let host = host::without_zone(host);
+        let side = self.files.side;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-            failed(
-                Cause::Tls,
-                format!("'{host}' is no name that TLS can ask for; see --tls-name"),
-            )
+            let hint = if side.is_chosen {
+                "; see --tls-name"
+            } else {
+                ""
+            };
+            let what = format!("'{host}' is no name that TLS can ask for{hint}");
+            failed(Cause::Tls, what)
         })?;
         let is_blind = self.options.insecure && self.options.pin_sha256.is_empty();
         if is_blind && REFUSALS.admits() {
@@ -203,14 +233,15 @@ impl Client {
         let step = Step::begin("tls");
         let connector = TlsConnector::from(self.config()?);
         let connecting = connector.connect(name, Transport::new(io)).into_fallible();
-        match timeout(deadline, connecting).await {
-            Ok(Ok(tls)) => {
+        match timeout(deadline, Notes::of(connecting)).await {
+            Ok((Ok(tls), notes)) => {
                 step.done(|| shown(tls.get_ref().1));
-                Ok(Stream::over(TlsStream::Client(tls)))
+                let asked = notes.is_asked_in_vain();
+                Ok(Stream::over(TlsStream::Client(tls), asked.then_some(side)))
             }
-            Ok(Err((error, io))) => {
+            Ok((Err((error, io)), notes)) => {
                 io.end().await;
-                let (cause, what) = reason::of_client(&error);
+                let (cause, what) = reason::of_client(&error, &notes, side);
                 Err(failed(cause, what))
             }
             Err(_) => Err(failed(
@@ -232,10 +263,11 @@ impl Client {
 
     fn make_config(&self, loaded: &Loaded) -> Result<ClientConfig> {
         let options = &self.options;
+        let side = self.files.side;
         let pins = options.pin_sha256.clone();
         let verifier = match options.insecure || (!pins.is_empty() && loaded.roots.is_none()) {
-            true => Verifier::of_keys(pins),
-            false => Verifier::of_issuers(loaded.roots.clone(), pins)?,
+            true => Verifier::of_keys(pins, side),
+            false => Verifier::of_issuers(loaded.roots.clone(), pins, side)?,
         };
         let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
         let builder = ClientConfig::builder_with_provider(provider())
@@ -243,12 +275,7 @@ impl Client {
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &loaded.own {
-            None => builder.with_no_client_auth(),
-            Some(own) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))
-            }
-        };
+        let mut config = builder.with_client_cert_resolver(Arc::new(Own(loaded.own.clone())));
         config.alpn_protocols.clone_from(&self.protocols);
         if let Some(file) = &options.keylog {
             config.key_log = KeyLogFile::open(file)?;

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore};
 
-use super::{failed, provider};
+use super::{failed, provider, verify};
 use crate::ending::{Cause, errno_text};
 
 /// Reads a chain of certificates and the key of its first, which may stand in the same file.
@@ -21,6 +21,10 @@ pub(super) fn certified(cert: &Path, key: Option<&Path>) -> Result<CertifiedKey>
     CertifiedKey::from_der(chain, secret, &provider()).map_err(|error| {
         let is_other = error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch);
         let shown = cert.display();
+        if matches!(&error, Error::InvalidCertificate(error) if verify::is_old(error)) {
+            let what = format!("--cert {shown}: the {}", verify::OLD);
+            return failed(Cause::OwnCertificate, what);
+        }
         let what = match (key, is_other) {
             (Some(key), true) => {
                 let key = key.display();

@@ -7,6 +7,8 @@ use tokio_rustls::rustls::{
 };
 
 use super::certificate::Described;
+use super::notes::Notes;
+use super::side::{CALLER, Side};
 use super::verify::{self, Untrusted};
 use crate::ending::{Cause, errno_text};
 
@@ -15,35 +17,43 @@ pub(super) fn inner(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-const SERVER: &str = "the server";
-
-/// Why a client got no TLS.
-pub(super) fn of_client(error: &io::Error) -> (Cause, String) {
+/// Why a client got no TLS from a side.
+pub(super) fn of_client(error: &io::Error, notes: &Notes, side: &Side) -> (Cause, String) {
     let Some(tls) = inner(error) else {
-        return (Cause::TlsCut, transport(error, SERVER));
+        let hint = match notes.is_asked_in_vain() && side.takes_own {
+            true => ": it may want --cert",
+            false => "",
+        };
+        return (Cause::TlsCut, transport(error, side.name) + hint);
     };
     match tls {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
-            let what = other.downcast_ref::<Untrusted>();
-            let what = what.map_or_else(|| other.to_string(), |it| it.0.clone());
-            (Cause::NotTrusted, what)
+        Error::InvalidCertificate(error) => {
+            let what = untrusted(error);
+            let words = || verify::words(error, &Described::default(), None, side);
+            (Cause::NotTrusted, what.unwrap_or_else(words))
         }
-        Error::InvalidCertificate(error) => (
-            Cause::NotTrusted,
-            verify::words(error, &Described::default(), None),
-        ),
-        Error::AlertReceived(alert) => match of_alert(*alert) {
+        Error::AlertReceived(alert) => match of_alert(*alert, notes.is_asked_in_vain(), side) {
             Some(what) => (Cause::OwnCertificate, what),
-            None => (Cause::Tls, alerted(*alert, SERVER)),
+            None => (Cause::Tls, alerted(*alert, side)),
         },
-        other => (Cause::Tls, protocol(other, SERVER)),
+        other => (Cause::Tls, protocol(other, side)),
+    }
+}
+
+/// What our own judgement of a certificate said, where that was it.
+fn untrusted(error: &CertificateError) -> Option<String> {
+    match error {
+        CertificateError::Other(OtherError(other)) => {
+            Some(other.downcast_ref::<Untrusted>()?.0.clone())
+        }
+        _ => None,
     }
 }
 
 /// Why a caller got no TLS.
-pub(super) fn of_server(error: &io::Error) -> (Cause, String) {
+pub(super) fn of_server(error: &io::Error, notes: &Notes) -> (Cause, String) {
     let Some(tls) = inner(error) else {
-        return (Cause::Tls, transport(error, "the caller"));
+        return (Cause::Tls, transport(error, CALLER.name));
     };
     match tls {
         Error::NoCertificatesPresented => (
@@ -51,54 +61,80 @@ pub(super) fn of_server(error: &io::Error) -> (Cause, String) {
             "the caller has no certificate, and --client-ca asks for one".to_owned(),
         ),
         Error::InvalidCertificate(error) => {
-            let what = verify::words(error, &Described::default(), None);
+            let what = notes
+                .why_untrusted()
+                .unwrap_or_else(|| verify::words(error, &Described::default(), None, &CALLER));
             (Cause::NotTrusted, format!("the caller: {what}"))
         }
-        Error::AlertReceived(alert) if of_alert(*alert).is_some() => (
+        Error::AlertReceived(alert) if is_of_certificate(*alert) => (
             Cause::OwnCertificate,
             format!(
                 "the caller does not trust our certificate ({})",
                 name(*alert)
             ),
         ),
-        Error::AlertReceived(alert) => (Cause::Tls, alerted(*alert, "the caller")),
-        other => (Cause::Tls, protocol(other, "the caller")),
+        Error::AlertReceived(alert) => (Cause::Tls, alerted(*alert, &CALLER)),
+        other => (Cause::Tls, protocol(other, &CALLER)),
     }
 }
 
-/// What an alert says of the certificate of whoever receives it (RFC 8446 6.2); `None` where it is about other things.
-pub(super) fn of_alert(alert: AlertDescription) -> Option<String> {
+/// Whether an alert is about the certificate of whoever receives it (RFC 8446 6.2).
+fn is_of_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as Alert;
-    let what = match alert {
-        Alert::CertificateRequired | Alert::NoCertificate => {
-            "the server wants a certificate of ours; --cert FILE and --key FILE are one".to_owned()
-        }
-        Alert::BadCertificate
-        | Alert::UnsupportedCertificate
-        | Alert::CertificateRevoked
-        | Alert::CertificateExpired
-        | Alert::CertificateUnknown
-        | Alert::UnknownCA
-        | Alert::AccessDenied => {
-            format!(
-                "the server does not accept our certificate ({})",
-                name(alert)
-            )
-        }
-        _ => return None,
-    };
-    Some(what)
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
-fn alerted(alert: AlertDescription, who: &str) -> String {
+/// What an alert of a side says of our certificate; `None` where it is about other things. A server of TLS 1.2 that was not
+/// shown one which it asked for has no alert of its own for that.
+pub(super) fn of_alert(
+    alert: AlertDescription,
+    is_asked_in_vain: bool,
+    side: &Side,
+) -> Option<String> {
+    use AlertDescription as Alert;
+    let is_missing = matches!(alert, Alert::CertificateRequired | Alert::NoCertificate);
+    if is_asked_in_vain && (alert == Alert::HandshakeFailure || is_of_certificate(alert))
+        || is_missing
+    {
+        return Some(side.wants_certificate());
+    }
+    is_of_certificate(alert).then(|| {
+        format!(
+            "{} does not accept our certificate ({})",
+            side.name,
+            name(alert)
+        )
+    })
+}
+
+fn alerted(alert: AlertDescription, side: &Side) -> String {
     use AlertDescription as Alert;
     let hint = match alert {
         Alert::ProtocolVersion => ": there is no version of TLS that both speak",
-        Alert::NoApplicationProtocol => ": it does not speak what was offered; see --alpn",
-        Alert::UnrecognisedName => ": it has no certificate for that name; see --tls-name",
+        Alert::NoApplicationProtocol if side.has_versions => {
+            ": it does not speak what was offered; see --alpn"
+        }
+        Alert::UnrecognisedName if side.is_chosen => {
+            ": it has no certificate for that name; see --tls-name"
+        }
         _ => "",
     };
-    format!("{who} ended the TLS handshake ({}){hint}", name(alert))
+    format!(
+        "{} ended the TLS handshake ({}){hint}",
+        side.name,
+        name(alert)
+    )
 }
 
 /// `UnknownCA` as `unknown CA`.
@@ -116,19 +152,27 @@ fn name(alert: AlertDescription) -> String {
     words.trim().replace("  ", " ")
 }
 
-fn protocol(error: &Error, who: &str) -> String {
+fn protocol(error: &Error, side: &Side) -> String {
+    let who = side.name;
     match error {
-        Error::InvalidMessage(_) if who == SERVER => {
-            format!("{who} does not speak TLS; without it write ws:// or tcp:")
+        Error::InvalidMessage(_) => {
+            let hint = side.without.map(|it| format!("; without it write {it}"));
+            format!("{who} does not speak TLS{}", hint.unwrap_or_default())
         }
-        Error::InvalidMessage(_) => format!("{who} does not speak TLS"),
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
             | PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled,
-        ) => format!("{who} speaks no version of TLS that is wanted here; see --tls-min"),
+        ) => {
+            let hint = if side.has_versions {
+                "; see --tls-min"
+            } else {
+                ""
+            };
+            format!("{who} speaks no version of TLS that is wanted here{hint}")
+        }
         other => format!("the TLS handshake with {who} failed: {other}"),
     }
 }

@@ -24,6 +24,14 @@ impl Resolver {
         });
         Resolver(rows.collect())
     }
+
+    /// Returns the names of all certificates.
+    pub(super) fn names(&self) -> Arc<[String]> {
+        self.0
+            .iter()
+            .flat_map(|row| row.0.iter().cloned())
+            .collect()
+    }
 }
 
 impl ResolvesServerCert for Resolver {

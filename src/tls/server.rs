@@ -14,7 +14,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::callers::Callers;
 use super::certificate::Described;
+use super::notes::Notes;
 use super::pin::Pin;
 use super::resolver::Resolver;
 use super::stream::{Stream, Transport};
@@ -22,6 +24,10 @@ use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reaso
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 use crate::reread::Reread;
+
+/// What a caller is told that speaks HTTP to a port of TLS.
+const PLAIN_HTTP: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n\
+    x-content-type-options: nosniff\r\ncontent-length: 52\r\n\r\nthis port speaks TLS: write wss:// or https:// here\n";
 
 /// Files are looked at for changes at most this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,9 +49,9 @@ pub struct Options {
     /// Make a certificate for localhost, to try things out; its pin is printed
     #[arg(long, conflicts_with = "cert")]
     pub self_signed: bool,
-    /// Let in who has a certificate that these issued
+    /// Let in who has a certificate that these issued, or one of these
     ///
-    /// A file of certificates in PEM, or a folder of such files. Programs find the subject in SSL_CLIENT_S_DN.
+    /// A file of certificates in PEM, or a folder of such files. The certificate of a client may be its own issuer. Programs find the subject in SSL_CLIENT_S_DN.
     #[arg(long, value_name = "FILE|DIR")]
     pub client_ca: Option<PathBuf>,
     /// Whether callers must have one; without it they must
@@ -82,6 +88,8 @@ pub struct Server {
 
 struct Loaded {
     config: Arc<ServerConfig>,
+    /// The host names of the certificates.
+    names: Arc<[String]>,
     /// When each of the files had changed last.
     changed: Vec<Option<SystemTime>>,
     looked: Instant,
@@ -112,13 +120,14 @@ impl Server {
         };
         let protocols = protocols(&options.alpn, own_protocols);
         let changed = changed(&options);
-        let config = config(&options, own.as_ref().map(|own| &own.0), &protocols)?;
+        let (config, names) = config(&options, own.as_ref().map(|own| &own.0), &protocols)?;
         Ok(Server {
             options,
             protocols,
             own,
             loaded: Mutex::new(Loaded {
                 config: Arc::new(config),
+                names,
                 changed,
                 looked: Instant::now(),
             }),
@@ -135,14 +144,24 @@ impl Server {
         !self.options.cert.is_empty() || self.options.client_ca.is_some()
     }
 
+    /// Returns the host names of its certificates, wildcards included.
+    pub fn names(&self) -> Arc<[String]> {
+        self.lock().names.clone()
+    }
+
+    /// Whether callers must show a certificate that was issued for them.
+    pub fn admits_known_only(&self) -> bool {
+        self.options.client_ca.is_some() && self.options.client_auth != Some(ClientAuth::Optional)
+    }
+
     fn load(&self, loaded: &mut Loaded) {
         match config(
             &self.options,
             self.own.as_ref().map(|own| &own.0),
             &self.protocols,
         ) {
-            Ok(config) => {
-                loaded.config = Arc::new(config);
+            Ok((config, names)) => {
+                (loaded.config, loaded.names) = (Arc::new(config), names);
                 let files = listed(files(&self.options));
                 tracing::info!("certificates reloaded: {files}");
             }
@@ -181,22 +200,26 @@ impl Server {
         deadline: Duration,
     ) -> Result<(Box<dyn ByteStream>, Option<String>)> {
         let acceptor = TlsAcceptor::from(self.current());
-        match timeout(
-            deadline,
-            acceptor.accept(Transport::new(io)).into_fallible(),
-        )
-        .await
-        {
-            Ok(Ok(tls)) => {
+        let accepting = async {
+            let mut transport = Transport::new(io);
+            if transport.begins_with_http().await {
+                transport.answer(PLAIN_HTTP).await;
+                return Err(failed(Cause::Tls, "the caller speaks HTTP without TLS"));
+            }
+            Ok(Notes::of(acceptor.accept(transport).into_fallible()).await)
+        };
+        match timeout(deadline, accepting).await {
+            Ok(Ok((Ok(tls), _))) => {
                 let shown = tls.get_ref().1.peer_certificates();
                 let subject = shown.and_then(|chain| Some(Described::of(chain.first()?).subject));
-                Ok((Stream::over(TlsStream::Server(tls)), subject))
+                Ok((Stream::over(TlsStream::Server(tls), None), subject))
             }
-            Ok(Err((error, io))) => {
+            Ok(Ok((Err((error, io)), notes))) => {
                 io.end().await;
-                let (cause, what) = reason::of_server(&error);
+                let (cause, what) = reason::of_server(&error, &notes);
                 Err(failed(cause, what))
             }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(failed(Cause::Timeout, "no TLS handshake in time")),
         }
     }
@@ -227,7 +250,7 @@ fn config(
     options: &Options,
     own: Option<&CertifiedKey>,
     protocols: &[Vec<u8>],
-) -> Result<ServerConfig> {
+) -> Result<(ServerConfig, Arc<[String]>)> {
     let keys = match own {
         Some(own) => vec![own.clone()],
         None => {
@@ -245,6 +268,7 @@ fn config(
         None => builder.with_no_client_auth(),
         Some(place) => {
             let roots = Arc::new(pem::roots("--client-ca", place)?);
+            let named = roots.clone();
             let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
             if options.client_auth == Some(ClientAuth::Optional) {
                 verifier = verifier.allow_unauthenticated();
@@ -256,15 +280,18 @@ fn config(
                     format!("--client-ca {}: {error}", place.display()),
                 )
             };
-            builder.with_client_cert_verifier(built.map_err(wrong)?)
+            let callers = Callers::of(&named, built.map_err(wrong)?);
+            builder.with_client_cert_verifier(Arc::new(callers))
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(keys)));
+    let resolver = Resolver::new(keys);
+    let names = resolver.names();
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = protocols.to_vec();
     if let Some(file) = &options.keylog {
         config.key_log = KeyLogFile::open(file)?;
     }
-    Ok(config)
+    Ok((config, names))
 }
 
 /// A certificate for this machine and the host that is listened on, and its pin.

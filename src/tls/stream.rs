@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tokio_rustls::rustls::{ConnectionCommon, Error};
 
 use super::reason;
 use super::record::Records;
+use super::side::{SERVER, Side};
 use crate::buffer::{LARGE, ReadBuffer};
 use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
@@ -25,11 +26,26 @@ use crate::peer::{ByteStream, Spent};
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// How requests of HTTP begin that a browser, curl or a WebSocket client sends.
+const METHODS: &[&[u8]] = &[
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PRI ",
+];
+
 /// Bytes that are encrypted before they are written: a buffer that is full, and the headers of the frames that it is made to,
 /// which are at least as long as what is written from where it lies.
 const WRITTEN: usize = LARGE + LARGE / SHORT * MAX_HEADER;
 /// Bytes of the longest header of a frame (RFC 6455 5.2).
 const MAX_HEADER: usize = 14;
+
 /// What TLS runs over. Its end is not that of TLS: who ends the one ends the other too.
 ///
 /// It reads all that has come at once, and gives it to rustls a record at a time: rustls by itself asks for 4 KiB, which would
@@ -118,6 +134,39 @@ impl Transport {
         }
     }
 
+    /// Waits for the first bytes; returns whether they are those of a request of HTTP. No record of TLS begins so.
+    pub(super) async fn begins_with_http(&mut self) -> bool {
+        loop {
+            let read = self.read.bytes();
+            let could_be = |method: &&[u8]| {
+                let len = method.len().min(read.len());
+                read[..len] == method[..len]
+            };
+            let Some(method) = METHODS.iter().find(|method| could_be(method)) else {
+                return false;
+            };
+            if read.len() >= method.len() {
+                return true;
+            }
+            // An error or an end is for the handshake to tell.
+            match poll_fn(|cx| self.poll_fill(cx)).await {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => {
+                    self.failed = Some(error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Answers without TLS and ends.
+    pub(super) async fn answer(mut self, text: &str) {
+        // A caller that does not take it goes without.
+        let _ = timeout(FINISH, self.io.write_all(text.as_bytes())).await;
+        self.end().await;
+    }
+
     /// Ends one whose handshake failed, after the alert that says why.
     pub(super) async fn end(mut self) {
         let _ = timeout(FINISH, async {
@@ -136,10 +185,15 @@ pub(super) struct Stream {
     /// Whether anything of the other end has come through: a server may refuse our certificate after the handshake
     /// (RFC 8446 4.4.2.4), but not later.
     has_read: bool,
+    /// The server, where it asked for a certificate and we have none.
+    asked_in_vain: Option<&'static Side>,
 }
 
 impl Stream {
-    pub(super) fn over(mut tls: TlsStream<Transport>) -> Box<dyn ByteStream> {
+    pub(super) fn over(
+        mut tls: TlsStream<Transport>,
+        asked_in_vain: Option<&'static Side>,
+    ) -> Box<dyn ByteStream> {
         match &mut tls {
             TlsStream::Client(tls) => tls.get_mut().1.set_buffer_limit(Some(WRITTEN)),
             TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(Some(WRITTEN)),
@@ -147,6 +201,7 @@ impl Stream {
         Box::new(Stream {
             tls,
             has_read: false,
+            asked_in_vain,
         })
     }
 
@@ -154,19 +209,25 @@ impl Stream {
         &mut *self.tls.get_mut().0.io
     }
 
-    /// Makes of an alert about our certificate what decides the exit status.
+    /// Makes of an alert about our certificate what decides the exit status, and says what an end without an alert may mean.
     fn late(&self, error: io::Error) -> io::Error {
-        match reason::inner(&error) {
-            Some(Error::AlertReceived(alert)) if !self.has_read => {
-                let what = reason::of_alert(*alert);
-                let failure = |what| Failure {
-                    cause: Cause::OwnCertificate,
-                    what,
-                };
-                what.map(failure).map_or(error, io::Error::other)
-            }
-            _ => error,
+        if self.has_read {
+            return error;
         }
+        let is_asked = self.asked_in_vain.is_some();
+        let side = self.asked_in_vain.unwrap_or(&SERVER);
+        let found = match (reason::inner(&error), error.kind()) {
+            (Some(Error::AlertReceived(alert)), _) => {
+                let what = reason::of_alert(*alert, is_asked, side);
+                what.map(|what| (Cause::OwnCertificate, what))
+            }
+            (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) if is_asked => {
+                Some((Cause::TlsCut, side.ended_without_alert()))
+            }
+            _ => None,
+        };
+        let failure = found.map(|(cause, what)| Failure { cause, what });
+        failure.map_or(error, io::Error::other)
     }
 }
 

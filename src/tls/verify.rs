@@ -19,7 +19,9 @@ use tokio_rustls::rustls::{
 };
 
 use super::certificate::Described;
+use super::named::{self, SERVER_AUTH};
 use super::pin::Pin;
+use super::side::Side;
 use super::{failed, provider};
 use crate::ending::Cause;
 
@@ -44,28 +46,35 @@ pub(super) struct Verifier {
     roots: Vec<TrustAnchor<'static>>,
     /// Keys of which the server must have one; none: any.
     pins: Vec<Pin>,
+    /// Who is judged.
+    side: &'static Side,
     provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
     /// Trusts whoever has one of these keys, or anybody where there is none.
-    pub(super) fn of_keys(pins: Vec<Pin>) -> Verifier {
+    pub(super) fn of_keys(pins: Vec<Pin>, side: &'static Side) -> Verifier {
         Verifier {
             issuers: None,
             roots: Vec::new(),
             pins,
+            side,
             provider: provider(),
         }
     }
 
-    /// Trusts what these issued, and the system's where there are none; with pins also the key must be one of them.
+    /// Trusts these and what they issued, and the system's where there are none; with pins also the key must be one of them.
     ///
     /// # Errors
     /// Where the system has nobody to trust, with [`Cause::CaFile`].
-    pub(super) fn of_issuers(roots: Option<RootCertStore>, pins: Vec<Pin>) -> Result<Verifier> {
+    pub(super) fn of_issuers(
+        roots: Option<RootCertStore>,
+        pins: Vec<Pin>,
+        side: &'static Side,
+    ) -> Result<Verifier> {
         let named = roots.as_ref().map_or(Vec::new(), |it| it.roots.clone());
         let issuers: Arc<dyn ServerCertVerifier> = match roots {
-            None => platform()?,
+            None => platform(side)?,
             Some(roots) => {
                 let builder =
                     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
@@ -77,6 +86,7 @@ impl Verifier {
             issuers: Some(issuers),
             roots: named,
             pins,
+            side,
             provider: provider(),
         })
     }
@@ -91,24 +101,19 @@ impl Verifier {
         let Error::InvalidCertificate(error) = error else {
             return error;
         };
-        let own = webpki::anchor_from_trusted_cert(certificate);
-        let is_named = own.is_ok_and(|own| self.roots.contains(&own));
         let described = Described::of(certificate);
-        let is_unknown = matches!(error, CertificateError::UnknownIssuer);
-        untrusted(match Pin::of(certificate) {
-            Some(pin) if is_named && is_issuers(&error) => format!(
-                "--cacert has its very certificate, which is that of an issuer and not of a server; --pin-sha256 {pin} trusts it"
-            ),
-            Some(pin) if is_unknown && described.is_self_signed() => format!(
+        let pin = Pin::of(certificate).filter(|_| self.side.is_chosen);
+        untrusted(match pin {
+            Some(pin) if is_unknown(&error) && described.is_self_signed() => format!(
                 "its certificate is self-signed; --cacert FILE trusts it, or --pin-sha256 {pin} where that is what the server printed"
             ),
-            _ => words(&error, &described, Some(&name.to_str())),
+            _ => words(&error, &described, Some(&name.to_str()), self.side),
         })
     }
 }
 
 /// The system's judgement, made ready once.
-fn platform() -> Result<Arc<dyn ServerCertVerifier>> {
+fn platform(side: &Side) -> Result<Arc<dyn ServerCertVerifier>> {
     static READY: OnceLock<Result<Arc<rustls_platform_verifier::Verifier>, String>> =
         OnceLock::new();
     let ready = READY.get_or_init(|| {
@@ -119,7 +124,10 @@ fn platform() -> Result<Arc<dyn ServerCertVerifier>> {
         Ok(ready) => Ok(ready.clone()),
         Err(what) => Err(failed(
             Cause::CaFile,
-            format!("reading whom this system trusts: {what}; --cacert FILE names others"),
+            format!(
+                "reading whom this system trusts: {what}; {} FILE names others",
+                side.trusts
+            ),
         )),
     }
 }
@@ -134,9 +142,21 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if let Some(issuers) = &self.issuers {
-            issuers
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map_err(|error| self.explained(error, end_entity, server_name))?;
+            let judged = issuers.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            );
+            let judged = match judged {
+                Err(_) if named::is_named(end_entity, &self.roots) => {
+                    named::judge(end_entity, SERVER_AUTH, Some(server_name), now)
+                        .map_err(Error::InvalidCertificate)
+                }
+                judged => judged.map(|_| ()),
+            };
+            judged.map_err(|error| self.explained(error, end_entity, server_name))?;
         }
         let pin = Pin::of(end_entity);
         if !self.pins.is_empty() && !pin.is_some_and(|pin| self.pins.contains(&pin)) {
@@ -180,22 +200,38 @@ fn untrusted(what: String) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(what))))
 }
 
-/// Whether a server shows a certificate that says of itself that it issues others.
+/// Whether the certificate that is shown says of itself that it issues others.
 fn is_issuers(error: &CertificateError) -> bool {
-    match error {
-        CertificateError::Other(other) => other.to_string().contains("CaUsedAsEndEntity"),
-        _ => false,
-    }
+    is_other(error, "CaUsedAsEndEntity")
 }
 
-/// What is wrong with a certificate; `wanted` is the name that it should be for.
+/// Whether nobody who is trusted has issued it, or it is an issuer's itself.
+fn is_unknown(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::UnknownIssuer) || is_issuers(error)
+}
+
+/// Whether a certificate is of a version of X.509 before the third.
+pub(super) fn is_old(error: &CertificateError) -> bool {
+    is_other(error, "UnsupportedCertVersion")
+}
+
+fn is_other(error: &CertificateError, name: &str) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string().contains(name))
+}
+
+/// What is wrong with a certificate of version 1.
+pub(super) const OLD: &str = "certificate is of version 1 of X.509, which says neither its names nor what it is for; 'openssl req -x509' makes one of version 3";
+
+/// What is wrong with a certificate of a side; `wanted` is the name that it should be for.
 pub(super) fn words(
     error: &CertificateError,
     certificate: &Described,
     wanted: Option<&str>,
+    side: &Side,
 ) -> String {
-    let issuer = &certificate.issuer;
+    let (issuer, trusts) = (&certificate.issuer, side.trusts);
     match error {
+        error if certificate.is_v1 || is_old(error) => format!("its {OLD}"),
         CertificateError::ExpiredContext { time, not_after } => format!(
             "its certificate expired on {}, {} ago",
             date(*not_after),
@@ -221,20 +257,24 @@ pub(super) fn words(
                 }
                 _ => "no name at all".to_owned(),
             };
-            format!(
-                "its certificate is not for '{wanted}' but for {offered}; --tls-name NAME asks for another name"
-            )
+            let what = format!("its certificate is not for '{wanted}' but for {offered}");
+            match side.is_chosen {
+                true => what + "; --tls-name NAME asks for another name",
+                false => what,
+            }
         }
-        CertificateError::UnknownIssuer if certificate.is_self_signed() => {
-            "its certificate is self-signed; --cacert FILE or --pin-sha256 HASH trusts it"
-                .to_owned()
+        error if is_unknown(error) && certificate.is_self_signed() => {
+            format!("its certificate is self-signed; {trusts} FILE trusts it")
         }
         CertificateError::UnknownIssuer => format!(
-            "its certificate was issued by '{issuer}', which is not known here; --cacert FILE trusts it"
+            "its certificate was issued by '{issuer}', which is not known here; {trusts} FILE trusts it"
         ),
-        error if is_issuers(error) => {
-            "its certificate is that of an issuer and not of a server; --pin-sha256 HASH trusts it"
-                .to_owned()
+        error if is_issuers(error) => format!(
+            "its certificate is that of an issuer and not of a {}; {trusts} FILE with this very certificate trusts it",
+            side.kind
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            format!("its certificate is not for a {}", side.kind)
         }
         other => format!("its certificate is bad: {other}"),
     }

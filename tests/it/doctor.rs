@@ -57,10 +57,27 @@ fn every_step_is_told() {
             "ok upgrade 101 Switching Protocols, half-close agreed",
             "ok open in all; it takes messages",
             "ok ping pong; half-close in force",
+            "ok greeting it says nothing by itself; a server that wants a",
+            "subprotocol may stay silent without one: --protocol",
+            "NAME",
             "ok close Close 1000",
         ]
     );
     assert_eq!(status, 0);
+}
+
+#[test]
+fn a_silent_server_with_a_subprotocol_or_one_that_speaks_gets_no_hint() {
+    let agreed = Bridge::start(&["--protocol", "chat", "ws-l:0", "echo:"]);
+    let speaking = Bridge::start(&["ws-l:0", "literal:hello"]);
+    let url = |bridge: &Bridge| format!("ws://127.0.0.1:{}/", bridge.port);
+    for words in [
+        &["--protocol", "chat", &url(&agreed)][..],
+        &[&url(&speaking)],
+    ] {
+        let (_, lines) = doctor(words);
+        assert!(!lines.concat().contains("greeting"), "{lines:?}");
+    }
 }
 
 #[test]

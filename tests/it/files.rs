@@ -1,9 +1,11 @@
 //! Files, descriptors and the endpoints that are nothing but bytes.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -368,4 +370,80 @@ fn random_and_zero_have_no_end_and_clogged_never_begins() {
     ws.raw(&[frame_bytes(0x81, b"stuck", true), close].concat());
     let end = Frame::Close(1011, "stall".to_owned());
     assert_eq!(ws.messages(), (vec![], end));
+}
+
+#[test]
+fn names_that_are_not_utf8_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |bytes: &[u8]| folder.path().join(OsStr::from_bytes(bytes));
+    let word = |prefix: &str, path: &Path, suffix: &str| {
+        let mut word = OsString::from(prefix);
+        word.push(path);
+        word.push(suffix);
+        word
+    };
+    let run = |words: &[OsString], input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wsbridge"));
+        command.args(words).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{stderr}");
+        done.stdout
+    };
+    // One that is UTF-8, but of the range that stands for other bytes, is another file.
+    let (odd, even) = (name(b"a\xff,b"), name("a\u{10FFFF},b".as_bytes()));
+    for path in [&odd, &even] {
+        let place = OsString::from_vec(escaped(path.as_os_str().as_bytes()));
+        let word = word("file:", Path::new(&place), ",write");
+        run(
+            &["-".into(), word],
+            if path == &odd { b"odd\n" } else { b"even\n" },
+        );
+    }
+    for (path, content) in [(&odd, &b"odd\n"[..]), (&even, b"even\n")] {
+        assert_eq!(fs::read(path).unwrap(), content);
+        // Among the words of a program, as an option, and behind --send.
+        let tee = name(b"tee\xfe");
+        let words = [
+            "-U".into(),
+            word("--tee=", &tee, ""),
+            "-".into(),
+            "--".into(),
+        ];
+        let program = ["cat".into(), path.clone().into_os_string()];
+        assert_eq!(run(&[&words[..], &program].concat(), b""), content);
+        assert!(fs::metadata(&tee).unwrap().len() > 0);
+        fs::remove_file(tee).unwrap();
+        let sent = ["-b".into(), word("--send=@", path, ""), "echo:".into()];
+        assert_eq!(run(&sent, b""), content);
+    }
+    // A socket too.
+    let socket = name(b"socket\xff");
+    let mut listening = Command::new(env!("CARGO_BIN_EXE_wsbridge"))
+        .args([word("unix-l:", &socket, ""), "echo:".into()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stderr = listening.stderr.take().unwrap();
+    BufReader::new(stderr).read_line(&mut line).unwrap();
+    assert!(line.contains("listening on unix:"), "{line}");
+    assert_eq!(
+        run(&["-".into(), word("unix:", &socket, "")], b"hello\n"),
+        b"hello\n"
+    );
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+}
+
+/// The bytes of a path, with a backslash before each comma.
+fn escaped(path: &[u8]) -> Vec<u8> {
+    let each = path.iter().map(|byte| match byte {
+        b',' => &b"\\,"[..],
+        byte => std::slice::from_ref(byte),
+    });
+    each.collect::<Vec<_>>().concat()
 }

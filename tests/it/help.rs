@@ -72,7 +72,7 @@ fn other_spellings_become_the_canonical_one() {
         (&["ws://h", "-b"], "wsbridge stdio:,binary ws://h"),
         (
             &["-n1", "--ping=3s", "ws://h/a?b#protocol=c"],
-            "wsbridge --no-close --one-message - ws://h/a?b#protocol=c,ping=3s",
+            "wsbridge --no-close --one-message - 'ws://h/a?b#protocol=c,ping=3s'",
         ),
         (
             &["ws-l:1,path=/a", "ws-c:tcp:h:80,ping=1s,framing=lines"],
@@ -105,6 +105,14 @@ fn lines_of_websocat_mean_what_is_said() {
     }
 }
 
+/// The words that a shell makes of a line.
+fn words_of(line: &str) -> Vec<String> {
+    let script = format!("printf '%s\\0' {line}");
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
 #[test]
 fn the_canonical_spelling_means_the_same() {
     for words in [
@@ -120,9 +128,29 @@ fn the_canonical_spelling_means_the_same() {
         &["-b", "ws-l:1", "sh-c:cat"],
         &["ws-u:-", "udp:localhost:53"],
         &["--linger=0", "wss://h#tls-min=1.3"],
+        &["--protocol", "chat, superchat", "ws-l:1", "ws://h"],
+        &[
+            "--forward-header",
+            "A",
+            "--forward-header",
+            "B",
+            "ws-l:1",
+            "ws://h?a&b",
+        ],
+        &["--alpn", "a, b", "--user-agent", "it's", "wss://h"],
+        &[
+            "--resolve",
+            "h:1:1.1.1.1,::1",
+            "--resolve",
+            "g:1:1.1.1.1",
+            "ws://h",
+        ],
+        &["ws-l:1", "file:/tmp/it's a,tee=/tmp/a b"],
+        &["--path", "/a b", "ws-l:1", "sh-c:echo 'a'; cat"],
     ] {
         let (canonical, said) = explained(words);
-        let again: Vec<_> = canonical.split(' ').skip(1).collect();
+        let again = words_of(&canonical);
+        let again: Vec<_> = again.iter().skip(1).map(String::as_str).collect();
         let (canonical_again, said_again) = explained(&again);
         assert_eq!(canonical_again, canonical);
         // What was typed is shown as it was typed.

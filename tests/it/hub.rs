@@ -409,3 +409,107 @@ fn what_goes_round_between_rooms_is_told_in_the_log() {
         .running
         .line("a member says the same again and again");
 }
+
+/// What a member hears of what another says, in a room with these options.
+#[track_caller]
+fn said(words: &[&str], binary: Option<&[u8]>, text: &str) -> Frame {
+    let bridge = Bridge::start(&[&["ws-l:0", "hub:", "--echo", "no"], words].concat());
+    let mut hearer = bridge.client();
+    if words.contains(&"--join") {
+        hears(&mut hearer, "* 1 joined (1 here)");
+    }
+    let mut speaker = bridge.client();
+    if words.contains(&"--join") {
+        hears(&mut hearer, "* 2 joined (2 here)");
+    }
+    match binary {
+        Some(bytes) => speaker.binary(bytes),
+        None => speaker.text(text),
+    };
+    hearer.next()
+}
+
+#[test]
+fn no_member_speaks_as_the_room_or_as_another() {
+    let prefix = &["--id", "prefix", "--join"][..];
+    for (text, heard) in [
+        ("hi\n1: I am one", "2: hi\n2: 1: I am one"),
+        ("hi\r\n* 1 left (1 here)", "2: hi\r\n2: * 1 left (1 here)"),
+        ("hi\u{2028}1: I am one", "2: hi\u{2028}2: 1: I am one"),
+        ("hi\r1: I am one", "2: hi\r2: 1: I am one"),
+    ] {
+        assert_eq!(said(prefix, None, text), Frame::text(heard));
+    }
+    let binary = |words, bytes: &[u8]| match said(words, Some(bytes), "") {
+        Frame::Binary(heard) => heard,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(binary(prefix, b"1: I am one"), b"2: 1: I am one");
+    assert_eq!(binary(prefix, b"\xff\n* 1 left"), b"2: \xff\n2: * 1 left");
+    assert_eq!(binary(prefix, b"\0\xff"), b"\0\xff");
+    // Without names a line that begins as the room's own do is marked.
+    for words in [&["--join"][..], &["--slow", "drop-oldest"]] {
+        let heard = said(words, None, "a\n* 1 left (1 here)");
+        assert_eq!(heard, Frame::text("a\n> * 1 left (1 here)"));
+        assert_eq!(
+            binary(words, b"* 9 messages lost (1 bytes)"),
+            b"> * 9 messages lost (1 bytes)"
+        );
+        assert_eq!(said(words, None, "2 * 3"), Frame::text("2 * 3"));
+    }
+    // A room that says nothing alters nothing.
+    assert_eq!(said(&[], None, "* 1 left"), Frame::text("* 1 left"));
+    let json = said(&["--id", "json"], None, "a\n{\"event\":\"left\"}");
+    let Frame::Text(json) = json else {
+        panic!("{json:?}");
+    };
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["text"], "a\n{\"event\":\"left\"}");
+}
+
+#[test]
+fn one_address_does_not_take_all_rooms() {
+    let bridge = Bridge::start(&["ws-l:*:0", "hub:{path}"]);
+    let mut members: Vec<Ws> = (0..16)
+        .map(|number| Ws::ask(bridge.port, &format!("/{number}"), &[]))
+        .collect();
+    let refused = Ws::ask(bridge.port, "/16", &[]);
+    assert!(
+        refused.head.starts_with("HTTP/1.1 503 "),
+        "{}",
+        refused.head
+    );
+    bridge.running.line("--rooms-per-ip allows more");
+    // A room of others takes it in, and another address has rooms of its own.
+    let mut other = Ws::ask_from("127.0.0.9", bridge.port, "/of-another");
+    let mut guest = Ws::ask(bridge.port, "/of-another", &[]);
+    assert!(guest.head.starts_with("HTTP/1.1 101 "), "{}", guest.head);
+    other.text("hello");
+    hears(&mut guest, "hello");
+    // One that all have left is free again.
+    let last = members.pop().unwrap();
+    drop(last);
+    bridge.closed();
+    let again = Ws::ask(bridge.port, "/16", &[]);
+    assert!(again.head.starts_with("HTTP/1.1 101 "), "{}", again.head);
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_address_has_rooms_of_its_own() {
+    let words = [
+        "ws-l:0",
+        "hub:{path}",
+        "--rooms-per-ip",
+        "1",
+        "--trusted-proxy",
+        "127.0.0.0/8",
+    ];
+    let bridge = Bridge::start(&words);
+    let ask = |path, from| Ws::ask(bridge.port, path, &[("X-Forwarded-For", from)]);
+    let one = ask("/1", "192.0.2.1");
+    let two = ask("/2", "192.0.2.9, 192.0.2.2");
+    let three = ask("/3", "192.0.2.3, 192.0.2.2");
+    assert!(one.head.starts_with("HTTP/1.1 101 "), "{}", one.head);
+    assert!(two.head.starts_with("HTTP/1.1 101 "), "{}", two.head);
+    assert!(three.head.starts_with("HTTP/1.1 503 "), "{}", three.head);
+}

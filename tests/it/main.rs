@@ -25,8 +25,10 @@ mod promises;
 #[cfg(feature = "interactive")]
 mod prompt;
 mod reconnect;
+mod secrets;
 mod serial;
 mod share;
+mod shown;
 mod signals;
 mod stops;
 mod tls;

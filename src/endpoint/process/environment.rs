@@ -14,6 +14,7 @@ use super::Options;
 use crate::address::AddressError;
 use crate::caller::Caller;
 use crate::child::Command;
+use crate::lossless;
 
 /// What is passed on of our own environment.
 const KEPT: &[&str] = &[
@@ -53,8 +54,8 @@ pub(super) fn check(options: &Options) -> Result<()> {
         }
     }
     for variable in &options.env {
-        if variable.starts_with('=') || variable.is_empty() || variable.contains('\0') {
-            let name = variable.split('=').next().unwrap_or_default();
+        let (name, value) = (variable.name(), variable.value().unwrap_or_default());
+        if name.is_empty() || name.contains('\0') || value.contains('\0') {
             let name = name.escape_debug();
             let what = format!("--env: '{name}' is no name of a variable");
             return Err(AddressError::elsewhere(what).into());
@@ -70,13 +71,10 @@ pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)
         .iter()
         .filter_map(|name| Some(((*name).into(), own(name)?)));
     let mut variables: Vec<(OsString, OsString)> = kept.collect();
-    let asked = options
-        .env
-        .iter()
-        .filter_map(|it| match it.split_once('=') {
-            Some((name, value)) => Some((name.into(), value.into())),
-            None => Some((it.into(), own(it)?)),
-        });
+    let asked = options.env.iter().filter_map(|it| match it.value() {
+        Some(value) => Some((lossless::word(it.name()), lossless::word(value))),
+        None => Some((it.name().into(), own(it.name())?)),
+    });
     let of_caller = said_by(caller, options).into_iter();
     let of_caller = of_caller.map(|(name, value)| (name.into(), value.into()));
     for (name, value) in asked.chain(of_caller) {

@@ -5,6 +5,8 @@ use tokio::net::unix::pipe;
 use tokio::time::{Duration, Instant};
 use tracing::info;
 
+use crate::shown::is_harmful;
+
 /// Bytes of a line that are logged.
 const LINE: usize = 8 * 1024;
 /// Lines of a program that are logged in a second.
@@ -88,7 +90,7 @@ fn shown(line: &[u8]) -> String {
     for char in text.chars() {
         match char {
             '\t' => shown.push(' '),
-            char if char.is_control() => shown.extend(char.escape_default()),
+            char if is_harmful(char) => shown.extend(char.escape_default()),
             char => shown.push(char),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::ending::is_format;
 use crate::message::Kind;
+use crate::shown::is_harmful;
 
 /// Bytes of a text that are shown at most.
 pub(super) const MOST_TEXT: usize = 64 * 1024;
@@ -98,7 +98,7 @@ fn escaped(text: &str) -> String {
             '\n' => shown += "\n  ",
             '\t' => shown.push('\t'),
             '\x1b' => shown += "\\e",
-            c if c.is_control() || is_format(c) => shown.extend(c.escape_default()),
+            c if is_harmful(c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }

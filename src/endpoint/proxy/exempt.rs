@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::address::Network;
+use crate::host::{self, without_zone};
+
 /// A list of hosts.
 pub(super) struct Exempt(Vec<Row>);
 
@@ -15,8 +18,8 @@ enum What {
     All,
     /// A name without dots around it, and all names below it.
     Name(String),
-    /// Addresses that have these first bits.
-    Network(IpAddr, u8),
+    /// Addresses of a network.
+    Network(Network),
 }
 
 impl Exempt {
@@ -29,7 +32,7 @@ impl Exempt {
     /// Whether a host, an address without brackets or a name, is in the list.
     pub(super) fn has(&self, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let addr: Option<IpAddr> = host.parse().ok();
+        let addr: Option<IpAddr> = without_zone(&host).parse().ok();
         self.0.iter().any(|row| {
             row.port.is_none_or(|own| own == port)
                 && match (&row.what, addr) {
@@ -38,7 +41,7 @@ impl Exempt {
                         let above = host.strip_suffix(name.as_str());
                         above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
                     }
-                    (What::Network(network, bits), Some(addr)) => is_within(addr, *network, *bits),
+                    (What::Network(network), Some(addr)) => network.has(addr),
                     _ => false,
                 }
         })
@@ -52,49 +55,21 @@ impl Row {
                 (host, "") => (host, None),
                 (host, port) => (host, Some(port.strip_prefix(':')?.parse().ok()?)),
             },
-            None if parse_network(word).is_some() => (word, None),
+            None if Network::parse(word).is_some() => (word, None),
             None => match word.rsplit_once(':') {
                 Some((host, port)) => (host, Some(port.parse().ok()?)),
                 None => (word, None),
             },
         };
         let name = host.trim_matches('.').trim_start_matches("*.");
-        let what = match (host, parse_network(host)) {
+        let what = match (host, Network::parse(host)) {
             ("*", _) => What::All,
-            (_, Some((network, bits))) => What::Network(network, bits),
+            (_, Some(network)) => What::Network(network),
             _ if name.is_empty() => return None,
-            _ => What::Name(name.to_ascii_lowercase()),
+            _ => What::Name(host::ascii(name)?.to_ascii_lowercase()),
         };
         Some(Row { what, port })
     }
-}
-
-/// Reads `ADDR` or `ADDR/BITS`.
-fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
-    let (addr, bits) = match text.split_once('/') {
-        Some((addr, bits)) => (addr, Some(bits)),
-        None => (text, None),
-    };
-    let addr: IpAddr = addr.parse().ok()?;
-    let all = if addr.is_ipv6() { 128 } else { 32 };
-    let bits = match bits {
-        Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
-        None => all,
-    };
-    Some((addr, bits))
-}
-
-fn is_within(addr: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let differ = match (addr.to_canonical(), network.to_canonical()) {
-        (IpAddr::V4(addr), IpAddr::V4(network)) => {
-            (addr.to_bits() ^ network.to_bits()).leading_zeros()
-        }
-        (IpAddr::V6(addr), IpAddr::V6(network)) => {
-            (addr.to_bits() ^ network.to_bits()).leading_zeros()
-        }
-        _ => return false,
-    };
-    differ >= u32::from(bits)
 }
 
 #[cfg(test)]

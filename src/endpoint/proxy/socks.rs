@@ -63,9 +63,12 @@ pub(super) async fn connect(
         ([version, _], _) => return Err(broken(&format!("version {version}"))),
     }
     send(io, &request(host, port, addr)?).await?;
-    let [version, reply, _, kind] = read(io).await?;
+    let [version, reply, reserved, kind] = read(io).await?;
     if version != VERSION {
         return Err(broken(&format!("version {version}")));
+    }
+    if reserved != 0 {
+        return Err(broken(&format!("reserved byte {reserved}")));
     }
     if reply != 0 {
         let unknown = ("for a reason that it has no word for", Cause::Proxy);
@@ -117,6 +120,9 @@ async fn log_in(
     words.extend(counted(password, "the password of the proxy")?);
     send(io, &words).await?;
     match read(io).await? {
+        [version, _] if version != USER_VERSION => {
+            Err(broken(&format!("version {version} of user and password")))
+        }
         [_, 0] => Ok(()),
         [_, status] => Err(refused(&format!(
             "user and password are wrong (status {status})"
@@ -252,6 +258,13 @@ mod tests {
         ];
         let error = asked("h", None, user, wrong).await.unwrap_err();
         assert_eq!(error, "refused: user and password are wrong (status 1)");
+        let loose: &[(&[u8], &[u8])] = &[
+            (b"\x05\x02\x00\x02", b"\x05\x02"),
+            (b"\x01\x02me\x04word", b"\x09\x00"),
+        ];
+        let error = asked("h", None, user, loose).await.unwrap_err();
+        let words = "its answer is no SOCKS 5: version 9 of user and password";
+        assert_eq!(error, words);
     }
 
     #[tokio::test]
@@ -272,6 +285,11 @@ mod tests {
                 "refused: for a reason that it has no word for",
             ),
             (b"\x04\x00\x00\x01", "its answer is no SOCKS 5: version 4"),
+            (b"\x09\x00\x00\x01", "its answer is no SOCKS 5: version 9"),
+            (
+                b"\x05\x00\x09\x01",
+                "its answer is no SOCKS 5: reserved byte 9",
+            ),
             (
                 b"\x05\x00\x00\x09",
                 "its answer is no SOCKS 5: address of type 9",

@@ -1,10 +1,10 @@
 //! A message of a room as all hear it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::json;
 
-use super::Identity;
+use super::{Identity, lines};
 use crate::message::Kind;
 
 /// What a member says: short words where they lie, or long ones in memory of their own.
@@ -40,12 +40,8 @@ impl Message {
     ) -> Message {
         let payload = words.bytes();
         let (kind, bytes) = match (id, kind) {
-            (Some(Identity::Prefix), Kind::Text) => {
-                let prefix = format!("{from}: ");
-                let mut bytes = BytesMut::with_capacity(prefix.len() + payload.len());
-                bytes.put_slice(prefix.as_bytes());
-                bytes.put_slice(payload);
-                (kind, bytes.freeze())
+            (Some(Identity::Prefix), _) => {
+                (kind, lines::named(&format!("{from}: "), kind, payload))
             }
             (Some(Identity::Json), _) => {
                 let object = match kind {
@@ -66,6 +62,12 @@ impl Message {
                 Words::Long(payload) => (kind, payload),
             },
         };
+        Message { kind, bytes }
+    }
+
+    /// What a member says in a room that says who comes and goes, or what was lost, and not who says what.
+    pub(super) fn quoted(kind: Kind, payload: &[u8]) -> Message {
+        let bytes = lines::quoted(payload);
         Message { kind, bytes }
     }
 

@@ -6,11 +6,15 @@ use std::task::Waker;
 
 use super::speech::Part;
 use super::{Options, Slow};
+use crate::caller::Source;
 use crate::ending::{Close, Ending};
 
 /// A member as the room knows it.
-#[derive(Default)]
-pub(super) struct Seat(Mutex<Queue>);
+pub(super) struct Seat {
+    /// Where it calls from.
+    pub(super) source: Source,
+    queue: Mutex<Queue>,
+}
 
 /// What waits for a member.
 #[derive(Default)]
@@ -42,9 +46,16 @@ pub(super) enum Entry {
 }
 
 impl Seat {
+    pub(super) fn new(source: Source) -> Seat {
+        Seat {
+            source,
+            queue: Mutex::default(),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while it is held; a poisoned state is a whole one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -107,7 +107,8 @@ impl Driver {
             };
             wait = match opened {
                 Ok(stream) => {
-                    self.tell.send_replace(Opened::Yes);
+                    let protocol = stream.protocol().map(|name| Arc::new(name.to_owned()));
+                    self.tell.send_replace(Opened::Yes(protocol));
                     self.serve(stream, &mut stop).await
                 }
                 Err(error) => self.has_failed(&error, came),
@@ -170,7 +171,7 @@ impl Driver {
         let shared = &self.shared;
         let cause = error.downcast_ref::<Cause>().copied();
         let what = Cause::line(error);
-        let was_open = matches!(*self.tell.borrow(), Opened::Yes);
+        let was_open = matches!(*self.tell.borrow(), Opened::Yes(_));
         if !was_open && shared.options.start == Start::First {
             shared.phase().opened = None;
             self.tell.send_replace(Opened::No(cause, what));

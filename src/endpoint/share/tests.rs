@@ -36,7 +36,7 @@ fn shared() -> Arc<Shared> {
 #[tokio::test(start_paused = true)]
 async fn who_came_before_the_wait_began_ends_it_too() {
     let shared = shared();
-    let _old = shared.room.clone().enter("old").unwrap();
+    let _old = shared.room.clone().enter(&Caller::new("old")).unwrap();
     let (tell, _opened) = watch::channel(Opened::NotYet);
     let driver = Driver::new(shared.clone(), tell);
     let begun = Instant::now();
@@ -44,7 +44,7 @@ async fn who_came_before_the_wait_began_ends_it_too() {
         until: begun + LONGEST_WAIT,
         came: shared.room.came(),
     };
-    let _new = shared.room.clone().enter("new").unwrap();
+    let _new = shared.room.clone().enter(&Caller::new("new")).unwrap();
     let mut stop = shared.stop.subscribe();
     assert!(driver.rest(rest, &mut stop).await);
     assert_eq!(begun.elapsed(), Duration::ZERO);

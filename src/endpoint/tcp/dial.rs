@@ -37,7 +37,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// The system's reason with all addresses that were tried, with [`Cause::Refused`].
-pub async fn race(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStream> {
+pub async fn race(addrs: Vec<SocketAddr>, from: Option<SocketAddr>) -> Result<TcpStream> {
     let step = Step::begin("connect");
     let mut waiting = interleave(addrs);
     let mut running = Vec::new();
@@ -68,7 +68,7 @@ pub async fn race(addrs: Vec<SocketAddr>, from: Option<IpAddr>) -> Result<TcpStr
     }
 }
 
-async fn attempt(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn attempt(addr: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
     let Some(from) = from else {
         return TcpStream::connect(addr).await;
     };
@@ -76,7 +76,7 @@ async fn attempt(addr: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    socket.bind(SocketAddr::new(from, 0))?;
+    socket.bind(from)?;
     socket.connect(addr).await
 }
 

@@ -1,5 +1,7 @@
 //! The file of users and passwords by host, as ftp(1) reads it. Nothing here reads a file.
 
+use crate::host;
+
 /// The user and the password for a host; of several those of `user` where one is given.
 pub(super) fn find(text: &str, host: &str, user: Option<&str>) -> Option<(String, String)> {
     let mut words = words(text).into_iter();
@@ -17,7 +19,11 @@ pub(super) fn find(text: &str, host: &str, user: Option<&str>) -> Option<(String
         match word.as_deref() {
             None => return None,
             Some("default") => is_ours = true,
-            Some("machine") => is_ours = words.next()?.eq_ignore_ascii_case(host),
+            Some("machine") => {
+                // It may be written as people do, the host is as DNS has it.
+                let machine = host::ascii(&words.next()?);
+                is_ours = machine.is_some_and(|machine| machine.eq_ignore_ascii_case(host));
+            }
             Some("login") => login = words.next(),
             Some("password") => password = words.next(),
             Some("account") => drop(words.next()),
@@ -72,6 +78,7 @@ machine h.test login \"other one\" password \"t \\\" wo\"
 macdef init
 machine macro.test login no password no
 
+machine bücher.test login b password c
 machine last.test account x password only
 default login any password all
 ";
@@ -87,6 +94,7 @@ default login any password all
         check("H.test", None, Some(("me", "one")));
         check("h.test", Some("other one"), Some(("other one", "t \" wo")));
         check("last.test", None, Some(("", "only")));
+        check("xn--bcher-kva.test", None, Some(("b", "c")));
         check("unknown.test", None, Some(("any", "all")));
         check("macro.test", Some("no"), None);
         check("h.test", Some("nobody"), None);

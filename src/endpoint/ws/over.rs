@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::request::{self, Saying};
 use super::target::Target;
-use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, check_origins, shake};
+use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, shake};
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::endpoint::{
@@ -72,7 +72,8 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
         "wss" | "https" if uri.is_url => true,
         _ => {
             let what = "--uri is written ws://HOST/PATH";
-            return Err(uri.error(0..uri.text.len(), what).into());
+            let shown = Address::parse(&Address::without_password(&uri.text), true);
+            return Err(shown.error(0..shown.text.len(), what).into());
         }
     };
     let (user_info, place) = uri.url_place()?;
@@ -88,7 +89,7 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
 
 fn build_server(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let options: ListenOptions = read_options(&SERVER, address, settings)?;
-    check_origins(&options.origin)?;
+    options.origins()?;
     let server = Server {
         name: Address::shown(&address.text),
         handshake: read_options(&SERVER, address, settings)?,
@@ -133,7 +134,7 @@ impl OneServer {
         let from = self.inner.remote().map(|addr| addr.to_string());
         let io = bytes(self.inner.dial(caller).await?)?;
         // A name that no page can have made its own is the safe way for whoever calls.
-        let shared = Arc::new(Shared::new(handshake, options, true));
+        let shared = Arc::new(Shared::new(handshake, options, true)?);
         let caller = Caller::new(from.unwrap_or_else(|| name.clone()));
         let offer = shake(io, caller, shared.deadline, shared).await?;
         offer.with_context(|| format!("{name}: the caller was refused"))
@@ -187,9 +188,11 @@ impl Listen for ManyServer {
                 handshake, options, ..
             } = &self.server;
             let is_loopback = !inner.is_exposed();
+            let shared = Shared::new(handshake, options, is_loopback)?;
+            shared.warn();
             let accept: Box<dyn Accept> = Box::new(OverAccept {
                 inner,
-                shared: Arc::new(Shared::new(handshake, options, is_loopback)),
+                shared: Arc::new(shared),
             });
             Ok(accept)
         })
@@ -237,6 +240,14 @@ impl Accept for OverAccept {
 
     fn is_exposed(&self) -> bool {
         self.inner.is_exposed()
+    }
+
+    fn access(&self) -> Option<String> {
+        self.inner.access()
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.shared.has_names() || self.inner.is_restricted()
     }
 
     fn places(&self) -> Vec<String> {

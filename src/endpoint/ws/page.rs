@@ -1,8 +1,7 @@
 //! What is asked for by `--page`.
 
-use std::path::Path;
-
 use crate::http::page::{Manners, Page};
+use crate::lossless;
 
 /// A page to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ impl PageChoice {
             "chat" => Ok(PageChoice::Chat),
             "none" => Ok(PageChoice::None),
             _ if text.contains(['.', '/']) => {
-                let page = Page::file(Path::new(text)).map(PageChoice::File);
+                let page = Page::file(&lossless::path(text)).map(PageChoice::File);
                 page.map_err(|why| format!("can not be read: {why}"))
             }
             _ => Err(format!("is none of chat, none and files such as ./{text}")),

@@ -1,7 +1,7 @@
 //! What a WebSocket client says of itself in its request: headers, and who it is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -18,6 +18,8 @@ use crate::caller::Caller;
 use crate::ending::{Cause, errno_text};
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::http::policy::origin;
+use crate::lossless;
 use crate::reread::{self, Reread};
 use crate::secret::Secret;
 use crate::variables::Variables;
@@ -64,9 +66,14 @@ pub(super) struct Options {
     pub user_agent: Option<String>,
     /// Go where redirects lead, at most 10 times; of a file, read on as it grows
     ///
-    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie. From wss:// none leads to ws://.
+    /// Redirects are the statuses 301, 302, 303, 307 and 308. Another host, port or scheme is not told who we are: no Authorization, no Cookie, and no header of -H or --forward-header. From wss:// none leads to ws://.
     #[arg(long)]
     pub follow: bool,
+    /// Send the headers of -H and --forward-header to another host too, where a redirect leads there
+    ///
+    /// Authorization, Cookie and Host stay behind all the same. Example: --follow --follow-headers -H 'X-Trace: 1' ws://example.com/
+    #[arg(long)]
+    pub follow_headers: bool,
     /// Show the head of the answer on stderr
     #[arg(long, short = 'i')]
     pub include: bool,
@@ -108,7 +115,11 @@ pub(super) struct Request {
     pub(super) headers: Vec<Header>,
     /// Those of the caller that are sent on.
     forwards: Vec<HeaderName>,
+    /// Names of the headers that were typed.
+    typed: Vec<HeaderName>,
     pub(super) follows: bool,
+    /// Whether typed and forwarded headers go to another host.
+    shares_headers: bool,
     pub(super) shows_head: bool,
 }
 
@@ -145,7 +156,7 @@ impl Saying {
         });
         let files = saying.files();
         // A pipe says it once.
-        if !files.is_empty() && files.iter().all(|file| Path::new(file).is_file()) {
+        if !files.is_empty() && files.iter().all(|file| lossless::path(file).is_file()) {
             reread::register(&saying);
         }
         Ok(saying)
@@ -168,7 +179,7 @@ impl Saying {
         let named = header.iter().chain(bearer).map(Secret::reveal);
         let named = named.filter_map(|value| value.strip_prefix('@').map(str::to_owned));
         let password = password_file.iter();
-        let password = password.map(|file| file.to_string_lossy().into_owned());
+        let password = password.map(|file| lossless::text(file.as_os_str()));
         let netrc = self.options.netrc_file(&self.variables);
         named.chain(password).chain(netrc).collect()
     }
@@ -177,7 +188,8 @@ impl Saying {
 impl Reread for Saying {
     fn read_again(&self) {
         let user_info = self.user_info.clone();
-        let files = self.files().join(", ").escape_debug().to_string();
+        let files = self.files().join(", ");
+        let files = Address::shown(&files).escape_debug().to_string();
         match Request::read(&self.options, &self.variables, &self.host, user_info) {
             Ok(request) => {
                 *self.request() = request;
@@ -208,7 +220,7 @@ impl Request {
             add(COOKIE, value("--cookie", &cookies.join("; "))?);
         }
         if let Some(origin) = &options.origin {
-            add(ORIGIN, value("--origin", origin)?);
+            add(ORIGIN, value("--origin", &origin::sent(origin))?);
         }
         if let Some(user_agent) = &options.user_agent {
             add(USER_AGENT, value("--user-agent", user_agent)?);
@@ -230,11 +242,14 @@ impl Request {
             }
         }
         headers.retain(|(name, _)| typed.iter().all(|(other, _)| other != name));
+        let names = typed.iter().map(|(name, _)| name.clone()).collect();
         headers.extend(typed);
         Ok(Request {
             headers,
             forwards: options.forward_header.clone(),
+            typed: names,
             follows: options.follow,
+            shares_headers: options.follow_headers,
             shows_head: options.include,
         })
     }
@@ -258,8 +273,14 @@ impl Request {
 
     /// Forgets what only the server that it was meant for may know.
     pub(super) fn forget(&mut self) {
-        self.headers
-            .retain(|(name, _)| !OF_ONE_SERVER.contains(name));
+        let (typed, forwards) = (&self.typed, &self.forwards);
+        let shares = self.shares_headers;
+        self.headers.retain(|(name, value)| {
+            // What is left out tells nothing.
+            let may_go =
+                shares || value.is_none() || !(typed.contains(name) || forwards.contains(name));
+            may_go && !OF_ONE_SERVER.contains(name)
+        });
     }
 
     /// Whether it says who asks.
@@ -317,7 +338,9 @@ impl Options {
 
     fn password(&self, variables: &Variables) -> Result<Option<String>> {
         match &self.password_file {
-            Some(file) => first_line("--password-file", &file.to_string_lossy()).map(Some),
+            Some(file) => {
+                first_line("--password-file", &lossless::text(file.as_os_str())).map(Some)
+            }
             None => Ok(variables.get("WSBRIDGE_PASSWORD").map(str::to_owned)),
         }
     }
@@ -381,6 +404,9 @@ fn value(place: &str, text: &str) -> Result<HeaderValue> {
 
 /// Refuses control characters, and says where one is: not what is around it, which may be secret.
 fn check(place: &str, text: &str) -> Result<()> {
+    if !lossless::is_text(text) {
+        return Err(refused(&format!("{place}: it is not UTF-8")));
+    }
     match text
         .chars()
         .position(|char| char.is_control() && char != '\t')
@@ -394,9 +420,10 @@ fn check(place: &str, text: &str) -> Result<()> {
 }
 
 fn read(option: &str, file: &str) -> Result<String> {
-    fs::read_to_string(file).map_err(|error| {
+    fs::read_to_string(lossless::path(file)).map_err(|error| {
         let reason = errno_text(&error);
-        refused(&format!("{option} {}: {reason}", file.escape_debug()))
+        let shown = Address::shown(file);
+        refused(&format!("{option} {}: {reason}", shown.escape_debug()))
     })
 }
 

@@ -6,6 +6,7 @@ use http::Uri;
 use crate::address::{Address, AddressError, Place, authority};
 use crate::caller::Caller;
 use crate::ending::Cause;
+use crate::host::without_zone;
 
 /// What a `ws:` or `wss:` URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +87,10 @@ impl Target {
         })
     }
 
-    /// The value of the Host header; the default port is left out (RFC 9110 7.2).
+    /// The value of the Host header; the default port is left out (RFC 9110 7.2), and so is a zone (RFC 6874 4).
     pub(super) fn authority(&self) -> String {
         let port = Some(self.port).filter(|port| *port != default_port(self.is_secure));
-        authority(&self.host, port)
+        authority(without_zone(&self.host), port)
     }
 
     /// As a URL, without the query.
@@ -287,6 +288,14 @@ mod tests {
         ] {
             assert_eq!(target(url).authority(), authority);
         }
+        assert_eq!(
+            target("ws://[fe80::1%25eth0]:81").authority(),
+            "[fe80::1]:81"
+        );
+        assert_eq!(
+            target("ws://bücher.example").authority(),
+            "xn--bcher-kva.example"
+        );
         assert_eq!(target("wss://[::1]:80/a?b").shown(), "wss://[::1]:80/a");
     }
 

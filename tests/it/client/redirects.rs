@@ -38,7 +38,8 @@ fn another_server_does_not_hear_who_asks() {
         "--follow",
         "--cookie=a=b",
         "-H=Host: virtual.test",
-        "-H=X-Kept: 1",
+        "-H=X-Secret: 1",
+        "--user-agent=me",
         &format!("ws://me:word@127.0.0.1:{port}/"),
     ];
     let done = run(&words, "");
@@ -50,7 +51,26 @@ fn another_server_does_not_hear_who_asks() {
     assert_eq!(headers(request, "host"), [format!("127.0.0.1:{other}")]);
     assert!(headers(request, "authorization").is_empty(), "{request}");
     assert!(headers(request, "cookie").is_empty(), "{request}");
-    assert_eq!(headers(request, "x-kept"), ["1"]);
+    assert!(headers(request, "x-secret").is_empty(), "{request}");
+    assert_eq!(headers(request, "user-agent"), ["me"]);
+}
+
+#[test]
+fn headers_follow_to_another_server_where_that_is_asked_for() {
+    let (other, second) = server(vec![OPEN.to_owned()]);
+    let (port, first) = server(vec![to(302, &format!("http://127.0.0.1:{other}/x"))]);
+    let words = [
+        "--follow",
+        "--follow-headers",
+        "-H=X-Secret: 1",
+        "-H=Authorization: Bearer word",
+        &format!("ws://127.0.0.1:{port}/"),
+    ];
+    assert_greeted(&run(&words, ""));
+    first.join().unwrap();
+    let request = &second.join().unwrap()[0];
+    assert_eq!(headers(request, "x-secret"), ["1"]);
+    assert!(headers(request, "authorization").is_empty(), "{request}");
 }
 
 #[test]

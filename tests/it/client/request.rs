@@ -103,7 +103,7 @@ fn the_head_of_the_answer_is_shown_where_it_is_asked_for() {
     server.join().unwrap();
     assert_eq!(done.status, 22, "{}", done.stderr);
     assert!(
-        done.stderr.contains("x-why: because ?"),
+        done.stderr.contains("x-why: because \\u{9b}"),
         "{:?}",
         done.stderr
     );

@@ -126,3 +126,27 @@ fn a_unix_socket_serves_in_place_of_the_host() {
     assert_eq!(done.status, 7, "{}", done.stderr);
     assert!(done.stderr.contains("/nonexistent"), "{}", done.stderr);
 }
+
+#[test]
+fn a_name_beyond_ascii_is_looked_up_and_sent_in_its_form_of_ascii() {
+    for option in ["resolve", "connect-to"] {
+        let (port, server) = opening();
+        let value = match option {
+            "resolve" => format!("BÜcher.example:{port}:127.0.0.1"),
+            _ => format!("bücher.example:{port}:127.0.0.1:{port}"),
+        };
+        let url = format!("ws://bücher.example:{port}/ü");
+        assert_greeted(&run(&[&format!("--{option}={value}"), &url], ""));
+        let request = &server.join().unwrap()[0];
+        let host = format!("xn--bcher-kva.example:{port}");
+        assert_eq!(headers(request, "host"), [host]);
+        assert!(request.starts_with("GET /%C3%BC HTTP/1.1"), "{request}");
+    }
+    let done = run(&["ws://bücher.invalid/"], "");
+    assert_eq!(done.status, 6);
+    assert!(
+        done.stderr.contains("looking up 'xn--bcher-kva.invalid'"),
+        "{}",
+        done.stderr
+    );
+}

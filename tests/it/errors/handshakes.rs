@@ -70,6 +70,27 @@ const ANSWERS: &[(&str, &str, i32, &str)] = &[
         47,
         "HTTP 302 Found leads to ftp://h/: ftp: is no scheme of WebSockets",
     ),
+    (
+        "",
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 120\r\nContent-Length: 5\r\n\r\nlater",
+        22,
+        "HTTP 503 Service Unavailable
+  later
+  it asks to come again in 120s (Retry-After)",
+    ),
+    // A no whose head is malformed is a no.
+    (
+        "",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        22,
+        "HTTP 403 Forbidden, and the rest of its head is malformed: invalid content-length parsed",
+    ),
+    (
+        "",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: -1\r\n\r\n",
+        22,
+        "HTTP 404 Not Found, and the rest of its head is malformed: invalid content-length parsed",
+    ),
     // No HTTP.
     (
         "",
@@ -102,6 +123,42 @@ const ANSWERS: &[(&str, &str, i32, &str)] = &[
         "the server closed the connection without an answer",
     ),
     // 101, but not as RFC 6455 wants it.
+    (
+        "",
+        "HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        8,
+        "the answer of 101 is of HTTP/1.0, not HTTP/1.1",
+    ),
+    (
+        "",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade websocket\r\n\r\n",
+        8,
+        "the head of the answer is malformed",
+    ),
+    (
+        "",
+        "101 Content-Length: 5",
+        8,
+        "the answer of 101 has a body",
+    ),
+    (
+        "",
+        "101 Transfer-Encoding: chunked",
+        8,
+        "the answer of 101 has a body",
+    ),
+    (
+        "--protocol chat ",
+        "101 Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat",
+        8,
+        "the answer has two headers Sec-WebSocket-Protocol",
+    ),
+    (
+        "",
+        "101 X: y\r\nSec-WebSocket-Accept: wrong",
+        8,
+        "the answer has two headers Sec-WebSocket-Accept",
+    ),
     (
         "",
         "101 Sec-WebSocket-Accept: wrong",

@@ -2,6 +2,7 @@
 
 mod client;
 mod command_line;
+mod gates;
 mod heads;
 mod listeners;
 mod logs;

@@ -1,16 +1,25 @@
-//! Host and Origin: which pages and names may connect, and which flag is named to those that may not.
+//! Host and Origin: which pages and names may connect, and where the flag is named that allows others.
 
 use super::{changed, echo, exchange, status, upgrade};
-use crate::support::Bridge;
+use crate::support::{Bridge, run, spawn};
 
 /// What a caller with these headers gets, and the line on stderr where it is refused.
 #[track_caller]
 fn refused(bridge: &Bridge, changes: &[(&str, &str)], wanted: u16, flag: &str) {
     let answer = exchange(bridge.port, upgrade(bridge.port, "/", changes)).unwrap();
     assert_eq!(answer.status, wanted, "{changes:?}");
-    assert!(answer.line().contains(flag), "no '{flag}' in {answer:?}");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    // The page learns nothing, and nothing that it said comes back.
+    assert!(!answer.line().contains("--"), "{answer:?}");
+    for (_, value) in changes {
+        assert!(
+            !format!("{answer:?}").contains(value),
+            "{value} in {answer:?}"
+        );
+    }
     let line = bridge.running.line(flag);
     assert!(line.contains(&wanted.to_string()), "{line}");
+    assert!(line.contains(" path=/ host="), "{line}");
 }
 
 #[test]
@@ -23,13 +32,29 @@ fn a_foreign_page_is_refused_and_told_the_flag() {
         "http://127.0.0.1.evil.test",
         "http://localhost.evil.test",
         "http://evil-localhost",
-        "http://evil.test/http://localhost",
-        "http://localhost@evil.test",
         "chrome-extension://abcdef",
         "file://",
     ] {
-        let flag = format!("--origin {origin}");
+        let flag = format!("--origin {origin} allows it");
         refused(&bridge, &[("Origin", origin)], 403, &flag);
+    }
+    // What no browser sends can not be allowed either.
+    for origin in [
+        "http://evil.test/http://localhost",
+        "http://localhost@evil.test",
+        "http://evil.test@localhost",
+        "http://[::1].evil.test",
+        "http://localhost/x",
+        "http://localhost/",
+    ] {
+        let flag = format!("'{origin}' is no origin that a browser sends");
+        refused(&bridge, &[("Origin", origin)], 403, &flag);
+        // A slash at the end is what the address line of a browser has.
+        if !origin.ends_with("t/") {
+            let done = run(&["ws-l:0", "echo:", "--origin", origin], "");
+            assert_eq!(done.status, 2, "{}", done.stderr);
+            assert!(done.stderr.contains("can never match"), "{}", done.stderr);
+        }
     }
     let own = format!("http://127.0.0.1:{}", bridge.port);
     let twice = [("+Origin", own.as_str()), ("+Origin", "http://evil.test")];
@@ -63,10 +88,10 @@ fn a_name_that_was_rebound_to_us_is_misdirected() {
         "evil.test",
         "127.0.0.1.evil.test",
         "localhost.evil.test",
-        "evil-localhost",
+        "localhost.evil",
     ] {
         let host = format!("{name}:{port}");
-        let flag = format!("--host {name}");
+        let flag = format!("--host {name} allows it");
         refused(&bridge, &[("Host", &host)], 421, &flag);
         // Even if the page is of the same host and port: it is what rebinding looks like.
         let origin = format!("http://{host}");
@@ -124,25 +149,126 @@ fn what_was_allowed_passes_and_nothing_beside_it() {
 }
 
 #[test]
-fn on_all_interfaces_names_pass_and_pages_of_this_machine_do_not() {
+fn on_all_interfaces_tools_pass_and_pages_of_other_names_or_of_this_machine_do_not() {
     let bridge = Bridge::start(&["ws-l:*:0", "echo:"]);
     let port = bridge.port;
     let host = format!("public.test:{port}");
     assert_eq!(changed(port, &[("Host", &host)]), 101);
     let page = format!("http://public.test:{port}");
-    assert_eq!(changed(port, &[("Host", &host), ("Origin", &page)]), 101);
+    refused(
+        &bridge,
+        &[("Host", &host), ("Origin", &page)],
+        421,
+        &format!("--origin {page} or --host public.test allows it"),
+    );
+    let own = format!("http://192.0.2.1:{port}");
+    let asked = format!("192.0.2.1:{port}");
+    assert_eq!(changed(port, &[("Host", &asked), ("Origin", &own)]), 101);
     for origin in [
         "http://localhost:3000",
         "http://127.0.0.1:3000",
         "http://public.test",
         "null",
     ] {
-        assert_eq!(
-            changed(port, &[("Host", &host), ("Origin", origin)]),
-            403,
-            "{origin}"
-        );
+        let flag = format!("--origin {origin} allows it");
+        refused(&bridge, &[("Host", &asked), ("Origin", origin)], 403, &flag);
     }
+}
+
+#[test]
+fn what_is_open_to_other_machines_is_said_at_the_start() {
+    for words in [
+        &["ws-l:*:0", "tcp:localhost:6379"][..],
+        &["tcp-l:*:0", "tcp:localhost:6379"],
+        &["ws-u:tcp-l:*:0", "tcp:localhost:6379"],
+        &["wss-l:*:0,self-signed", "tcp:localhost:6379"],
+        &[
+            "ws-l:*:0",
+            "--origin",
+            "https://app.test",
+            "tcp:localhost:6379",
+        ],
+        &["ws-l:*:0", "--host", "*", "tcp:localhost:6379"],
+    ] {
+        let bridge = spawn(words);
+        let line = bridge.line("is open to every machine that can reach it");
+        assert!(line.starts_with("wsbridge: warning: "), "{line}");
+        assert!(line.contains("joined to tcp:localhost:6379"), "{line}");
+    }
+    // The right side that listens is one, too.
+    let bridge = spawn(&["tcp-l:0", "tcp-l:*:0"]);
+    let line = bridge.line("is open to every machine that can reach it");
+    assert!(line.contains("joined to tcp-l:0"), "{line}");
+    for words in [
+        &["ws-l:0", "echo:"][..],
+        &["ws-l:127.0.0.2:0", "echo:"],
+        &["ws-l:*:0", "--host", "bridge.test", "echo:"],
+    ] {
+        let done = Bridge::start(words).stop();
+        assert!(!done.stderr.contains("warning"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_rule_that_is_turned_off_is_said() {
+    let bridge = spawn(&["ws-l:0", "--host", "*", "echo:"]);
+    bridge.line("warning: --host *: a web page reaches this server by any name");
+    let bridge = Bridge::of(bridge);
+    assert_eq!(changed(bridge.port, &[("Host", "evil.test")]), 101);
+}
+
+#[test]
+fn what_can_never_match_is_refused_at_the_start() {
+    for (option, value, why) in [
+        (
+            "--origin",
+            "https://app.example.com/x",
+            "a path is no part of it",
+        ),
+        (
+            "--origin",
+            "https://*",
+            "* stands for whole labels in front",
+        ),
+        (
+            "--origin",
+            "https://a*.example.com",
+            "* stands for whole labels in front",
+        ),
+        (
+            "--origin",
+            "wss://app.example.com",
+            "https://app.example.com",
+        ),
+        ("--origin", "https://bü%cher.example", "xn--"),
+        ("--host", "bü cher.example", "xn--"),
+        (
+            "--host",
+            "https://app.example.com",
+            "a name without a scheme",
+        ),
+        (
+            "--host",
+            "*example.com",
+            "* stands for whole labels in front",
+        ),
+        ("--host", "a.test:x", "a port is a number"),
+    ] {
+        for listens in ["ws-l:0", "ws-u:tcp-l:0"] {
+            let done = run(&[option, value, listens, "echo:"], "");
+            assert_eq!(done.status, 2, "{}", done.stderr);
+            let line = format!("wsbridge: {option}: '{value}' can never match: ");
+            assert!(done.stderr.starts_with(&line), "{}", done.stderr);
+            assert!(done.stderr.contains(why), "{}", done.stderr);
+        }
+    }
+    let done = run(&["--origin-only", "--origin", "*", "ws-l:0", "echo:"], "");
+    assert_eq!(done.status, 2, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("exclude each other"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::support::{Bridge, Frame, PATIENCE, run};
+use crate::support::{Bridge, Frame, PATIENCE, run, spawn};
 
 #[test]
 fn a_unix_socket_is_made_and_removed_at_the_end() {
@@ -81,6 +81,22 @@ fn the_mode_of_a_socket_can_be_set() {
         };
         let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, mode, "{name}");
+    }
+    // Without one it is this user's alone, whatever the umask allows; the line at the start says so.
+    for (kind, name) in [
+        ("unix-l", "own"),
+        ("seqpacket-l", "packets"),
+        ("ws-u:unix-l", "ws"),
+    ] {
+        let path = dir.path().join(name);
+        let bridge = spawn(&[&format!("{kind}:{}", path.display()), "echo:"]);
+        let line = bridge.line("listening on ");
+        let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, 0o600, "{name}");
+        assert!(
+            line.ends_with(" (mode 600: this user alone may connect, mode=666 lets others)"),
+            "{line}"
+        );
     }
     let address = format!("unix-l:{}", dir.path().join("bad").display());
     assert_eq!(run(&["--mode", "888", &address, "echo:"], "").status, 2);

@@ -8,6 +8,7 @@ mod random;
 mod relay;
 mod send;
 mod stdin;
+mod strict;
 mod tcp;
 mod utf8;
 

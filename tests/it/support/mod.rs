@@ -10,7 +10,7 @@ mod program;
 mod terminal;
 
 pub use peers::{Frame, Tcp, TcpEnd, Ws, close_frame, connect_from, frame_bytes, free_port};
-pub use program::{Bridge, Finished, Running, run, run_in, spawn, spawn_under};
+pub use program::{Bridge, Finished, Running, command, run, run_in, spawn, spawn_under};
 pub use terminal::terminal;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,12 @@ impl Ws {
     /// Asks for an upgrade with further headers, whatever the answer. A header named `host` replaces ours.
     pub fn ask(port: u16, target: &str, headers: &[(&str, &str)]) -> Ws {
         Ws::ask_over(connect(port), target, headers)
+    }
+
+    /// Asks for an upgrade from another address of this machine.
+    pub fn ask_from(addr: &str, port: u16, target: &str) -> Ws {
+        let from: Ipv4Addr = addr.parse().unwrap();
+        Ws::ask_over(connect_from(from.octets(), port), target, &[])
     }
 
     /// The same over a connection that is open already.

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PATIENCE;
 use super::peers::Ws;
 
-fn command(words: &[&str]) -> Command {
+pub fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsbridge"));
     command.args(words);
     // What the machine of the test says of proxies is not part of it.

@@ -4,10 +4,18 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::{
     Authority, BOTH, Files, Pair, ServerStream, TLS12, TLS13, hello, listener, params, self_signed,
@@ -121,28 +129,198 @@ fn a_folder_of_authorities_and_a_certificate_that_vouches_for_itself() {
     trusts(&meets(&own, &trusted));
 }
 
-#[test]
-fn the_certificate_of_an_issuer_is_no_servers_and_its_pin_is_named_where_it_is_known() {
-    let (files, key) = (Files::new(), KeyPair::generate().unwrap());
-    let mut params = params(&["localhost"]);
+/// A certificate as `openssl req -x509` makes it: its own issuer, which says that it issues others.
+fn everyday(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    let mut params = params(names);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let own = Pair {
+    change(&mut params);
+    Pair {
         cert: params.self_signed(&key).unwrap().pem(),
         key: key.serialize_pem(),
+    }
+}
+
+#[test]
+fn the_everyday_certificate_is_trusted_where_it_is_named_itself() {
+    let files = Files::new();
+    let named = |pair: &Pair| format!(",cacert={}", files.put("own.pem", &pair.cert));
+    let own = everyday(&["localhost"], |_| {});
+    trusts(&meets(&own, &named(&own)));
+    // Without an extension of names its common name is one.
+    let common = |name: &'static str| {
+        move |params: &mut CertificateParams| {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
     };
+    let bare = everyday(&[], common("localhost"));
+    trusts(&meets(&bare, &named(&bare)));
+    let other = everyday(&[], common("other"));
+    let words = "its certificate is not for 'localhost' but for other; --tls-name";
+    fails(&meets(&other, &named(&other)), 60, words);
+    // Where there are names the common name is none.
+    let names = everyday(&["a.test"], common("localhost"));
+    fails(&meets(&names, &named(&names)), 60, "but for a.test;");
+    let expired = everyday(&["localhost"], |params| {
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+    });
+    fails(
+        &meets(&expired, &named(&expired)),
+        60,
+        "expired on 2020-01-01",
+    );
+    let client = everyday(&["localhost"], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    fails(&meets(&client, &named(&client)), 60, "is not for a server");
+    // One that was issued is trusted as well, as curl does.
+    let issued = Authority::new("ours").issue(&["localhost"]);
+    trusts(&meets(&issued, &named(&issued)));
+}
+
+#[test]
+fn the_pin_of_a_certificate_that_is_not_known_is_named() {
+    let (files, own) = (Files::new(), everyday(&["localhost"], |_| {}));
     let other = files.put("other.pem", &Authority::new("other").pem);
     let done = meets(&own, &format!(",cacert={other}"));
     fails(
         &done,
         60,
-        "that of an issuer and not of a server; --pin-sha256 HASH",
+        "its certificate is self-signed; --cacert FILE trusts it",
     );
-    let ca = files.put("ca.pem", &own.cert);
-    let done = meets(&own, &format!(",cacert={ca}"));
-    fails(&done, 60, "--cacert has its very certificate");
     let (_, rest) = done.stderr.split_once("--pin-sha256 ").unwrap();
     let pin = rest.split(' ').next().unwrap();
     trusts(&meets(&own, &format!(",pin-sha256={pin}")));
+}
+
+/// A certificate of version 1 for localhost, as `openssl x509 -req` makes it, and its key; rcgen has none.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBJDCBywIUGVDAZuh8S8kBFrZ0h4ARN/tqQUMwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDE5MjUzNVoYDzIxMjYxMTA2MTkyNTM1
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAS/2JcE21Xy/Zg1YXkjB96KNUhSdi/4HewuCscXlqfxC8xmc6vCoy4cbzCnE7Wg
+AEWhNwhhWQLo76Mr1qAzoxOBMAoGCCqGSM49BAMCA0gAMEUCIGU+MyP0LWa2oatW
+U2Xejveb9c8HoXEAWnm7+5sqJ0IOAiEAjrj6yZqAkN5WWqPmA2JaY4/0MBHBmx6U
+raIJ/TqGNbI=
+-----END CERTIFICATE-----
+";
+const VERSION_1_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBDcf+y6Ut8V4RLcv
+PKJRvEZGg98aLr/m/npk46lPdAGhRANCAAS/2JcE21Xy/Zg1YXkjB96KNUhSdi/4
+HewuCscXlqfxC8xmc6vCoy4cbzCnE7WgAEWhNwhhWQLo76Mr1qAzoxOB
+-----END PRIVATE KEY-----
+";
+
+#[test]
+fn a_certificate_of_version_1_is_told_in_words() {
+    let files = Files::new();
+    let pair = Pair {
+        cert: VERSION_1.to_owned(),
+        key: VERSION_1_KEY.to_owned(),
+    };
+    let words = "certificate is of version 1 of X.509, which says neither its names nor what it is for; 'openssl req -x509' makes one of version 3";
+    let ca = files.put("v1.pem", &pair.cert);
+    let key = files.put("v1.key", &pair.key);
+    let own = self_signed(&["localhost"]);
+    for options in [
+        ",insecure".to_owned(),
+        format!(",cacert={ca}"),
+        String::new(),
+    ] {
+        let mut config = server_config(&own, BOTH, None);
+        let key = default_provider()
+            .key_provider
+            .load_private_key(pair.private_key())
+            .unwrap();
+        let shown = CertifiedKey::new(vec![pair.certificate()], key);
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+        let (port, server) = serve(config, hello);
+        let done = run(&["-", &format!("tls:localhost:{port}{options}")], "");
+        assert!(server.join().unwrap().is_err());
+        let line = done.stderr.lines().last().unwrap_or_default();
+        assert!(line.ends_with(&format!(": its {words}")), "{}", done.stderr);
+        assert_eq!(done.status, 60);
+    }
+    let done = run(&[&format!("wss-l:0,cert={ca},key={key}"), "echo:"], "");
+    let line = format!("wsbridge: --cert {ca}: the {words}\n");
+    assert_eq!((done.status, done.stderr), (58, line));
+}
+
+#[test]
+fn a_name_beyond_ascii_is_asked_for_and_verified_in_its_form_of_ascii() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    for (place, option) in [
+        ("bücher.example", "resolve=*:{port}:127.0.0.1"),
+        ("127.0.0.1", "tls-name=Bücher.example"),
+    ] {
+        let config = server_config(&ours.issue(&["xn--bcher-kva.example"]), BOTH, None);
+        let (port, server) = serve(config, |stream| {
+            let name = stream.conn.server_name().map(str::to_owned);
+            hello(stream)?;
+            Ok(name)
+        });
+        let option = option.replace("{port}", &port.to_string());
+        let done = run(
+            &["-", &format!("tls:{place}:{port},cacert={ca},{option}")],
+            "",
+        );
+        trusts(&done);
+        let name = server.join().unwrap().unwrap();
+        assert_eq!(name.as_deref(), Some("xn--bcher-kva.example"));
+    }
+}
+
+#[test]
+fn a_server_that_ends_without_an_alert_after_asking_for_a_certificate() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    for versions in [TLS12, TLS13] {
+        for (asks, status, words) in [
+            (
+                true,
+                35,
+                "the server closed the connection after the request: it may want --cert",
+            ),
+            (
+                false,
+                7,
+                "the server closed the connection without an answer",
+            ),
+        ] {
+            let mut config = server_config(&ours.issue(&["localhost"]), versions, None);
+            if asks {
+                config = asking(&ours.issue(&["localhost"]), versions, &ours);
+            }
+            // It reads the request and ends the connection below TLS.
+            let (port, server) = serve(config, |stream| {
+                stream.read_exact(&mut [0; 4])?;
+                stream.sock.shutdown(std::net::Shutdown::Write)
+            });
+            let done = run(&[&format!("wss://localhost:{port}"), "--cacert", &ca], "");
+            server.join().unwrap().unwrap();
+            fails(&done, status, words);
+        }
+    }
+}
+
+/// A server that asks for a certificate and lets in who has none.
+fn asking(
+    pair: &Pair,
+    versions: &[&'static SupportedProtocolVersion],
+    clients: &Authority,
+) -> ServerConfig {
+    let provider = Arc::new(default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(clients.roots(), provider.clone());
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_client_cert_verifier(verifier.allow_unauthenticated().build().unwrap())
+        .with_single_cert(vec![pair.certificate()], pair.private_key())
+        .unwrap()
 }
 
 #[test]
@@ -249,20 +427,21 @@ fn what_is_no_tls() {
 
 #[test]
 fn what_is_no_http() {
-    let secure = Bridge::start(&["wss-l:0,self-signed", "echo:"]);
-    let port = secure.port;
-    let url = format!("ws://localhost:{port}");
-    fails(
-        &run(&["-", &url], ""),
-        8,
-        "the server speaks TLS and no HTTP: try wss://",
-    );
-    let proxy = format!("--proxy=http://localhost:{port}");
-    fails(
-        &run(&[&proxy, "-", "ws://localhost:1"], ""),
-        97,
-        "it speaks TLS and no HTTP: try --proxy https://",
-    );
+    for (words, status, what) in [
+        ("{url}", 8, "the server speaks TLS and no HTTP: try wss://"),
+        (
+            "--proxy={proxy} ws://localhost:1",
+            97,
+            "it speaks TLS and no HTTP: try --proxy https://",
+        ),
+    ] {
+        let (port, server) = serve(server_config(&self_signed(&["a"]), BOTH, None), hello);
+        let words = words.replace("{url}", &format!("ws://localhost:{port}"));
+        let words = words.replace("{proxy}", &format!("http://localhost:{port}"));
+        let words: Vec<_> = words.split(' ').chain(["-"]).collect();
+        fails(&run(&words, ""), status, what);
+        assert!(server.join().unwrap().is_err());
+    }
     let (listener, port) = listener();
     let server = thread::spawn(move || {
         let mut caller = Tcp::accept(&listener);
@@ -465,6 +644,39 @@ fn the_protocol_is_chosen_and_a_log_of_keys_is_written_on_request_only() {
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 "), "{text}");
     assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_wrong_with_a_proxy_is_told_with_options_for_proxies() {
+    let ours = Authority::new("ours");
+    let files = Files::new();
+    let ca = files.put("ca.pem", &ours.pem);
+    let wants = |pair: &Pair| server_config(pair, TLS12, Some(&ours));
+    for (config, words) in [
+        (
+            server_config(&self_signed(&["localhost"]), BOTH, None),
+            "its certificate is self-signed; --proxy-cacert FILE trusts it\n",
+        ),
+        (
+            server_config(&Authority::new("other").issue(&["localhost"]), BOTH, None),
+            "which is not known here; --proxy-cacert FILE trusts it\n",
+        ),
+        (
+            server_config(&ours.issue(&["other.test"]), BOTH, None),
+            "its certificate is not for 'localhost' but for other.test\n",
+        ),
+        (
+            wants(&ours.issue(&["localhost"])),
+            "the proxy wants a certificate of ours, and there is none for it\n",
+        ),
+    ] {
+        let (port, server) = serve(config, hello);
+        let proxy = format!("--proxy=https://localhost:{port}");
+        let trusted = format!("--proxy-cacert={ca}");
+        let done = run(&[&proxy, &trusted, "-", "ws://nowhere.test/"], "");
+        assert!(server.join().unwrap().is_err());
+        assert!(done.stderr.ends_with(words), "{}", done.stderr);
+    }
 }
 
 #[test]

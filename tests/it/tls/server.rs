@@ -26,6 +26,76 @@ fn the_certificate_is_chosen_by_the_name() {
     assert!(connect(&config, "other.test", bridge.port).is_err());
 }
 
+/// The names of the certificate are the server's own: a page cannot have one and point it here.
+#[test]
+fn hosts_of_the_certificate_are_answered() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let pair = ours.issue(&["cert.test", "*.wild.test"]);
+    let cert = files.put("pair.pem", &pair.both());
+    for listens in ["wss-l:0", "ws-u:tls-l:0"] {
+        let bridge = Bridge::start(&[&format!("{listens},cert={cert}"), "echo:"]);
+        let config = client_config(&ours, None);
+        for (name, host, origin, expected) in [
+            (
+                "cert.test",
+                "cert.test:PORT",
+                "https://cert.test:PORT",
+                "101",
+            ),
+            ("a.wild.test", "a.wild.test", "https://a.wild.test", "101"),
+            ("cert.test", "cert.test:PORT", "https://other.test", "403"),
+            (
+                "cert.test",
+                "cert.test:PORT",
+                "http://cert.test:PORT",
+                "403",
+            ),
+            (
+                "cert.test",
+                "other.test:PORT",
+                "https://other.test:PORT",
+                "421",
+            ),
+        ] {
+            let mut stream = connect(&config, name, bridge.port).unwrap();
+            let port = bridge.port.to_string();
+            let request = format!(
+                "GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            );
+            let request = request.replace("PORT", &port);
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert_eq!(&answer[9..], expected, "{listens} {host} {origin}");
+        }
+    }
+}
+
+#[test]
+fn only_clients_that_must_be_known_make_a_bind_one_that_is_not_open() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let cert = files.put("pair.pem", &ours.issue(&["cert.test"]).both());
+    let ca = files.put("ca.pem", &ours.pem);
+    for (listens, is_open) in [
+        (format!("wss-l:*:0,cert={cert},client-ca={ca}"), false),
+        (format!("tls-l:*:0,cert={cert},client-ca={ca}"), false),
+        (
+            format!("wss-l:*:0,cert={cert},client-ca={ca},client-auth=optional"),
+            true,
+        ),
+        (format!("wss-l:*:0,cert={cert}"), true),
+    ] {
+        let stderr = Bridge::start(&[&listens, "echo:"]).stop().stderr;
+        assert_eq!(
+            stderr.contains("is open to every machine"),
+            is_open,
+            "{stderr}"
+        );
+    }
+}
+
 #[test]
 fn a_certificate_of_its_own_is_trusted_by_its_pin() {
     for scheme in ["wss", "tls"] {
@@ -187,7 +257,7 @@ fn garbage_is_answered_by_an_alert_and_an_end() {
     for scheme in ["wss", "tls"] {
         let (bridge, ours, _files) = hasty(scheme);
         for garbage in [
-            &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+            &b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"[..],
             &[0; 4000],
             &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3, 4, 5],
             &[0x16, 3, 1, 0, 4, 2, 0, 0, 0],
@@ -203,4 +273,84 @@ fn garbage_is_answered_by_an_alert_and_an_end() {
         }
         assert!(connect(&client_config(&ours, None), "localhost", bridge.port).is_ok());
     }
+}
+
+#[test]
+fn who_speaks_http_without_tls_is_told_so_in_one_sentence() {
+    for address in ["wss-l:0,self-signed", "tls-l:0,self-signed"] {
+        let bridge = Bridge::start(&[address, "echo:"]);
+        for request in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST /x HTTP/1.0\r\n\r\n",
+        ] {
+            let mut caller = Tcp::connect(bridge.port);
+            // The method alone says it, in however many pieces it comes.
+            let (first, rest) = request.as_bytes().split_at(2);
+            caller.send(first).send(rest);
+            let (answer, _) = caller.rest();
+            let answer = String::from_utf8(answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{answer}"
+            );
+            assert_eq!(
+                body,
+                "this port speaks TLS: write wss:// or https:// here\n"
+            );
+        }
+        let url = format!("ws://localhost:{}", bridge.port);
+        let done = run(&["-", &url], "");
+        assert_eq!(done.status, 22, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("this port speaks TLS"),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn a_client_may_be_its_own_issuer_where_it_is_named_itself() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let server = files.put("server.pem", &ours.issue(&["localhost"]).both());
+    let ca = files.put("ca.pem", &ours.pem);
+    let pair = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = super::params(&[]);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let cert = params.self_signed(&key).unwrap().pem();
+        (
+            files.put(&format!("{name}.pem"), &cert),
+            files.put(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    };
+    let (own, own_key) = pair("me");
+    let (other, other_key) = pair("you");
+    let address = format!("tls-l:0,cert={server},client-ca={own}");
+    let bridge = Bridge::start(&[&address, "echo:"]);
+    let client = |cert: &str, key: &str| {
+        let flags = format!(",cacert={ca},cert={cert},key={key}");
+        run(
+            &["-", &format!("tls:localhost:{}{flags}", bridge.port)],
+            "hello\n",
+        )
+    };
+    let done = client(&own, &own_key);
+    assert_eq!(
+        (done.status, done.text()),
+        (0, "hello\n"),
+        "{}",
+        done.stderr
+    );
+    let done = client(&other, &other_key);
+    assert_eq!(done.status, 58, "{}", done.stderr);
+    // A hint names an option that this side has.
+    bridge
+        .running
+        .line("refused: the caller: its certificate is self-signed; --client-ca FILE trusts it");
 }
