@@ -56,6 +56,24 @@ fn an_address_has_so_many_sessions_and_one_more_is_told_429() {
     assert_refused(&Ws::ask(bridge.port, "/", &[]));
 }
 
+/// The address that counts is the one that a trusted proxy speaks for.
+#[test]
+fn behind_a_trusted_proxy_each_caller_has_an_address_of_its_own() {
+    let words = ["--max-per-ip", "2", "--trusted-proxy", "127.0.0.1"];
+    let bridge = Bridge::start(&[&words[..], &["ws-l:0", "echo:"]].concat());
+    let ask = |from| Ws::ask(bridge.port, "/", &[("X-Forwarded-For", from)]);
+    let is_served = |ws: &Ws| ws.head.starts_with("HTTP/1.1 101 ");
+    let mut kept = Vec::new();
+    for from in ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2"] {
+        let ws = ask(from);
+        assert!(is_served(&ws), "{from}: {}", ws.head);
+        kept.push(ws);
+    }
+    assert_refused(&ask("192.0.2.1"));
+    let third = ask("192.0.2.3");
+    assert!(is_served(&third), "{}", third.head);
+}
+
 #[test]
 fn handshakes_are_counted_and_those_over_the_limit_are_answered() {
     let bridge = Bridge::start(&["--threads", "1", "--max-per-ip", "2", "ws-l:0", "echo:"]);
