@@ -311,9 +311,9 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
     let begun = Instant::now();
     // In a box that is gone when both are open, and then in one of the session alone: it keeps only what it pumps with.
     let session = match Box::pin(open(offer, shared, Some(permit.all()))).await {
-        Ok((left, right, name, number)) => {
+        Ok((left, right, name, opening)) => {
             let joined = Joined {
-                number,
+                number: opening.number,
                 name,
                 begun,
                 permit: Some(permit.clone()),
@@ -328,14 +328,14 @@ pub async fn serve(offer: Box<dyn Offer>, shared: &Shared, permit: &Arc<Permit>)
     Served::Session(Box::new(outcome))
 }
 
-/// Opens the right side for a caller and answers it; returns both sides, what the caller is called, and the session's number.
-async fn open(
+/// Opens the right side for a caller and answers it; returns both sides, what the caller is called, and its row of the table.
+async fn open<'a>(
     mut offer: Box<dyn Offer>,
-    shared: &Shared,
+    shared: &'a Shared,
     lingering: Option<&Arc<Lingering>>,
-) -> Result<(Peer, Peer, String, u32), Served> {
+) -> Result<(Peer, Peer, String, Opening<'a>), Served> {
     let mut caller = Arc::clone(offer.caller());
-    let Opening { number, .. } = &shared.table.opening(caller.to_string());
+    let opening = shared.table.opening(caller.to_string());
     if caller.half_closes && !shared.options.allows_half_close() {
         caller = Arc::new(caller.without_half_close());
     }
@@ -359,7 +359,7 @@ async fn open(
             Ok(right) => right,
             Err(why) => ended(&why).await,
         };
-        return Ok((left, right, caller.to_string(), *number));
+        return Ok((left, right, caller.to_string(), opening));
     }
     let opened = tokio::select! {
         biased;
@@ -383,7 +383,7 @@ async fn open(
                 is_byte_stream: right.is_byte_stream(),
             });
             let left = accept(offer, &caller).await?;
-            Ok((left, right, caller.to_string(), *number))
+            Ok((left, right, caller.to_string(), opening))
         }
         Err(error) => {
             if REFUSALS.admits() {
@@ -466,15 +466,15 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         if let Some(offer) = left.offer(&caller) {
             return open_for(offer.await?, shared).await;
         }
-        let Opening { number, .. } = &shared.table.opening(caller.from.clone());
+        let opening = shared.table.opening(caller.from.clone());
         let left = left.dial(&caller).await?;
         let caller = Caller {
             half_closes: allows_half_close && left.can_half_close(),
             ..caller.clone()
         };
-        anyhow::Ok((left, shared.right.open(&caller, None, None).await?, *number))
+        anyhow::Ok((left, shared.right.open(&caller, None, None).await?, opening))
     };
-    let (left, right, number) = tokio::select! {
+    let (left, right, opening) = tokio::select! {
         biased;
         opened = open => opened?,
         () = late(shared) => return Err(not_open_in_time(shared)),
@@ -486,7 +486,7 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
         Level::DEBUG
     };
     let joined = Joined {
-        number,
+        number: opening.number,
         name: caller.from.to_string(),
         begun,
         permit: None,
@@ -537,9 +537,9 @@ fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
 }
 
 /// Opens the right side for the one caller of a left side that has one.
-async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, u32)> {
+async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, Opening<'_>)> {
     match open(offer, shared, None).await {
-        Ok((left, right, _, number)) => Ok((left, right, number)),
+        Ok((left, right, _, opening)) => Ok((left, right, opening)),
         Err(Served::Refused(cause)) => {
             let what = format!("{}: not opened for its caller", shared.names[1]);
             Err(anyhow!(cause).context(what))

@@ -155,10 +155,11 @@ impl Table {
         }
     }
 
-    /// Notes a session that is open.
+    /// Notes a session that is open, and no longer opening.
     pub(super) fn seat(&self, number: u32, caller: String, begun: Instant) -> Seat<'_> {
         // Under the lock: it is counted as one that is asked, or not asked.
-        let _state = self.lock();
+        let mut state = self.lock();
+        state.opening.remove(&number);
         self.open.fetch_add(1, Ordering::AcqRel);
         Seat {
             table: self,
@@ -272,5 +273,20 @@ mod tests {
         assert_eq!((rows, silent), (Vec::new(), 0));
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(table.rows().await, (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_session_that_opens_is_in_the_table_all_the_time_and_once() {
+        let (stop, _) = watch::channel(None);
+        let table = Table::new(&stop);
+        let count = || table.lock().opening.len() + table.open.load(Ordering::Acquire);
+        let opening = table.opening("caller".to_owned());
+        assert_eq!(count(), 1);
+        let seat = table.seat(opening.number, "caller".to_owned(), Instant::now());
+        assert_eq!(count(), 1);
+        drop(opening);
+        assert_eq!(count(), 1);
+        drop(seat);
+        assert_eq!(count(), 0);
     }
 }
