@@ -99,7 +99,8 @@ pub struct Options {
     /// Allow each address this many connections, sessions and handshakes together
     ///
     /// One more gets HTTP 429, or a reset where it speaks no HTTP. An address is an IPv4 address, the first 64 bits of an IPv6
-    /// address, or a user on a Unix socket. Behind a proxy all callers have the address of the proxy. Example: --max-per-ip 20
+    /// address, or a user on a Unix socket. Behind a proxy all callers have its address, unless --trusted-proxy names it.
+    /// Example: --max-per-ip 20
     #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_per_ip: Option<u32>,
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
+use crate::shown::Shown;
+
 /// Whose a connection is where those of one caller are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -115,7 +117,7 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.uri {
-            Some(uri) => write!(f, "{} {}", self.from, uri.path().escape_debug()),
+            Some(uri) => write!(f, "{} {}", self.from, Shown::short(uri.path())),
             None => f.write_str(&self.from),
         }
     }

@@ -254,17 +254,19 @@ impl Holding {
                 return;
             }
             let wanted = held.next_multiple_of(self.step);
-            let swapped = self.counted.compare_exchange(
-                counted,
-                wanted,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            let more = wanted.saturating_sub(counted);
+            let used = &self.memory.0.used;
+            // What is counted here is in the sum before others can take it away: the sum never goes below zero.
+            used.fetch_add(more, Ordering::AcqRel);
+            let swapped =
+                self.counted
+                    .compare_exchange(counted, wanted, Ordering::AcqRel, Ordering::Relaxed);
+            let less = match swapped {
+                Ok(_) => counted.saturating_sub(wanted),
+                Err(_) => more,
+            };
+            used.fetch_sub(less, Ordering::AcqRel);
             if swapped.is_ok() {
-                let used = &self.memory.0.used;
-                // One after the other, so that it never goes below zero.
-                used.fetch_add(wanted, Ordering::Relaxed);
-                used.fetch_sub(counted, Ordering::Relaxed);
                 return;
             }
         }

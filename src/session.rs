@@ -520,14 +520,18 @@ fn tell_refused_marker(outcome: &Outcome, shared: &Shared) {
         Some(Side::Right) => &shared.names[1],
         None => return,
     };
-    info!(
-        "{name}: a proxy that does not know the half-close marker may have refused it; --half-close no leaves it out"
-    );
+    if REFUSALS.admits() {
+        info!(
+            "{name}: a proxy that does not know the half-close marker may have refused it; --half-close no leaves it out"
+        );
+    }
 }
 
 /// Says what a caller or its target was sent that closed because of a message too big for it.
 fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
-    if let Some((side, longest)) = outcome.too_big {
+    if let Some((side, longest)) = outcome.too_big
+        && REFUSALS.admits()
+    {
         let name = match side {
             Side::Left => &shared.names[0],
             Side::Right => &shared.names[1],

@@ -25,6 +25,11 @@ impl Network {
         Some(Network { addr, bits })
     }
 
+    /// The address that it was given by.
+    pub fn addr(&self) -> IpAddr {
+        self.addr
+    }
+
     /// Whether an address is in it; one of IPv4 may be written as IPv6.
     pub fn has(&self, addr: IpAddr) -> bool {
         let differ = match (addr.to_canonical(), self.addr.to_canonical()) {

@@ -248,11 +248,11 @@ impl Room {
         self.lock().members.is_empty()
     }
 
-    /// Whether it has members, and all of them are of one address.
+    /// Whether the member that has been there for longest is of this address.
     pub(super) fn is_held_by(&self, source: Source) -> bool {
         let state = self.lock();
-        let mut seats = state.members.values();
-        !state.members.is_empty() && seats.all(|seat| seat.source == source)
+        let oldest = state.members.values().next();
+        oldest.is_some_and(|seat| seat.source == source)
     }
 
     /// Lets a caller in.

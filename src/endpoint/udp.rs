@@ -83,6 +83,8 @@ const ROOM: usize = 64 * 1024;
 const KERNEL_BUFFER: usize = 1024 * 1024;
 /// Datagrams and bytes that wait for one session.
 const QUEUED: (usize, usize) = (1024, 1024 * 1024);
+/// Bytes that are counted for a datagram beside its payload: what is allocated for it has a head.
+const OVERHEAD: usize = 128;
 /// Senders that wait to be accepted.
 const BACKLOG: usize = 512;
 /// The pause after a failed read of a listening socket.
@@ -391,13 +393,13 @@ impl Hub {
     fn push(&self, addr: SocketAddr, inbox: &Mutex<Inbox>, datagram: &[u8]) {
         let mut inbox = lock(inbox);
         let is_full = inbox.datagrams.len() >= QUEUED.0
-            || inbox.bytes + datagram.len() > QUEUED.1
-            || !self.holding.has_room(datagram.len());
+            || inbox.bytes + cost(datagram) > QUEUED.1
+            || !self.holding.has_room(cost(datagram));
         if is_full {
             return self.note_dropped(addr);
         }
-        self.holding.add(datagram.len());
-        inbox.bytes += datagram.len();
+        self.holding.add(cost(datagram));
+        inbox.bytes += cost(datagram);
         inbox.datagrams.push_back(BytesMut::from(datagram));
         if let Some(reader) = inbox.reader.take() {
             reader.wake();
@@ -410,6 +412,11 @@ impl Hub {
             warn!(caller = %addr, "datagrams come faster than they are taken and some are dropped; this is said once");
         }
     }
+}
+
+/// Bytes that a datagram which waits takes.
+fn cost(datagram: &[u8]) -> usize {
+    datagram.len() + OVERHEAD
 }
 
 impl Holder for Hub {
@@ -538,8 +545,8 @@ impl Carrier for Sender {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<BytesMut>>> {
         let mut inbox = lock(&self.inbox);
         if let Some(datagram) = inbox.datagrams.pop_front() {
-            inbox.bytes -= datagram.len();
-            self.hub.holding.sub(datagram.len());
+            inbox.bytes -= cost(&datagram);
+            self.hub.holding.sub(cost(&datagram));
             drop(inbox);
             self.used_at = Instant::now();
             return Poll::Ready(Ok(Some(datagram)));

@@ -347,6 +347,18 @@ impl Shared {
         self.trusted_proxies.iter().any(|proxy| proxy.is(caller))
     }
 
+    /// Whose a connection is before anything of it is read: a trusted proxy's is that of somebody else.
+    fn source_of(&self, source: Source) -> Source {
+        match self
+            .trusted_proxies
+            .iter()
+            .any(|proxy| proxy.may_be(source))
+        {
+            true => Source::Unknown,
+            false => source,
+        }
+    }
+
     /// Takes the page that suits the other side, unless none or another is to be served.
     fn offer_page(&mut self, page: Page) {
         if self.has_any_page {
@@ -418,7 +430,7 @@ struct WsHandshake {
 
 impl Handshake for WsHandshake {
     fn source(&self) -> Source {
-        Source::from(self.from.ip())
+        self.shared.source_of(Source::from(self.from.ip()))
     }
 
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {
@@ -506,8 +518,15 @@ fn forwarded_address(caller: &Caller, request: &Pending) -> Option<Source> {
         .iter()
         .next_back()?;
     let last = value.to_str().ok()?.rsplit(',').next()?.trim();
-    let addr: IpAddr = last.parse().ok().filter(|_| caller.is_trusted_proxy)?;
+    let addr = address_of(last).filter(|_| caller.is_trusted_proxy)?;
     Some(addr.into())
+}
+
+/// Reads an address as proxies write it: bare, in brackets, or with a port.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let addr: Option<SocketAddr> = text.parse().ok();
+    bare.unwrap_or(text).parse().ok().or(addr.map(|it| it.ip()))
 }
 
 /// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.
@@ -540,9 +559,10 @@ impl WsOffer {
     /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
     fn tell_unfit_protocols(&self) {
         let offered = offered_protocols(&self.caller.headers).join(", ");
-        if offered.is_empty() || self.upgrade.protocol().is_some() {
+        if offered.is_empty() || self.upgrade.protocol().is_some() || !REFUSALS.admits() {
             return;
         }
+        let offered = Shown::short(&offered);
         let served = self.shared.service.protocols.join(", ");
         let caller = &self.caller;
         match (served.is_empty(), self.upgrade.protocols().is_empty()) {

@@ -14,10 +14,12 @@
 //! for hours.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::{BYTES_A_POLL, Budget, Copied, End, Options, Pump, Side, Told, earliest};
@@ -118,16 +120,23 @@ impl End {
         };
         let mut budget = Budget::new();
         let _ = self.stream.spent();
+        let mut has_pushed = false;
         let awaits_close =
             |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
         while ahead.has_room(awaits_close(&*self.stream)) {
             if !budget.is_left() {
-                cx.waker().wake_by_ref();
+                if has_pushed {
+                    cx.waker().wake_by_ref();
+                } else {
+                    // A flood without payload waits for what else there is to do on this thread, events included.
+                    let _ = pin!(yield_now()).poll(cx);
+                }
                 return;
             }
             if let Some(event) = self.stream.take() {
                 budget.spend(event.size());
                 ahead.push(event);
+                has_pushed = true;
                 continue;
             }
             budget.charge(self.stream.spent());

@@ -68,19 +68,26 @@ impl Lingering {
 
     fn end_quietest(&self, may_end: impl Fn(&State) -> bool) -> Option<Arc<Permit>> {
         let mut sessions = self.lock();
-        let all = sessions.iter().enumerate().filter_map(|(at, permit)| {
-            let state = permit.lock();
-            may_end(&state).then_some((at, state.quiet_since))
-        });
-        let (at, _) = all.min_by_key(|(_, quiet_since)| *quiet_since)?;
-        let permit = sessions.swap_remove(at);
-        let mut state = permit.lock();
-        state.is_given_up = true;
-        if let Some(session) = state.session.take() {
-            session.wake();
+        loop {
+            let all = sessions.iter().enumerate().filter_map(|(at, permit)| {
+                let state = permit.lock();
+                let quiet_since = state.quiet_since.filter(|_| may_end(&state))?;
+                Some((at, quiet_since))
+            });
+            let (at, _) = all.min_by_key(|(_, quiet_since)| *quiet_since)?;
+            let permit = sessions.swap_remove(at);
+            let mut state = permit.lock();
+            if state.quiet_since.is_none() {
+                // It has gone on meanwhile.
+                continue;
+            }
+            state.is_given_up = true;
+            if let Some(session) = state.session.take() {
+                session.wake();
+            }
+            drop(state);
+            return Some(permit);
         }
-        drop(state);
-        Some(permit)
     }
 
     /// Whether a session could give up its permit.

@@ -82,38 +82,25 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a line would read as one of the room: `* 3 joined (4 here)`. Of bytes that are no text only what is one.
+/// Whether a line would read as one of the room: `* 3 joined (4 here)`. Of bytes that are no text only what has the words of one.
 fn is_notice(line: &[u8]) -> bool {
-    match std::str::from_utf8(line) {
-        Ok(text) => text
-            .chars()
-            .find(|c| is_seen(*c))
-            .is_some_and(|c| STARS.contains(c)),
-        Err(_) => {
-            let rest = line.trim_ascii_start().strip_prefix(b"* ");
-            rest.is_some_and(|rest| {
-                rest.first().is_some_and(u8::is_ascii_digit) || rest.starts_with(b"not sent")
-            })
-        }
+    let text = String::from_utf8_lossy(line);
+    let mut seen = text.chars().filter(|c| is_seen(*c)).peekable();
+    if !seen.next().is_some_and(|c| STARS.contains(c)) {
+        return false;
     }
+    let is_text = std::str::from_utf8(line).is_ok();
+    let is_number = seen.peek().is_some_and(|c| c.is_numeric());
+    is_text || is_number || seen.take(7).eq("notsent".chars())
 }
 
 /// Whether a line would read as one of a member: `3: hello`.
 fn is_named(line: &[u8]) -> bool {
-    match std::str::from_utf8(line) {
-        Ok(text) => {
-            let mut rest = text.chars().filter(|c| is_seen(*c)).peekable();
-            let is_number = rest.peek().is_some_and(|c| c.is_numeric());
-            let behind = rest.find(|c| !c.is_numeric());
-            is_number
-                && behind.is_some_and(|c| matches!(c, ':' | '\u{ff1a}' | '\u{fe55}' | '\u{2236}'))
-        }
-        Err(_) => {
-            let line = line.trim_ascii_start();
-            let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            digits > 0 && line[digits..].starts_with(b": ")
-        }
-    }
+    let text = String::from_utf8_lossy(line);
+    let mut rest = text.chars().filter(|c| is_seen(*c)).peekable();
+    let is_number = rest.peek().is_some_and(|c| c.is_numeric());
+    let behind = rest.find(|c| !c.is_numeric());
+    is_number && behind.is_some_and(|c| matches!(c, ':' | '\u{ff1a}' | '\u{fe55}' | '\u{2236}'))
 }
 
 /// Whether a character is seen by a reader.
@@ -167,6 +154,8 @@ mod tests {
             check_named(Kind::Binary, same, heard);
         }
         check_named(Kind::Binary, b"2: hi", b"1: 2: hi");
+        check_named(Kind::Binary, b"2:hi\xff", b"1: 2:hi\xff");
+        check_named(Kind::Binary, b"2 : hi\xff", b"1: 2 : hi\xff");
         check_named(Kind::Binary, b" 2 : hi", b"1:  2 : hi");
         check_named(
             Kind::Binary,
@@ -190,6 +179,14 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(quoted(said.as_bytes()), heard.as_bytes(), "{said}");
+        }
+        for said in [
+            &b"*  2 left (1 here)\xff"[..],
+            b"*\t2 left\xff",
+            b"\xe2\x80\x8b* 2 left\xff",
+            b"* not sent\xff",
+        ] {
+            assert_eq!(quoted(said), [b"> ", said].concat());
         }
         assert_eq!(&quoted(b"\xff\n* 2 left")[..], b"\xff\n> * 2 left");
         assert_eq!(&quoted(b"\xff\n*\xff")[..], b"\xff\n*\xff");

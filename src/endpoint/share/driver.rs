@@ -18,7 +18,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
 use crate::endpoint::room::Words;
 use crate::framing::{Added, Framed, Whole};
-use crate::log::REFUSALS;
+use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::copy;
 use crate::message::{Fragment, Kind, SHORT};
 use crate::peer::{Event, MessageStream, Peer};
@@ -204,7 +204,9 @@ impl Driver {
     ) -> Option<Rest> {
         let shared = &self.shared;
         let since = Instant::now();
-        info!("{}: open", shared.name);
+        if CLOSINGS.admits() {
+            info!("{}: open", shared.name);
+        }
         let mut carried = Carried {
             whole: Whole::new(shared.max_message, &shared.memory),
             is_deaf: false,
@@ -254,7 +256,9 @@ impl Driver {
         left: Left,
         stop: &mut watch::Receiver<bool>,
     ) {
-        info!("{}: nobody is left", self.shared.name);
+        if CLOSINGS.admits() {
+            info!("{}: nobody is left", self.shared.name);
+        }
         let kill_after = self.shared.inner.kill_after();
         let hurried = async {
             let _ = stop.wait_for(|is| *is).await;
@@ -271,12 +275,16 @@ impl Driver {
     fn ended(&self, ending: &Ending, came: u64) -> Option<Rest> {
         let shared = &self.shared;
         if shared.inner.is_spent() {
-            info!("{}: ended by {ending}", shared.name);
+            if CLOSINGS.admits() {
+                info!("{}: ended by {ending}", shared.name);
+            }
             self.end_callers(ending);
             return None;
         }
         if !shared.keeps_callers {
-            info!("{}: ended by {ending}", shared.name);
+            if CLOSINGS.admits() {
+                info!("{}: ended by {ending}", shared.name);
+            }
             let came = self.end_callers(ending);
             let goes_on = shared.options.stop == Stop::Never;
             return goes_on.then(|| self.pause(came).0);

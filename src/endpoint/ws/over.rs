@@ -263,7 +263,7 @@ struct OverHandshake {
 
 impl Handshake for OverHandshake {
     fn source(&self) -> Source {
-        self.inner.source()
+        self.shared.source_of(self.inner.source())
     }
 
     fn shake(self: Box<Self>) -> BoxFuture<'static, Result<Option<Box<dyn Offer>>>> {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::address::Network;
-use crate::caller::Caller;
+use crate::caller::{Caller, Source};
 
 /// Proxies that are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,20 @@ impl TrustedProxy {
             TrustedProxy::Unix => caller.from.starts_with("unix"),
         }
     }
+
+    /// Whether a connection of this source may come from one of them.
+    pub(super) fn may_be(&self, source: Source) -> bool {
+        match (self, source) {
+            (TrustedProxy::Unix, Source::Uid(_)) => true,
+            (TrustedProxy::Network(network), Source::V4(addr)) => network.has(addr.into()),
+            (TrustedProxy::Network(network), Source::V6(prefix)) => {
+                let mut first = [0; 16];
+                first[..8].copy_from_slice(&prefix);
+                network.has(first.into()) || Source::from(network.addr()) == source
+            }
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +71,15 @@ mod tests {
         assert!(is("::1", "[::1]:1"));
         assert!(is("unix", "unix pid 1 uid 0"));
         assert!(!is("unix", "127.0.0.1:1"));
+        let may_be = |proxy: &str, addr: &str| {
+            let proxy = TrustedProxy::parse(proxy).unwrap();
+            proxy.may_be(Caller::at(addr.parse().unwrap()).source)
+        };
+        assert!(may_be("127.0.0.1", "127.0.0.1:1"));
+        assert!(!may_be("127.0.0.1", "127.0.0.2:1"));
+        assert!(may_be("2001:db8::1", "[2001:db8::1]:1"));
+        assert!(may_be("2001:db8::/32", "[2001:db8:1::1]:1"));
+        assert!(!may_be("2001:db8::1", "[2001:db8:0:1::1]:1"));
         for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0.0/x", "*"] {
             assert!(TrustedProxy::parse(wrong).is_err(), "{wrong}");
         }
