@@ -54,7 +54,7 @@ fn is_secret(typed: &str) -> bool {
 
 /// User and password before an `@`, in each word of a text.
 fn user_info(text: &str) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
+    let mut ranges: Vec<_> = with_blank(text).into_iter().collect();
     let mut begin = 0;
     while begin < text.len() {
         let end = text[begin..].find(char::is_whitespace);
@@ -66,6 +66,18 @@ fn user_info(text: &str) -> Vec<Range<usize>> {
         begin = end + text[end..].chars().next().map_or(1, char::len_utf8);
     }
     ranges
+}
+
+/// Those of a URL that is all of the text, with a blank among them.
+fn with_blank(text: &str) -> Option<Range<usize>> {
+    let begin = text.find("//")? + 2;
+    let authority = &text[begin..];
+    let authority = &authority[..authority.find(['/', '?', '#']).unwrap_or(authority.len())];
+    let is_url = !text[..begin].contains(char::is_whitespace);
+    let at = authority.rfind('@').filter(|_| is_url)?;
+    authority[..at]
+        .contains(char::is_whitespace)
+        .then(|| begin..begin + at)
 }
 
 /// Those behind slashes; a colon before these may have been forgotten.
@@ -99,17 +111,27 @@ fn has_bad_port(authority: &str) -> bool {
     port.is_some_and(|port| !authority.starts_with('[') && port.parse::<u16>().is_err())
 }
 
-/// Values of parameters of a query.
+/// Values of parameters of a query, however they are set apart.
 fn parameters(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
-    for (at, _) in text.match_indices(['?', '&']) {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '&' | '#');
+    for (at, _) in text.match_indices(['?', '&', ';']) {
         let begin = at + 1;
         let rest = &text[begin..];
-        let is_end = |c: char| c.is_whitespace() || matches!(c, '&' | '#');
-        let rest = &rest[..rest.find(is_end).unwrap_or(rest.len())];
-        let (name, value) = rest.split_once('=').unwrap_or(("", rest));
-        if secret::is_parameter(name, value) && !value.is_empty() {
-            ranges.push(begin + rest.len() - value.len()..begin + rest.len());
+        let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+        let (name, value) = word.split_once('=').unwrap_or(("", word));
+        let value_at = begin + word.len() - value.len();
+        let mut end = begin + word.len();
+        if value.is_empty() && !name.is_empty() {
+            // A blank may have been typed behind the sign.
+            let behind = text[end..].trim_start();
+            let begin = text.len() - behind.len();
+            end = begin + behind.find(is_end).unwrap_or(behind.len());
+        }
+        let is_encoded = name.contains('%') || value.to_ascii_lowercase().contains("%3d");
+        let is_secret = secret::is_parameter(name, &text[value_at..end]);
+        if (is_secret || is_encoded) && value_at < end {
+            ranges.push(value_at..end);
         }
     }
     ranges

@@ -9,6 +9,10 @@ const NOT_SPOKEN: &[&str] = &[
     ".channel.k8s.io",
     // The same with a token in the name of the subprotocol.
     ".authorization.k8s.io",
+    // Its messages may be base64, too.
+    ".binary.k8s.io",
+    // Ours, for sessions that survive a lost connection: the first byte of each message is its type.
+    "wsbridge.resume.v1",
     // ttyd's: the first byte of each message is a command.
     "tty",
 ];
@@ -35,6 +39,8 @@ mod tests {
             "tty",
             "v4.channel.k8s.io",
             "v5.base64.channel.k8s.io",
+            "base64.binary.k8s.io",
+            "wsbridge.resume.v1",
             "base64url.bearer.authorization.k8s.io.dG9rZW4",
         ] {
             assert!(!is_spoken(name), "{name}");

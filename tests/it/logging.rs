@@ -175,9 +175,9 @@ fn a_second_signal_ends_at_once_though_the_log_is_full() {
 #[test]
 fn who_reads_late_is_told_how_many_lines_were_lost() {
     let mut bridge = Unread::start(&["echo:", "-vvv"]);
-    let path = "x".repeat(4000);
-    // Of a mebibyte that waits, and what a pipe holds.
-    for _ in 0..600 {
+    // A line has 350 bytes of it, and a mebibyte may wait.
+    let path = "x".repeat(400);
+    for _ in 0..6000 {
         let mut ws = Ws::ask(bridge.port, &format!("/{path}"), &[]);
         ws.close(1000, "");
         ws.messages();

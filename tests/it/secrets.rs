@@ -11,6 +11,13 @@ const LINES: &[&[&str]] = &[
     // Right ones, to servers that are not there.
     &["ws://me:CANARY@127.0.0.1:1/"],
     &["ws://127.0.0.1:1/?token=CANARY"],
+    &["ws://127.0.0.1:1/?%74oken=CANARY"],
+    &["ws://127.0.0.1:1/?TOKEN%3DCANARY"],
+    &["ws://127.0.0.1:1/?token= CANARY"],
+    &["ws://127.0.0.1:1/?a=1;token=CANARY"],
+    &["ws://me: CANARY@127.0.0.1:1/"],
+    &["ws://me:CAN CANARY@127.0.0.1:1/"],
+    &["ws:// me:CANARY@127.0.0.1:1/"],
     &["ws://127.0.0.1:1/?a=b&access_token=CANARY#ping=0"],
     &["-", "ws-c:tcp:127.0.0.1:1", "--uri", "ws://me:CANARY@host/"],
     &[

@@ -12,6 +12,8 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Screen {
     /// The first bytes of a character whose rest has not come.
     begun: Vec<u8>,
+    /// Whether the last character is a carriage return, which is obeyed before a newline alone.
+    has_return: bool,
     /// What is to be written, and how much of it has been.
     shown: String,
     written: usize,
@@ -40,6 +42,7 @@ impl Screen {
 
     /// Gives up waiting for the rest of a character.
     pub(super) fn finish(&mut self) {
+        self.show_return(false);
         let begun = std::mem::take(&mut self.begun);
         self.show(&begun);
     }
@@ -58,9 +61,21 @@ impl Screen {
         }
     }
 
+    /// Shows the carriage return that came last, where one did.
+    fn show_return(&mut self, is_end_of_line: bool) {
+        if std::mem::take(&mut self.has_return) {
+            match is_end_of_line {
+                true => self.shown.push('\r'),
+                false => self.shown.extend('\r'.escape_unicode()),
+            }
+        }
+    }
+
     fn show_char(&mut self, c: char) {
+        self.show_return(c == '\n');
         match c {
-            '\n' | '\r' | '\t' => self.shown.push(c),
+            '\r' => self.has_return = true,
+            '\n' | '\t' => self.shown.push(c),
             c if is_harmful(c) => self.shown.extend(c.escape_unicode()),
             c => self.shown.push(c),
         }
@@ -68,6 +83,9 @@ impl Screen {
 
     /// Shows bytes that are no text.
     fn show(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.show_return(false);
+        }
         for byte in bytes {
             // Writing to a string cannot fail.
             let _ = write!(self.shown, "\\x{byte:02x}");
@@ -104,6 +122,10 @@ mod tests {
             "\\u{9b}2J\\u{202e}x\\u{2028}",
         );
         check(&[b"\x9b2J\xff", b"a"], "\\x9b2J\\xffa");
+        // It would be written over.
+        check(&[b"secret\r* me\r\n"], "secret\\u{d}* me\r\n");
+        check(&[b"a\r", b"\nb\r"], "a\r\nb\\u{d}");
+        check(&[b"a\r", b"\xff"], "a\\u{d}\\xff");
     }
 
     #[test]
