@@ -40,7 +40,7 @@ pub struct Options {
     ///
     /// A text message gets a newline, a binary one is written exactly as it is. As an option of one side (left.tee=FILE) it
     /// records what comes from that side only. FILE may be shared: no message of up to 256 KiB stands in the middle of
-    /// another, as long as half of --memory is free. When FILE can not be written any more that is an error, but sessions go on
+    /// another, as long as half of --memory is free. When FILE cannot be written any more that is an error, but sessions go on
     /// without it; the exit status is then 23 instead of 0. SIGHUP has FILE opened again, so that it can be moved away before.
     #[arg(long, value_name = "FILE")]
     pub tee: Option<PathBuf>,

@@ -80,7 +80,7 @@ pub const LISTEN: Scheme = Scheme {
 pub struct ListenOptions {
     /// Permissions of the socket, in octal (600)
     ///
-    /// Without it the user who runs the bridge may connect, and nobody else but root. 660 lets the group in, 666 everybody.
+    /// Without it only the user who runs the bridge and root may connect. 660 allows the group, 666 allows every user.
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]
     pub mode: Option<u32>,
 }

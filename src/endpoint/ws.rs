@@ -167,7 +167,7 @@ pub struct ListenOptions {
     pub host: Vec<HostRule>,
     /// Take the word of these proxies for what they were asked for, and by whom
     ///
-    /// Addresses and networks with commas between them; unix is whoever connects to a Unix socket. What such a proxy sends as
+    /// Addresses and networks with commas between them; unix stands for all clients of a Unix socket. What such a proxy sends as
     /// X-Forwarded-Host is judged instead of Host, and its X-Forwarded-For is the caller's address. Example: --trusted-proxy 127.0.0.1,10.0.0.0/8
     #[arg(long, value_name = "ADDRS", value_delimiter = ',', value_parser = TrustedProxy::parse)]
     pub trusted_proxy: Vec<TrustedProxy>,

@@ -101,6 +101,14 @@ impl MessageStream for Resizable {
         self.framed.spent()
     }
 
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.framed.poll_cut(cx)
+    }
+
+    fn can_go(&self) -> bool {
+        self.framed.can_go()
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.framed.poll_gone(cx)
     }
