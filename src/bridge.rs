@@ -391,6 +391,7 @@ impl House {
     /// Takes a caller through its handshake and serves it, on its share of a thread.
     async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, mut share: Share) {
         let _leaving = Leaving(&self.admission);
+        share.begin();
         // Each phase in a box of its own, gone when it is over: what an idle session costs is its pump.
         let Some((offer, held, _guest)) = Box::pin(self.let_in(handshake, &mut share)).await else {
             return;

@@ -97,8 +97,8 @@
 //! * **No terminal but stdio's is edited**: `endpoint/prompt.rs` has two threads and bounded queues of its own, beside the data
 //!   path of pipes; `main` restores the terminal last.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
-//!   attribute in `closed.rs` of the program itself; all four say why.
+//! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], one in `ws/mask.rs`, what starts programs in
+//!   `child/spawn.rs`, and one attribute in `closed.rs` of the program itself; all five say why.
 //! * **Nothing waits for stderr**: only the thread of [`log`] writes to it, out of a queue that has bounds, and counts what it
 //!   leaves out. Whatever callers cause goes through one of its limits ([`log::CLOSINGS`], [`log::REFUSALS`]).
 //! * **No poll is longer than a turn** ([`peer::Spent`]): what is read counts, and not what comes of it, so that empty frames

@@ -6,15 +6,20 @@
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Tasks that run before events and tasks from elsewhere are looked for: each may take a tenth of a millisecond.
 const INTERVAL: u32 = 16;
+
+/// How often a thread looks at its timers while tasks begin on it.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Makes the runtime of a thread.
 ///
@@ -50,6 +55,24 @@ struct Load {
     tasks: AtomicUsize,
     /// How many of them have not read anything of their connection yet.
     unread: AtomicUsize,
+    /// How many tasks have begun, wrapping around.
+    begun: AtomicUsize,
+    /// Whether a [beat](Share::begin) is on.
+    is_beating: AtomicBool,
+}
+
+impl Load {
+    /// Lets a timer expire again and again as long as tasks begin.
+    async fn beat(self: Arc<Load>) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            sleep(BEAT).await;
+            if self.begun.load(Ordering::Relaxed) == begun {
+                break;
+            }
+        }
+        self.is_beating.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Worker {
@@ -141,6 +164,17 @@ impl Share {
     /// The runtime to spawn the task on.
     pub fn runtime(&self) -> Handle {
         self.runtime.clone()
+    }
+
+    /// Notes that the task begins, which now runs on its thread.
+    ///
+    /// While tasks begin, a timer is always due soon on the thread: tokio wakes a thread's poll, by a write to its eventfd and
+    /// another turn, for each new timer that is due before all others, and each session has four of those.
+    pub fn begin(&self) {
+        self.load.begun.fetch_add(1, Ordering::Relaxed);
+        if !self.load.is_beating.swap(true, Ordering::Relaxed) {
+            tokio::spawn(self.load.clone().beat());
+        }
     }
 
     /// Notes that the task has tried to read.
