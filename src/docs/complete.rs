@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::{Arg, Command};
 
-use super::TOPICS;
+use super::topics::TOPICS;
 use crate::endpoint::Scheme;
 use crate::framing::CUTS;
 use crate::scheme::{self, SCHEMES};
