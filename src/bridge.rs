@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -28,14 +28,13 @@ use crate::ending::{Cause, Stop};
 use crate::endpoint::{Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::log::{self, REFUSALS};
-use crate::memory::Memory;
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::pump::lingering::Held;
-use crate::session::table::Table;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
+use crate::world::World;
 use addresses::Guest;
 use admission::{Admission, at_once};
 use descriptors::{Budget, Spare};
@@ -121,8 +120,6 @@ pub struct Plan {
     pub bridge: Options,
     /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
     pub is_piped: bool,
-    /// What all sessions may hold; the endpoints have it too.
-    pub memory: Memory,
 }
 
 impl Plan {
@@ -133,20 +130,16 @@ impl Plan {
     }
 }
 
-/// Runs a plan to its end and returns the exit status; its sessions are in the table meanwhile. After a stop that end comes within `--drain` and half a second, whatever
-/// is on either side.
+/// Runs a plan to its end in the world that its endpoints were made in, and returns the exit status. After a stop that end comes
+/// within `--drain` and half a second, whatever is on either side.
 ///
 /// # Errors
 /// What could not be opened or bound.
-pub async fn run(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-) -> Result<u8> {
+pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
     tokio::select! {
         biased;
-        status = run_to_end(plan, stop.clone(), table) => status,
-        stop = overdue(plan, stop) => {
+        status = run_to_end(plan, world) => status,
+        stop = overdue(plan, world) => {
             let programs = child::count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
             Ok(stop.exit_status())
@@ -156,8 +149,8 @@ pub async fn run(
 
 /// Waits until a stop has taken longer than it may. Programs are sent TERM after three quarters of `--drain`, and KILL at its
 /// end.
-async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
-    let stop = stopped(stop).await;
+async fn overdue(plan: &Plan, world: &World) -> Stop {
+    let stop = stopped(world.stopping()).await;
     log::release();
     let drain = plan.drain();
     let tell = async {
@@ -196,21 +189,17 @@ fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
     );
 }
 
-async fn run_to_end(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-) -> Result<u8> {
-    buffer::suit(plan.memory.limit());
+async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
+    buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
-    let memory = plan.memory.clone();
+    let memory = world.memory.clone();
     // The open of a FIFO waits for its reader.
     let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory));
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),
-        stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
+        stop = stopped(world.stopping()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
     tokio::spawn(child::reap_orphans());
@@ -218,7 +207,7 @@ async fn run_to_end(
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
-    let status = run_watched(plan, taps.clone(), meter, (stop, table), &mut workers).await;
+    let status = run_watched(plan, world, taps.clone(), meter, &mut workers).await;
     let kill_after = sides.iter().filter_map(|side| side.kill_after()).max();
     let patience = kill_after.unwrap_or_default().saturating_mul(2);
     let patience = patience.saturating_add(UNASKED);
@@ -246,21 +235,21 @@ async fn run_to_end(
 
 async fn run_watched(
     plan: &Plan,
+    world: &World,
     taps: Arc<Taps>,
     meter: Option<Arc<Meter>>,
-    (stop, table): (watch::Receiver<Option<Stop>>, Arc<Table>),
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
         right: Right::prepare(&plan.right, &plan.names[0]).await?,
         options: plan.session.clone(),
-        memory: plan.memory.clone(),
+        memory: world.memory.clone(),
         taps,
         meter,
-        stop,
+        stop: world.stopping(),
         cut: 0.into(),
-        table,
+        table: world.sessions.clone(),
     });
     match &plan.left {
         Endpoint::Dial(left) => {
@@ -549,6 +538,7 @@ mod tests {
     use crate::address::Address;
     use crate::caller::Caller;
     use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
+    use crate::memory::Memory;
     use crate::peer::{Peer, Pipe};
 
     /// A target that has a bug: it panics for its first caller.
@@ -584,11 +574,10 @@ mod tests {
             session: defaults(),
             bridge: defaults(),
             is_piped: false,
-            memory: Memory::default(),
         };
-        let (stop, stopped) = watch::channel(None);
-        let table = Table::new(&stop);
-        let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
+        let world = World::new(Memory::default());
+        let own = world.clone();
+        let bridge = tokio::spawn(async move { run(&plan, &own).await });
         let connect = || async {
             loop {
                 match TcpStream::connect(("127.0.0.1", port)).await {
@@ -605,7 +594,7 @@ mod tests {
         second.shutdown().await.unwrap();
         second.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer, b"hello");
-        stop.send_replace(Some(Stop::Terminate));
+        world.stop(Stop::Terminate);
         assert_eq!(bridge.await.unwrap().unwrap(), 0);
     }
 }

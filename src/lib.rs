@@ -177,4 +177,5 @@ pub mod tls;
 pub mod utf8;
 pub mod variables;
 pub mod workers;
+pub mod world;
 pub mod ws;
