@@ -23,7 +23,6 @@ use tracing::{debug, info, warn};
 
 use crate::address::{number, parse_size};
 use crate::buffer;
-use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Endpoint, Handshake, Listen, Offer};
 use crate::heap;
@@ -140,7 +139,7 @@ pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
         biased;
         status = run_to_end(plan, world) => status,
         stop = overdue(plan, world) => {
-            let programs = child::count();
+            let programs = world.children.count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
             Ok(stop.exit_status())
         }
@@ -156,17 +155,17 @@ async fn overdue(plan: &Plan, world: &World) -> Stop {
     let tell = async {
         sleep(SHORT).await;
         if matches!(plan.left, Endpoint::Dial(_)) {
-            say_stopping(stop, 1, drain);
+            say_stopping(stop, 1, world.children.count(), drain);
         }
         std::future::pending::<()>().await;
     };
     let help = async {
         sleep(drain - drain / 4).await;
-        child::terminate_all();
+        world.children.terminate_all();
         // Callers that hold on to what they share do so no longer.
         let finished = async { tokio::join!(plan.left.finish(), plan.right.finish()) };
         let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, finished));
-        child::kill_all();
+        world.children.kill_all();
         sleep(GRACE).await;
     };
     tokio::select! {
@@ -177,8 +176,7 @@ async fn overdue(plan: &Plan, world: &World) -> Stop {
 }
 
 /// Says what a stop waits for, and how not to.
-fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
-    let programs = child::count();
+fn say_stopping(stop: Stop, sessions: usize, programs: usize, drain: Duration) {
     if sessions + programs == 0 {
         return info!("{stop}: stopping");
     }
@@ -202,7 +200,6 @@ async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
         stop = stopped(world.stopping()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
-    tokio::spawn(child::reap_orphans());
     sides.iter().for_each(|side| side.begin());
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
@@ -213,13 +210,13 @@ async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
     let patience = patience.saturating_add(UNASKED);
     let gone = async {
         tokio::join!(plan.left.finish(), plan.right.finish());
-        child::all_gone().await;
+        world.children.all_gone().await;
     };
     // Without a stop each program has the time that it was given, to end by itself and again after TERM.
     if timeout(patience, gone).await.is_err() {
-        child::kill_all();
+        world.children.kill_all();
         warn!(
-            programs = child::count(),
+            programs = world.children.count(),
             "not waited for any longer: what has not ended"
         );
     }
@@ -256,7 +253,7 @@ async fn run_watched(
             let outcome = session::run(&**left, &shared).await?;
             Ok(plan.session.status_of(&outcome))
         }
-        Endpoint::Listen(left) => listen(&**left, plan, shared, workers).await,
+        Endpoint::Listen(left) => listen(&**left, plan, world, shared, workers).await,
     }
 }
 
@@ -269,6 +266,7 @@ enum News {
 async fn listen(
     left: &dyn Listen,
     plan: &Plan,
+    world: &World,
     shared: Arc<Shared>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
@@ -350,7 +348,7 @@ async fn listen(
     };
     drop(accept);
     tasks.close();
-    say_stopping(stop, tasks.len(), plan.drain());
+    say_stopping(stop, tasks.len(), world.children.count(), plan.drain());
     // Each session ends itself by then.
     let latest = plan.drain().saturating_add(GRACE / 2);
     let drained = timeout(latest, tasks.wait()).await;

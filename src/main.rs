@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge;
+use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Cause;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         let runtime = workers::runtime()?;
         let status = runtime.block_on(async {
             signals::watch(&plan, &world)?;
+            tokio::spawn(child::reap_orphans(vec![world.children.clone()]));
             bridge::run(&plan, &world).await
         });
         // A thread may be blocked in a read of stdin for ever.

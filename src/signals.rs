@@ -12,7 +12,7 @@ use tracing::info;
 use wsbridge::bridge::Plan;
 use wsbridge::ending::Stop;
 use wsbridge::world::World;
-use wsbridge::{child, log, reread};
+use wsbridge::{log, reread};
 
 /// How long the log is waited for when a second signal ends the program.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -69,7 +69,7 @@ fn ask(world: &World, why: Stop) {
         return;
     }
     if before.is_some() {
-        child::kill_all();
+        world.children.kill_all();
         super::restore_terminal();
         log::finish(LAST_LINES);
         exit(i32::from(why.exit_status()));

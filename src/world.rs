@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::child::Children;
 use crate::ending::Stop;
 use crate::endpoint::Settings;
 use crate::memory::Memory;
@@ -21,6 +22,8 @@ pub struct World {
     pub sessions: Arc<Table>,
     /// Counts what its sessions collect and queue.
     pub memory: Memory,
+    /// The programs that its endpoints have started.
+    pub children: Children,
 }
 
 impl World {
@@ -31,6 +34,7 @@ impl World {
             sessions: Table::new(&stop),
             stop,
             memory,
+            children: Children::default(),
         }
     }
 
@@ -38,6 +42,7 @@ impl World {
     pub fn settings(&self) -> Settings {
         Settings {
             memory: self.memory.clone(),
+            children: self.children.clone(),
             ..Settings::default()
         }
     }

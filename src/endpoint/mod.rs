@@ -45,6 +45,7 @@ use clap::{Arg, ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
 use crate::caller::{Caller, Source};
+use crate::child::Children;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
@@ -344,6 +345,8 @@ pub struct Settings {
     pub variables: Variables,
     /// What is collected and queued is counted here.
     pub memory: Memory,
+    /// What starts programs, and knows of those that run.
+    pub children: Children,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.
