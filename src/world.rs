@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::child::Children;
 use crate::ending::Stop;
 use crate::endpoint::Settings;
+use crate::endpoint::room::rooms::Rooms;
 use crate::memory::Memory;
 use crate::session::table::Table;
 
@@ -24,6 +25,8 @@ pub struct World {
     pub memory: Memory,
     /// The programs that its endpoints have started.
     pub children: Children,
+    /// The rooms of its `hub:`.
+    pub rooms: Rooms,
 }
 
 impl World {
@@ -35,6 +38,7 @@ impl World {
             stop,
             memory,
             children: Children::default(),
+            rooms: Rooms::default(),
         }
     }
 
@@ -43,6 +47,7 @@ impl World {
         Settings {
             memory: self.memory.clone(),
             children: self.children.clone(),
+            rooms: self.rooms.clone(),
             ..Settings::default()
         }
     }

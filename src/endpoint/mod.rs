@@ -56,6 +56,7 @@ use crate::peer::Peer;
 use crate::tap;
 use crate::variables::Variables;
 pub use reconnect::backoff::Backoff;
+use room::rooms::Rooms;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -347,6 +348,8 @@ pub struct Settings {
     pub memory: Memory,
     /// What starts programs, and knows of those that run.
     pub children: Children,
+    /// The rooms of `hub:`.
+    pub rooms: Rooms,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.
