@@ -191,9 +191,9 @@ async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
     buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
-    let memory = world.memory.clone();
+    let (memory, rereads) = (world.memory.clone(), world.rereads.clone());
     // The open of a FIFO waits for its reader.
-    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory));
+    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory, &rereads));
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use tracing::info;
 use wsbridge::bridge::Plan;
 use wsbridge::ending::Stop;
+use wsbridge::log;
 use wsbridge::world::World;
-use wsbridge::{log, reread};
 
 /// How long the log is waited for when a second signal ends the program.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -84,8 +84,9 @@ async fn hang_up(mut signal: Signal, world: World, is_piped: bool, terminal: Ter
             ask(&world, Stop::HangUp);
             continue;
         }
+        let rereads = world.rereads.clone();
         // Files may be on a disk that is slow.
-        if let Ok(0) = spawn_blocking(reread::all).await {
+        if let Ok(0) = spawn_blocking(move || rereads.read_again()).await {
             info!("SIGHUP: nothing to read again");
         }
         if terminal.goes().await {

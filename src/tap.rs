@@ -21,6 +21,7 @@ use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof, Spent};
 use crate::pump::Side;
+use crate::reread::Rereads;
 use dump::Dump;
 use recorder::Recorder;
 
@@ -76,11 +77,12 @@ impl Taps {
         [left, right]: &[Options; 2],
         names_callers: bool,
         memory: &Memory,
+        rereads: &Rereads,
     ) -> Result<Taps> {
         let stderr = (left.dump || right.dump).then(log::stderr).transpose();
         let stderr = stderr.context("starting a thread")?;
         let open = |path: &Option<PathBuf>| {
-            let opened = path.as_deref().map(Recorder::open);
+            let opened = path.as_deref().map(|path| Recorder::open(path, rereads));
             anyhow::Ok(opened.transpose()?.map(Arc::new))
         };
         let tee = open(&left.tee)?;

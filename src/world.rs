@@ -12,6 +12,7 @@ use crate::ending::Stop;
 use crate::endpoint::Settings;
 use crate::endpoint::room::rooms::Rooms;
 use crate::memory::Memory;
+use crate::reread::Rereads;
 use crate::session::table::Table;
 
 /// What one bridge owns. A clone is the same.
@@ -27,6 +28,8 @@ pub struct World {
     pub children: Children,
     /// The rooms of its `hub:`.
     pub rooms: Rooms,
+    /// The files that are read again on SIGHUP.
+    pub rereads: Rereads,
 }
 
 impl World {
@@ -39,6 +42,7 @@ impl World {
             memory,
             children: Children::default(),
             rooms: Rooms::default(),
+            rereads: Rereads::default(),
         }
     }
 
@@ -48,6 +52,7 @@ impl World {
             memory: self.memory.clone(),
             children: self.children.clone(),
             rooms: self.rooms.clone(),
+            rereads: self.rereads.clone(),
             ..Settings::default()
         }
     }

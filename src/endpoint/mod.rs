@@ -53,6 +53,7 @@ use crate::lossless;
 use crate::memory::Memory;
 use crate::mistake;
 use crate::peer::Peer;
+use crate::reread::Rereads;
 use crate::tap;
 use crate::variables::Variables;
 pub use reconnect::backoff::Backoff;
@@ -350,6 +351,8 @@ pub struct Settings {
     pub children: Children,
     /// The rooms of `hub:`.
     pub rooms: Rooms,
+    /// What is registered here is read again on SIGHUP.
+    pub rereads: Rereads,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.
