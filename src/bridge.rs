@@ -150,7 +150,7 @@ pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
 /// end.
 async fn overdue(plan: &Plan, world: &World) -> Stop {
     let stop = stopped(world.stopping()).await;
-    log::release();
+    log::release(&world.release);
     let drain = plan.drain();
     let tell = async {
         sleep(SHORT).await;
@@ -191,9 +191,17 @@ async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
     buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
-    let (memory, rereads) = (world.memory.clone(), world.rereads.clone());
+    let own = world.clone();
     // The open of a FIFO waits for its reader.
-    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory, &rereads));
+    let taps = spawn_blocking(move || {
+        Taps::open(
+            &asked,
+            names_callers,
+            &own.memory,
+            &own.rereads,
+            &own.release,
+        )
+    });
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::buffer::LARGE;
 use crate::ending::Ending;
 use crate::framing::Framing;
-use crate::log::{self, Queue, Source};
+use crate::log::{self, Queue, Release, Source};
 use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof, Spent};
@@ -60,6 +60,7 @@ pub struct Taps {
     /// Whether several callers must be told from each other.
     names_callers: bool,
     memory: Memory,
+    release: Release,
 }
 
 #[derive(Clone, Default)]
@@ -78,6 +79,7 @@ impl Taps {
         names_callers: bool,
         memory: &Memory,
         rereads: &Rereads,
+        release: &Release,
     ) -> Result<Taps> {
         let stderr = (left.dump || right.dump).then(log::stderr).transpose();
         let stderr = stderr.context("starting a thread")?;
@@ -102,6 +104,7 @@ impl Taps {
             },
             names_callers,
             memory: memory.clone(),
+            release: release.clone(),
         })
     }
 
@@ -116,7 +119,10 @@ impl Taps {
         }
         let caller = if self.names_callers { caller } else { "" };
         Some(Watch(Arc::new(Shared {
-            source: sinks.dump.as_ref().map(Source::new),
+            source: sinks
+                .dump
+                .as_ref()
+                .map(|queue| Source::new(queue, &self.release)),
             tee: sinks.tee.clone(),
             dump: Dump::new(side, caller),
             memory: self.memory.clone(),
@@ -128,8 +134,9 @@ impl Taps {
     pub async fn drained(&self, patience: Duration) {
         let dumps = [&self.left.dump, &self.right.dump].into_iter().flatten();
         if let Some(queue) = dumps.clone().next().cloned() {
+            let release = self.release.clone();
             // It returns by itself, be it after we have gone.
-            let _ = spawn_blocking(move || queue.settle(SETTLE)).await;
+            let _ = spawn_blocking(move || queue.settle(SETTLE, &release)).await;
         }
         for recorder in self.recorders() {
             recorder.drained(patience).await;

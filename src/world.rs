@@ -11,6 +11,7 @@ use crate::child::Children;
 use crate::ending::Stop;
 use crate::endpoint::Settings;
 use crate::endpoint::room::rooms::Rooms;
+use crate::log::Release;
 use crate::memory::Memory;
 use crate::reread::Rereads;
 use crate::session::table::Table;
@@ -30,6 +31,8 @@ pub struct World {
     pub rooms: Rooms,
     /// The files that are read again on SIGHUP.
     pub rereads: Rereads,
+    /// Lets its sessions wait for their dumps no more, once it is to stop.
+    pub release: Release,
 }
 
 impl World {
@@ -43,6 +46,7 @@ impl World {
             children: Children::default(),
             rooms: Rooms::default(),
             rereads: Rereads::default(),
+            release: Release::default(),
         }
     }
 

@@ -226,6 +226,7 @@ async fn what_is_not_written_yet_holds_up_the_source_and_nothing_is_lost() {
         false,
         &Memory::default(),
         &Rereads::default(),
+        &Release::default(),
     )
     .unwrap();
     let (near, mut far) = pipe();
