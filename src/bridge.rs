@@ -188,7 +188,7 @@ fn say_stopping(stop: Stop, sessions: usize, programs: usize, drain: Duration) {
 }
 
 async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
-    buffer::suit(world.memory.limit());
+    let _asked = buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
     let own = world.clone();
