@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -23,19 +23,17 @@ use tracing::{debug, info, warn};
 
 use crate::address::{number, parse_size};
 use crate::buffer;
-use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Endpoint, Handshake, Listen, Offer};
 use crate::heap;
 use crate::log::{self, REFUSALS};
-use crate::memory::Memory;
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::pump::lingering::Held;
-use crate::session::table::Table;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
+use crate::world::World;
 use addresses::Guest;
 use admission::{Admission, at_once};
 use descriptors::{Budget, Spare};
@@ -121,8 +119,6 @@ pub struct Plan {
     pub bridge: Options,
     /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
     pub is_piped: bool,
-    /// What all sessions may hold; the endpoints have it too.
-    pub memory: Memory,
 }
 
 impl Plan {
@@ -133,21 +129,17 @@ impl Plan {
     }
 }
 
-/// Runs a plan to its end and returns the exit status; its sessions are in the table meanwhile. After a stop that end comes within `--drain` and half a second, whatever
-/// is on either side.
+/// Runs a plan to its end in the world that its endpoints were made in, and returns the exit status. After a stop that end comes
+/// within `--drain` and half a second, whatever is on either side.
 ///
 /// # Errors
 /// What could not be opened or bound.
-pub async fn run(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-) -> Result<u8> {
+pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
     tokio::select! {
         biased;
-        status = run_to_end(plan, stop.clone(), table) => status,
-        stop = overdue(plan, stop) => {
-            let programs = child::count();
+        status = run_to_end(plan, world) => status,
+        stop = overdue(plan, world) => {
+            let programs = world.children.count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
             Ok(stop.exit_status())
         }
@@ -156,24 +148,24 @@ pub async fn run(
 
 /// Waits until a stop has taken longer than it may. Programs are sent TERM after three quarters of `--drain`, and KILL at its
 /// end.
-async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
-    let stop = stopped(stop).await;
-    log::release();
+async fn overdue(plan: &Plan, world: &World) -> Stop {
+    let stop = stopped(world.stopping()).await;
+    log::release(&world.release);
     let drain = plan.drain();
     let tell = async {
         sleep(SHORT).await;
         if matches!(plan.left, Endpoint::Dial(_)) {
-            say_stopping(stop, 1, drain);
+            say_stopping(stop, 1, world.children.count(), drain);
         }
         std::future::pending::<()>().await;
     };
     let help = async {
         sleep(drain - drain / 4).await;
-        child::terminate_all();
+        world.children.terminate_all();
         // Callers that hold on to what they share do so no longer.
         let finished = async { tokio::join!(plan.left.finish(), plan.right.finish()) };
         let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, finished));
-        child::kill_all();
+        world.children.kill_all();
         sleep(GRACE).await;
     };
     tokio::select! {
@@ -184,8 +176,7 @@ async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>) -> Stop {
 }
 
 /// Says what a stop waits for, and how not to.
-fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
-    let programs = child::count();
+fn say_stopping(stop: Stop, sessions: usize, programs: usize, drain: Duration) {
     if sessions + programs == 0 {
         return info!("{stop}: stopping");
     }
@@ -196,41 +187,44 @@ fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
     );
 }
 
-async fn run_to_end(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-) -> Result<u8> {
-    buffer::suit(plan.memory.limit());
+async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
+    let _asked = buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
-    let memory = plan.memory.clone();
+    let own = world.clone();
     // The open of a FIFO waits for its reader.
-    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory));
+    let taps = spawn_blocking(move || {
+        Taps::open(
+            &asked,
+            names_callers,
+            &own.memory,
+            &own.rereads,
+            &own.release,
+        )
+    });
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),
-        stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
+        stop = stopped(world.stopping()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
-    tokio::spawn(child::reap_orphans());
     sides.iter().for_each(|side| side.begin());
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
-    let status = run_watched(plan, taps.clone(), meter, (stop, table), &mut workers).await;
+    let status = run_watched(plan, world, taps.clone(), meter, &mut workers).await;
     let kill_after = sides.iter().filter_map(|side| side.kill_after()).max();
     let patience = kill_after.unwrap_or_default().saturating_mul(2);
     let patience = patience.saturating_add(UNASKED);
     let gone = async {
         tokio::join!(plan.left.finish(), plan.right.finish());
-        child::all_gone().await;
+        world.children.all_gone().await;
     };
     // Without a stop each program has the time that it was given, to end by itself and again after TERM.
     if timeout(patience, gone).await.is_err() {
-        child::kill_all();
+        world.children.kill_all();
         warn!(
-            programs = child::count(),
+            programs = world.children.count(),
             "not waited for any longer: what has not ended"
         );
     }
@@ -246,28 +240,28 @@ async fn run_to_end(
 
 async fn run_watched(
     plan: &Plan,
+    world: &World,
     taps: Arc<Taps>,
     meter: Option<Arc<Meter>>,
-    (stop, table): (watch::Receiver<Option<Stop>>, Arc<Table>),
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
         right: Right::prepare(&plan.right, &plan.names[0]).await?,
         options: plan.session.clone(),
-        memory: plan.memory.clone(),
+        memory: world.memory.clone(),
         taps,
         meter,
-        stop,
+        stop: world.stopping(),
         cut: 0.into(),
-        table,
+        table: world.sessions.clone(),
     });
     match &plan.left {
         Endpoint::Dial(left) => {
             let outcome = session::run(&**left, &shared).await?;
             Ok(plan.session.status_of(&outcome))
         }
-        Endpoint::Listen(left) => listen(&**left, plan, shared, workers).await,
+        Endpoint::Listen(left) => listen(&**left, plan, world, shared, workers).await,
     }
 }
 
@@ -280,6 +274,7 @@ enum News {
 async fn listen(
     left: &dyn Listen,
     plan: &Plan,
+    world: &World,
     shared: Arc<Shared>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
@@ -361,7 +356,7 @@ async fn listen(
     };
     drop(accept);
     tasks.close();
-    say_stopping(stop, tasks.len(), plan.drain());
+    say_stopping(stop, tasks.len(), world.children.count(), plan.drain());
     // Each session ends itself by then.
     let latest = plan.drain().saturating_add(GRACE / 2);
     let drained = timeout(latest, tasks.wait()).await;
@@ -540,73 +535,4 @@ async fn accept_failed(error: &io::Error, pause: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    use super::*;
-    use crate::address::Address;
-    use crate::caller::Caller;
-    use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
-    use crate::peer::{Peer, Pipe};
-
-    /// A target that has a bug: it panics for its first caller.
-    struct Faulty(AtomicUsize);
-
-    impl Dial for Faulty {
-        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-            assert!(
-                self.0.fetch_add(1, Ordering::Relaxed) > 0,
-                "the first one fails"
-            );
-            Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
-        }
-    }
-
-    fn defaults<G: Args>() -> G {
-        let command = G::augment_args(clap::Command::new("").no_binary_name(true));
-        G::from_arg_matches(&command.get_matches_from([""; 0])).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_panic_in_one_session_ends_that_session_alone() {
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let address = Address::parse(&format!("tcp-l:127.0.0.1:{port}"), false);
-        let plan = Plan {
-            names: ["left".to_owned(), "right".to_owned()],
-            left: (tcp::LISTEN.build)(&address, &Settings::default()).unwrap(),
-            right: Endpoint::Dial(Arc::new(Faulty(0.into()))),
-            taps: Default::default(),
-            session: defaults(),
-            bridge: defaults(),
-            is_piped: false,
-            memory: Memory::default(),
-        };
-        let (stop, stopped) = watch::channel(None);
-        let table = Table::new(&stop);
-        let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
-        let connect = || async {
-            loop {
-                match TcpStream::connect(("127.0.0.1", port)).await {
-                    Ok(stream) => return stream,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        };
-        let mut answer = Vec::new();
-        let failed = connect().await.read_to_end(&mut answer).await;
-        assert!(failed.is_err(), "a session that failed is no end of file");
-        let mut second = connect().await;
-        second.write_all(b"hello").await.unwrap();
-        second.shutdown().await.unwrap();
-        second.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, b"hello");
-        stop.send_replace(Some(Stop::Terminate));
-        assert_eq!(bridge.await.unwrap().unwrap(), 0);
-    }
-}
+mod tests;

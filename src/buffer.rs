@@ -45,13 +45,36 @@ const PAGE: usize = 4096;
 const BEHIND_PAGE: usize = 128;
 
 static LENT: AtomicUsize = AtomicUsize::new(0);
-static BUDGET: AtomicUsize = AtomicUsize::new(MOST_LENT);
+/// Bytes that all bridges of the process have asked for. Buffers belong to threads and are lent to whichever bridge runs there, as
+/// malloc's memory is: what may be lent is a bound of the process, to which each bridge adds its own part.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets no more large buffers be lent than suit a machine that leaves `memory` bytes to what is collected: half of that,
-/// between 16 and 128 MiB.
-pub fn suit(memory: usize) {
-    let budget = (memory / 2).clamp(LEAST_LENT, MOST_LENT);
-    BUDGET.store(budget, Ordering::Relaxed);
+/// Bytes that a bridge adds to what may be lent, until it is dropped.
+#[derive(Debug)]
+pub struct Asked(usize);
+
+/// Lets as many large buffers be lent as suit a bridge with `memory` bytes for what it collects: half of that. All bridges
+/// together are lent between 16 and 128 MiB.
+#[must_use = "what is dropped asks for nothing"]
+pub fn suit(memory: usize) -> Asked {
+    // Each has a bound, so that their sum does not overflow.
+    let asked = (memory / 2).clamp(1, MOST_LENT);
+    ASKED.fetch_add(asked, Ordering::Relaxed);
+    Asked(asked)
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        ASKED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that may be lent where so many are asked for.
+fn budget(asked: usize) -> usize {
+    match asked {
+        0 => MOST_LENT,
+        asked => asked.clamp(LEAST_LENT, MOST_LENT),
+    }
 }
 
 thread_local! {
@@ -104,7 +127,7 @@ fn placed(mut bytes: BytesMut) -> BytesMut {
 impl Lease {
     /// Takes a lease of a large buffer, or of a small one, which is not counted, while too many large ones are lent.
     fn take() -> Lease {
-        let budget = BUDGET.load(Ordering::Relaxed);
+        let budget = budget(ASKED.load(Ordering::Relaxed));
         if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= budget {
             return Lease { size: LARGE };
         }
@@ -468,6 +491,18 @@ mod tests {
     use proptest::prelude::*;
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn what_may_be_lent_has_bounds_whoever_asks() {
+        for (asked, expected) in [
+            (0, MOST_LENT),
+            (1, LEAST_LENT),
+            (LEAST_LENT + 1, LEAST_LENT + 1),
+            (3 * MOST_LENT, MOST_LENT),
+        ] {
+            assert_eq!(budget(asked), expected, "{asked}");
+        }
+    }
 
     #[tokio::test]
     async fn an_idle_reader_holds_no_buffer() {

@@ -24,6 +24,7 @@ use crate::scheme::{self, SCHEMES};
 use crate::secret;
 use crate::session;
 use crate::variables::Variables;
+use crate::world::World;
 
 /// Join any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...
 #[derive(Parser, Debug)]
@@ -221,7 +222,7 @@ impl Args {
     ///
     /// # Errors
     /// Those of [`plan`](Args::plan); there is none to look at.
-    pub fn patients(&self, matches: &ArgMatches) -> Result<Option<Vec<Patient>>> {
+    pub fn patients(&self, matches: &ArgMatches, world: &World) -> Result<Option<Vec<Patient>>> {
         if self.left.as_deref() != Some("doctor") {
             return Ok(None);
         }
@@ -239,7 +240,7 @@ impl Args {
             let chain = scheme::chain(text);
             let core = chain.last().map_or("", |scheme| scheme.names[0]);
             let row = LEFT_ALONE.iter().find(|row| row.0 == core);
-            let (_, settings) = self.settings(matches, &[Vec::new(), chain])?;
+            let (_, settings) = self.settings(matches, world, &[Vec::new(), chain])?;
             Ok(Patient {
                 name: Address::shown(text),
                 endpoint: scheme::build(text, &settings)?,
@@ -253,23 +254,29 @@ impl Args {
             .map(Some)
     }
 
-    /// Makes the plan: both endpoints with the options that were given for them.
+    /// Makes the world that the bridge is to run in.
+    pub fn world(&self) -> World {
+        let limit = self.bridge.memory.unwrap_or_else(memory::usual_limit);
+        World::new(Memory::new(limit))
+    }
+
+    /// Makes the plan: both endpoints with the options that were given for them, in a world.
     ///
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
-    pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
-        self.planned(matches, &self.sides(matches)?)
+    pub fn plan(&self, matches: &ArgMatches, world: &World) -> Result<Plan> {
+        self.planned(matches, &self.sides(matches, world)?)
     }
 
     /// Says in words what the plan is, where that is asked for.
     ///
     /// # Errors
     /// Those of [`plan`](Args::plan).
-    pub fn explanation(&self, matches: &ArgMatches) -> Result<Option<String>> {
+    pub fn explanation(&self, matches: &ArgMatches, world: &World) -> Result<Option<String>> {
         if !self.explain {
             return Ok(None);
         }
-        let sides = self.sides(matches)?;
+        let sides = self.sides(matches, world)?;
         let plan = self.planned(matches, &sides)?;
         explain::explain(self, matches, &plan, &sides).map(Some)
     }
@@ -300,16 +307,15 @@ impl Args {
                 ..self.session.clone()
             },
             bridge: self.bridge.clone(),
-            memory: left_settings.memory.clone(),
         })
     }
 
     /// Both addresses with what flags and `-o` say for them.
-    fn sides(&self, matches: &ArgMatches) -> Result<[(String, Settings); 2]> {
+    fn sides(&self, matches: &ArgMatches, world: &World) -> Result<[(String, Settings); 2]> {
         let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
-            self.settings(matches, &[of_left, of_right])?;
+            self.settings(matches, world, &[of_left, of_right])?;
         right_settings.words = self.words().iter().map(|it| lossless::word(it)).collect();
         left_settings.opposite = Address::shown(&right);
         right_settings.opposite = Address::shown(&left);
@@ -400,6 +406,7 @@ impl Args {
     fn settings(
         &self,
         matches: &ArgMatches,
+        world: &World,
         sides: &[Vec<&Scheme>; 2],
     ) -> Result<(Settings, Settings), clap::Error> {
         let commands = sides.each_ref().map(|side| {
@@ -425,8 +432,7 @@ impl Args {
         };
         let own = Settings {
             variables: self.variables.clone(),
-            memory: Memory::new(self.bridge.memory.unwrap_or_else(memory::usual_limit)),
-            ..Settings::default()
+            ..world.settings()
         };
         let mut settings = [own.clone(), own];
         let names = |side: &[&Scheme]| {
@@ -681,7 +687,7 @@ mod tests {
     pub(super) fn plan(words: &[&str]) -> Result<Plan> {
         let words = ["wsbridge"].iter().chain(words).map(OsString::from);
         let (args, matches) = parse(words)?;
-        args.plan(&matches)
+        args.plan(&matches, &args.world())
     }
 
     #[track_caller]

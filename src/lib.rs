@@ -21,7 +21,7 @@
 //!
 //! ```text
 //! main > signals                           the process: exit, environment, signals
-//!   > cli > docs > scheme > bridge, doctor > session > takers
+//!   > cli > docs > scheme > bridge, doctor > world > session > takers
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws, tls                    protocols, over any ByteStream; they never dial
 //!       > tap                              looks at what passes, for --dump and --tee
@@ -52,11 +52,17 @@
 //! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends. Once the last caller has left
 //! the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
 //!
+//! What a bridge owns is in one [`world::World`], which `main` makes: the stop, the sessions, memory, programs, rooms, what is
+//! read again. Endpoints find their part of it in [`endpoint::Settings`], sessions in [`session::Shared`]. Threads, seats and
+//! unfinished handshakes live as long as [`bridge::run`]. So a process can have several bridges that do not know of each other.
+//! A `static` is for what the process has once: stderr and the limits of its log, the terminal, the pool of buffers, facts about
+//! the system. Signals and the reaper of orphans are the process's too, and belong to `main`.
+//!
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
 //!
-//! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what was read from files
-//! and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
+//! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what a bridge has read from
+//! files and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
 //!
 //! Who is let in, and when, is in `bridge/admission.rs`: a thread has few connections that it has not read, a request that is
 //! there whole is served at once, and anything else takes a place, which the address with most places loses first. Descriptors
@@ -177,4 +183,5 @@ pub mod tls;
 pub mod utf8;
 pub mod variables;
 pub mod workers;
+pub mod world;
 pub mod ws;

@@ -102,7 +102,7 @@ pub(super) fn explain(
     let together = bridge
         .into_iter()
         .filter(|it| is_served || it.key == "memory");
-    let together = together.map(|it| it.with_memory(plan.memory.limit()));
+    let together = together.map(|it| it.with_memory(sides[0].1.memory.limit()));
     text += &listed("All together", &together.collect::<Vec<_>>());
     Ok(text + "\n* was given; the others are defaults. wsbridge --help says more of each.\n")
 }

@@ -1,16 +1,15 @@
 //! `hub:`: a room in memory, where what one says all others hear.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
+use super::room::rooms::{Most, Rooms};
 use super::room::{self, Identity, Manner, Member, Room};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
-use crate::ending::Cause;
 use crate::http::page::{Manners, Page};
 use crate::memory::Memory;
 use crate::peer::Peer;
@@ -62,16 +61,13 @@ pub enum YesNo {
     No,
 }
 
-/// The rooms of this process, by name. One that nobody is in is kept while there is a place for it and it has what newcomers
-/// hear.
-static ROOMS: LazyLock<Mutex<HashMap<String, Arc<Room>>>> = LazyLock::new(Mutex::default);
-
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     Ok(Endpoint::Dial(Arc::new(Hub {
         name: address.place.clone(),
         options: read_options(&SCHEME, address, settings)?,
         room: read_options(&SCHEME, address, settings)?,
         memory: settings.memory.clone(),
+        rooms: settings.rooms.clone(),
     })))
 }
 
@@ -80,6 +76,7 @@ struct Hub {
     options: Options,
     room: room::Options,
     memory: Memory,
+    rooms: Rooms,
 }
 
 impl Hub {
@@ -87,32 +84,18 @@ impl Hub {
     fn enter(&self, caller: &Caller) -> Result<Member> {
         let path = caller.uri.as_ref().map_or("/", |uri| uri.path());
         let name = self.name.replace("{path}", path);
-        // Nothing panics while it is held.
-        let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.get(&name) {
-            return room.clone().enter(caller);
-        }
-        if rooms.len() >= self.options.rooms as usize {
-            rooms.retain(|_, room| !room.is_empty());
-        }
-        if rooms.len() >= self.options.rooms as usize {
-            let what = format!("there are {} rooms; --rooms allows more", rooms.len());
-            return Err(anyhow!(Cause::Busy).context(what));
-        }
-        let held = rooms.values().filter(|room| room.is_held_by(caller.source));
-        if held.count() >= self.options.rooms_per_ip as usize {
-            let most = self.options.rooms_per_ip;
-            let what = format!("its address holds {most} rooms; --rooms-per-ip allows more");
-            return Err(anyhow!(Cause::Busy).context(what));
-        }
-        let manner = Manner {
-            echo: self.options.echo == YesNo::Yes,
-            join: self.options.join,
-            id: self.options.id,
+        let most = Most {
+            all: self.options.rooms as usize,
+            of_address: self.options.rooms_per_ip as usize,
         };
-        let room = Room::new(self.room, manner, None, &self.memory);
-        rooms.insert(name, room.clone());
-        room.enter(caller)
+        self.rooms.enter(name, caller, &most, || {
+            let manner = Manner {
+                echo: self.options.echo == YesNo::Yes,
+                join: self.options.join,
+                id: self.options.id,
+            };
+            Room::new(self.room, manner, None, &self.memory)
+        })
     }
 }
 

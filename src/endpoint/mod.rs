@@ -45,6 +45,7 @@ use clap::{Arg, ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
 use crate::caller::{Caller, Source};
+use crate::child::Children;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
@@ -52,9 +53,11 @@ use crate::lossless;
 use crate::memory::Memory;
 use crate::mistake;
 use crate::peer::Peer;
+use crate::reread::Rereads;
 use crate::tap;
 use crate::variables::Variables;
 pub use reconnect::backoff::Backoff;
+use room::rooms::Rooms;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -344,6 +347,12 @@ pub struct Settings {
     pub variables: Variables,
     /// What is collected and queued is counted here.
     pub memory: Memory,
+    /// What starts programs, and knows of those that run.
+    pub children: Children,
+    /// The rooms of `hub:`.
+    pub rooms: Rooms,
+    /// What is registered here is read again on SIGHUP.
+    pub rereads: Rereads,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.

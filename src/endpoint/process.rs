@@ -24,7 +24,7 @@ use super::size::{Asked, Size};
 use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
-use crate::child::{Child, Command};
+use crate::child::{Child, Children, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
 use crate::framing::{self, Cut, Framed, Framing};
 use crate::lossless;
@@ -141,7 +141,8 @@ struct Program {
     options: Options,
     framing: Framing,
     memory: Memory,
-    children: Arc<Semaphore>,
+    children: Children,
+    permits: Arc<Semaphore>,
 }
 
 fn build(
@@ -172,7 +173,8 @@ fn build(
         name: Address::shown(&address.place),
         file,
         words,
-        children: Arc::new(Semaphore::new(options.max_children as usize)),
+        children: settings.children.clone(),
+        permits: Arc::new(Semaphore::new(options.max_children as usize)),
         framing,
         memory: settings.memory.clone(),
         options,
@@ -225,14 +227,12 @@ fn find(program: &OsString) -> Result<PathBuf> {
 impl Dial for Program {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
-            let permit = Arc::clone(&self.children)
-                .try_acquire_owned()
-                .map_err(|_| {
-                    anyhow::Error::new(Cause::Busy).context(format!(
-                        "{} programs are running; --max-children allows more",
-                        self.options.max_children
-                    ))
-                })?;
+            let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+                anyhow::Error::new(Cause::Busy).context(format!(
+                    "{} programs are running; --max-children allows more",
+                    self.options.max_children
+                ))
+            })?;
             let started = match self.options.pty {
                 true => self.start_in_terminal(caller, permit),
                 false => self.start(caller, permit),
@@ -312,7 +312,8 @@ impl Program {
             pipe::Sender::from_owned_fd(input.into())?,
             pipe::Receiver::from_owned_fd(output.into())?,
         );
-        let child = Child::start(command, self.options.kill_after, permit)?;
+        let patience = self.options.kill_after;
+        let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, false);
         Ok(Peer::Bytes(streams, self.framing))
     }
@@ -331,7 +332,8 @@ impl Program {
             pipe::Sender::from_owned_fd_unchecked(ours.try_clone()?)?,
             pipe::Receiver::from_owned_fd_unchecked(ours)?,
         );
-        let child = Child::start(command, self.options.kill_after, permit)?;
+        let patience = self.options.kill_after;
+        let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, true);
         if !asked.resizes {
             return Ok(Peer::Bytes(streams, self.framing));

@@ -162,7 +162,11 @@ impl Route {
         Ok(Route {
             deadline: dial.connect_timeout,
             proxies: Proxies::read(&options, &settings.variables)?,
-            tls: Client::of_proxy(options.proxy_cacert.as_deref(), &["http/1.1"])?,
+            tls: Client::of_proxy(
+                options.proxy_cacert.as_deref(),
+                &["http/1.1"],
+                &settings.rereads,
+            )?,
             options,
         })
     }

@@ -19,7 +19,7 @@ use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
-use crate::reread;
+use crate::reread::Rereads;
 use crate::tls::client::{self, Client};
 use crate::tls::server::{self, Server};
 
@@ -74,7 +74,11 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "tls: is a client and can not wrap what listens; tls-l: is a server";
         return Err(address.place_error(what).into());
     };
-    let client = Client::read(read_options(&DIAL, address, settings)?, &[])?;
+    let client = Client::read(
+        read_options(&DIAL, address, settings)?,
+        &[],
+        &settings.rereads,
+    )?;
     if inner.host().is_none() && !client.has_name() {
         let what = "TLS asks for a name that this endpoint does not have: tls-name=NAME";
         return Err(address.place_error(what).into());
@@ -99,6 +103,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         server: Arc::new(Server::read(options, &[], None)?),
         deadline: read_options::<Deadline>(&LISTEN, address, settings)?.handshake_timeout,
         framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
+        rereads: settings.rereads.clone(),
     })))
 }
 
@@ -111,12 +116,12 @@ fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
 }
 
 /// Gets a server ready to be called: says the pin of a certificate of its own, and has its files read again on SIGHUP.
-pub(super) fn announce(server: &Arc<Server>) {
+pub(super) fn announce(server: &Arc<Server>, rereads: &Rereads) {
     if let Some(pin) = server.pin() {
         info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
     }
     if server.has_files() {
-        reread::register(server);
+        rereads.register(server);
     }
 }
 
@@ -185,13 +190,14 @@ struct TlsListen {
     server: Arc<Server>,
     deadline: Duration,
     framing: Framing,
+    rereads: Rereads,
 }
 
 impl Listen for TlsListen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
         Box::pin(async {
             let inner = self.inner.bind().await?;
-            announce(&self.server);
+            announce(&self.server, &self.rereads);
             let accept: Box<dyn Accept> = Box::new(TlsAccept {
                 inner,
                 server: self.server.clone(),

@@ -45,6 +45,7 @@ use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
 use crate::http::{is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
+use crate::reread::Rereads;
 use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -252,6 +253,7 @@ fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Resu
         port,
         handshake: read_options(scheme, address, settings)?,
         options,
+        rereads: settings.rereads.clone(),
     })))
 }
 
@@ -262,6 +264,7 @@ struct WsListen {
     handshake: HandshakeOptions,
     options: ListenOptions,
     tls: Option<Arc<tls::server::Server>>,
+    rereads: Rereads,
 }
 
 impl Listen for WsListen {
@@ -272,7 +275,7 @@ impl Listen for WsListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
             if let Some(tls) = &self.tls {
-                super::tls::announce(tls);
+                super::tls::announce(tls, &self.rereads);
             }
             let shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
             shared.warn();

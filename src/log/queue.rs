@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
@@ -20,7 +20,7 @@ const DUMP: usize = 256 * 1024;
 const LEAST_DUMP: usize = 16 * 1024;
 /// Bytes of all dumps together, as far as [`LEAST_DUMP`] allows.
 const DUMPS: usize = 16 * 1024 * 1024;
-/// Bytes of all dumps together once no session waits for its own any more.
+/// Bytes of all dumps together above which those of a bridge are left out whose sessions wait for them no more.
 const RELEASED: usize = 1024 * 1024;
 
 /// How long the thread lets lines gather once it has written one. Where callers come and go by the thousand, to wake it for
@@ -67,7 +67,6 @@ struct State {
     /// Number of threads that wait for progress.
     watchers: usize,
     takes_all: bool,
-    is_released: bool,
     has_failed: bool,
     /// Bytes written so far.
     written: u64,
@@ -104,9 +103,20 @@ pub(super) enum Work {
     Limits,
 }
 
+/// Whether the sessions of a bridge wait for their dumps no more: it is to stop. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Release(Arc<AtomicBool>);
+
+impl Release {
+    fn is_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// One side of a session, whose dump waits to be written.
 pub struct Source {
     queue: Arc<Queue>,
+    release: Release,
     /// Bytes that are not written yet; changed while the queue is locked.
     backlog: AtomicUsize,
 }
@@ -287,10 +297,11 @@ impl Queue {
         self.wake_from(Sleep::Rest, &mut state);
     }
 
-    /// Lets no source wait any more. What is more than a little is lost from now on.
-    pub fn release(&self) {
+    /// Lets the sources of a bridge wait no more. What is more than a little of theirs is lost from now on.
+    pub fn release(&self, release: &Release) {
+        // Under the lock, which those hold that look at it before they wait.
         let mut state = self.lock();
-        state.is_released = true;
+        release.0.store(true, Ordering::Release);
         let woken = state.woken();
         self.tell_moved(&state);
         drop(state);
@@ -313,13 +324,13 @@ impl Queue {
         drop(self.wait_while(self.lock(), patience, |state| !state.is_done()));
     }
 
-    /// Waits until all is written, nothing has been for `patience`, or no source is waited for any more.
-    pub fn settle(&self, patience: Duration) {
+    /// Waits until all is written, nothing has been for `patience`, or the sources of the bridge are released.
+    pub fn settle(&self, patience: Duration, release: &Release) {
         let mut state = self.lock();
-        while !state.is_done() && !state.is_released {
+        while !state.is_done() && !release.is_given() {
             let written = state.written;
             let waits =
-                |state: &State| !state.is_done() && !state.is_released && state.written == written;
+                |state: &State| !state.is_done() && !release.is_given() && state.written == written;
             let (now, has_timed_out) = self.wait_while(state, patience, waits);
             if has_timed_out {
                 return;
@@ -369,7 +380,7 @@ impl State {
     /// Whether a source may have more waiting.
     fn has_room(&self, source: &Source) -> bool {
         let share = (DUMPS / self.talking.max(1)).clamp(LEAST_DUMP, DUMP);
-        self.is_released || source.backlog.load(Ordering::Relaxed) < share
+        source.release.is_given() || source.backlog.load(Ordering::Relaxed) < share
     }
 
     /// Takes out the sessions that wait no longer.
@@ -384,9 +395,10 @@ impl State {
 
 impl Source {
     /// Makes a source that has nothing waiting.
-    pub fn new(queue: &Arc<Queue>) -> Arc<Source> {
+    pub fn new(queue: &Arc<Queue>, release: &Release) -> Arc<Source> {
         Arc::new(Source {
             queue: queue.clone(),
+            release: release.clone(),
             backlog: AtomicUsize::new(0),
         })
     }
@@ -397,7 +409,7 @@ impl Source {
         if bytes.is_empty() {
             return;
         }
-        if state.is_released && state.dumps + bytes.len() > RELEASED {
+        if self.release.is_given() && state.dumps + bytes.len() > RELEASED {
             state.lost_of_dumps += memchr::memchr_iter(b'\n', &bytes).count() as u64;
             return;
         }

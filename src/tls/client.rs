@@ -26,7 +26,7 @@ use crate::ending::Cause;
 use crate::host;
 use crate::log::REFUSALS;
 use crate::peer::ByteStream;
-use crate::reread::{self, Reread};
+use crate::reread::{Reread, Rereads};
 use crate::steps::Step;
 
 /// Options of everything that dials TLS.
@@ -154,34 +154,44 @@ impl Reread for Files {
 }
 
 impl Client {
-    /// Reads the files that the options name. `own_protocols` are offered where none were asked for.
+    /// Reads the files that the options name, and again when `rereads` says so. `own_protocols` are offered where none were asked
+    /// for.
     ///
     /// # Errors
     /// What is wrong with a file, with a [`Cause`].
-    pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
-        Client::of_side(&SERVER, options, own_protocols)
+    pub fn read(options: Options, own_protocols: &[&str], rereads: &Rereads) -> Result<Client> {
+        Client::of_side(&SERVER, options, own_protocols, rereads)
     }
 
     /// Reads the certificates to trust of a proxy that is reached over TLS.
     ///
     /// # Errors
     /// What is wrong with the file, with a [`Cause`].
-    pub fn of_proxy(cacert: Option<&Path>, own_protocols: &[&str]) -> Result<Client> {
+    pub fn of_proxy(
+        cacert: Option<&Path>,
+        own_protocols: &[&str],
+        rereads: &Rereads,
+    ) -> Result<Client> {
         let options = Options {
             cacert: cacert.map(Path::to_owned),
             ..Options::default()
         };
-        Client::of_side(&PROXY, options, own_protocols)
+        Client::of_side(&PROXY, options, own_protocols, rereads)
     }
 
-    fn of_side(side: &'static Side, options: Options, own_protocols: &[&str]) -> Result<Client> {
+    fn of_side(
+        side: &'static Side,
+        options: Options,
+        own_protocols: &[&str],
+        rereads: &Rereads,
+    ) -> Result<Client> {
         let files = Arc::new(Files {
             loaded: Mutex::new(Loaded::read(&options, side)?),
             options: options.clone(),
             side,
         });
         if files.names().next().is_some() {
-            reread::register(&files);
+            rereads.register(&files);
         }
         Ok(Client {
             files,

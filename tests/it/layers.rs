@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["docs"],
     &["scheme"],
     &["bridge", "doctor"],
+    &["world"],
     &["session"],
     &["takers"],
     &["endpoint"],

@@ -20,7 +20,7 @@ use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
 use crate::http::policy::origin;
 use crate::lossless;
-use crate::reread::{self, Reread};
+use crate::reread::Reread;
 use crate::secret::Secret;
 use crate::variables::Variables;
 
@@ -157,7 +157,7 @@ impl Saying {
         let files = saying.files();
         // A pipe says it once.
         if !files.is_empty() && files.iter().all(|file| lossless::path(file).is_file()) {
-            reread::register(&saying);
+            settings.rereads.register(&saying);
         }
         Ok(saying)
     }
