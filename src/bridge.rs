@@ -119,8 +119,6 @@ pub struct Plan {
     pub session: session::Options,
     /// How many there are.
     pub bridge: Options,
-    /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
-    pub is_piped: bool,
     /// What all sessions may hold; the endpoints have it too.
     pub memory: Memory,
 }
@@ -583,7 +581,6 @@ mod tests {
             taps: Default::default(),
             session: defaults(),
             bridge: defaults(),
-            is_piped: false,
             memory: Memory::default(),
         };
         let (stop, stopped) = watch::channel(None);
