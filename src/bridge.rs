@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const FEW: usize = 64;
 /// The exit status where all went well but what passed could not be recorded.
 const INCOMPLETE: u8 = 23;
+/// The exit status where a bug of ours ended the only session: that of any other error.
+const BUG: u8 = 1;
 /// How much longer than `--drain` a stop may take: programs that were killed are reaped, the log and records are written.
 const GRACE: Duration = Duration::from_millis(500);
 /// A stop of a single session that takes no longer is worth no line.
@@ -273,6 +275,8 @@ async fn run_watched(
 enum News {
     Begun,
     Ended(Served),
+    /// It panicked, or its thread ends.
+    Failed,
 }
 
 async fn listen(
@@ -332,6 +336,8 @@ async fn listen(
                     return Ok(plan.session.status_of(&outcome));
                 }
                 News::Ended(Served::Refused(cause)) if plan.bridge.once => return Ok(cause.exit_status()),
+                News::Failed if plan.bridge.once || shared.right.is_spent() => return Ok(BUG),
+                News::Failed => {}
                 // Whoever comes next is the one.
                 News::Ended(_) => is_open = true,
             },
@@ -385,6 +391,20 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// Tells the accept loop how a session has ended, also where it panics.
+struct Serving<'a> {
+    house: &'a House,
+    /// What became of the caller; `None` while it is served.
+    served: Option<Served>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let ended = self.served.take().map_or(News::Failed, News::Ended);
+        self.house.tell(ended);
+    }
+}
+
 impl House {
     /// Takes a caller through its handshake and serves it, on its share of a thread.
     async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, mut share: Share) {
@@ -394,11 +414,15 @@ impl House {
             return;
         };
         self.tell(News::Begun);
+        let mut serving = Serving {
+            house: &self,
+            served: None,
+        };
         let served = Box::pin(session::serve(offer, &self.shared, held.permit())).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
-        self.tell(News::Ended(served));
+        serving.served = Some(served);
     }
 
     /// Takes a caller through its handshake and finds it a seat; `None` where it has been refused or is gone.
@@ -539,6 +563,7 @@ async fn accept_failed(error: &io::Error, pause: Duration) {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -546,8 +571,10 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::caller::Caller;
+    use crate::ending::Ending;
     use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
-    use crate::peer::{Peer, Pipe};
+    use crate::message::Fragment;
+    use crate::peer::{Event, MessageStream, Peer, Pipe, Spent};
 
     /// A target that has a bug: it panics for its first caller.
     struct Faulty(AtomicUsize);
@@ -567,8 +594,58 @@ mod tests {
         G::from_arg_matches(&command.get_matches_from([""; 0])).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_panic_in_one_session_ends_that_session_alone() {
+    /// A target whose streams have a bug.
+    struct Broken;
+
+    impl Dial for Broken {
+        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+            Box::pin(async { Ok(Peer::Messages(Box::new(Panicking(Pipe::looped())))) })
+        }
+    }
+
+    /// A stream that panics when it is read.
+    struct Panicking(Pipe);
+
+    impl MessageStream for Panicking {
+        fn take(&mut self) -> Option<Event> {
+            panic!("it has a bug")
+        }
+
+        fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.poll_more(cx)
+        }
+
+        fn spent(&mut self) -> Spent {
+            self.0.spent()
+        }
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+            self.0.poll_ready(cx)
+        }
+
+        fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+            self.0.start_send(fragment)
+        }
+
+        fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+            self.0.poll_flush(cx)
+        }
+
+        fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+            self.0.poll_close(cx, why)
+        }
+
+        fn unsent(&self) -> usize {
+            self.0.unsent()
+        }
+
+        fn half_closes(&self) -> bool {
+            self.0.half_closes()
+        }
+    }
+
+    /// A plan for callers of TCP, and the port where they call.
+    fn plan(right: Arc<dyn Dial>) -> (Plan, u16) {
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port()
@@ -577,27 +654,54 @@ mod tests {
         let plan = Plan {
             names: ["left".to_owned(), "right".to_owned()],
             left: (tcp::LISTEN.build)(&address, &Settings::default()).unwrap(),
-            right: Endpoint::Dial(Arc::new(Faulty(0.into()))),
+            right: Endpoint::Dial(right),
             taps: Default::default(),
             session: defaults(),
             bridge: defaults(),
             memory: Memory::default(),
         };
+        (plan, port)
+    }
+
+    async fn connect(port: u16) -> TcpStream {
+        loop {
+            match TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(stream) => return stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_only_session_ends_the_bridge() {
+        // The one fails while it is opened, the other while it is pumped.
+        for target in [
+            Arc::new(Faulty(0.into())) as Arc<dyn Dial>,
+            Arc::new(Broken),
+        ] {
+            let (mut plan, port) = plan(target);
+            plan.bridge.once = true;
+            let (stop, stopped) = watch::channel(None);
+            let table = Table::new(&stop);
+            let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
+            let mut answer = Vec::new();
+            let failed = connect(port).await.read_to_end(&mut answer).await;
+            assert!(failed.is_err(), "a session that failed is no end of file");
+            let ended = timeout(Duration::from_secs(30), bridge).await;
+            assert_eq!(ended.unwrap().unwrap().unwrap(), BUG);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_session_ends_that_session_alone() {
+        let (plan, port) = plan(Arc::new(Faulty(0.into())));
         let (stop, stopped) = watch::channel(None);
         let table = Table::new(&stop);
         let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
-        let connect = || async {
-            loop {
-                match TcpStream::connect(("127.0.0.1", port)).await {
-                    Ok(stream) => return stream,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        };
         let mut answer = Vec::new();
-        let failed = connect().await.read_to_end(&mut answer).await;
+        let failed = connect(port).await.read_to_end(&mut answer).await;
         assert!(failed.is_err(), "a session that failed is no end of file");
-        let mut second = connect().await;
+        let mut second = connect(port).await;
         second.write_all(b"hello").await.unwrap();
         second.shutdown().await.unwrap();
         second.read_to_end(&mut answer).await.unwrap();
