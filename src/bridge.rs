@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod descriptors;
+mod ebb;
 mod places;
 mod seats;
 
@@ -39,11 +40,10 @@ use crate::workers::{Share, Workers};
 use addresses::Guest;
 use admission::{Admission, at_once};
 use descriptors::{Budget, Spare};
+use ebb::Ebb;
 
 /// How often it is seen whether sessions have left memory behind, while there are some.
 const LOOK: Duration = Duration::from_millis(200);
-/// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
-const FEW: usize = 64;
 /// The exit status where all went well but what passed could not be recorded.
 const INCOMPLETE: u8 = 23;
 /// The exit status where a bug of ours ended the only session: that of any other error.
@@ -320,8 +320,7 @@ async fn listen(
     let tasks = TaskTracker::new();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
-    // The most sessions since memory was last given back.
-    let mut most = 0;
+    let mut ebb = Ebb::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stopped(shared.stop.clone()));
@@ -350,16 +349,16 @@ async fn listen(
                         None => tasks.spawn_on(house.receive(handshake, share), &runtime),
                         Some(spare) => tasks.spawn_on(house.turn_away(handshake, share, spare), &runtime),
                     };
-                    most = most.max(tasks.len());
+                    ebb.rise(tasks.len());
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
                     accept_failed(&error, pause).await;
                 }
             },
-            _ = look.tick(), if most > FEW => if tasks.len() < most / 2 {
-                most = tasks.len();
-                heap::give_back();
+            _ = look.tick(), if ebb.is_watched() => if ebb.is_due(tasks.len()) {
+                let freed = workers.on_each(buffer::give_back);
+                tokio::spawn(async { freed.await; heap::give_back() });
             },
         }
     };
