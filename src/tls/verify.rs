@@ -119,7 +119,7 @@ fn platform(side: &Side) -> Result<Arc<dyn ServerCertVerifier>> {
         OnceLock::new();
     let ready = READY.get_or_init(|| {
         let made = rustls_platform_verifier::Verifier::new(provider());
-        made.map(Arc::new).map_err(|error| error.to_string())
+        made.map(Arc::new).map_err(|error| plain::error(&error))
     });
     match ready {
         Ok(ready) => Ok(ready.clone()),
