@@ -562,7 +562,6 @@ async fn accept_failed(error: &io::Error, pause: Duration) {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::task::{Context, Poll};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -570,10 +569,9 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::caller::Caller;
-    use crate::ending::Ending;
     use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
-    use crate::message::Fragment;
-    use crate::peer::{Event, MessageStream, Peer, Pipe, Spent};
+    use crate::peer::panicking::Panicking;
+    use crate::peer::{Peer, Pipe};
 
     /// A target that has a bug: it panics for its first caller.
     struct Faulty(AtomicUsize);
@@ -599,47 +597,6 @@ mod tests {
     impl Dial for Broken {
         fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
             Box::pin(async { Ok(Peer::Messages(Box::new(Panicking(Pipe::looped())))) })
-        }
-    }
-
-    /// A stream that panics when it is read.
-    struct Panicking(Pipe);
-
-    impl MessageStream for Panicking {
-        fn take(&mut self) -> Option<Event> {
-            panic!("it has a bug")
-        }
-
-        fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-            self.0.poll_more(cx)
-        }
-
-        fn spent(&mut self) -> Spent {
-            self.0.spent()
-        }
-
-        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-            self.0.poll_ready(cx)
-        }
-
-        fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-            self.0.start_send(fragment)
-        }
-
-        fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-            self.0.poll_flush(cx)
-        }
-
-        fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
-            self.0.poll_close(cx, why)
-        }
-
-        fn unsent(&self) -> usize {
-            self.0.unsent()
-        }
-
-        fn half_closes(&self) -> bool {
-            self.0.half_closes()
         }
     }
 
