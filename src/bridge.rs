@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod descriptors;
+mod ebb;
 mod places;
 mod seats;
 
@@ -37,13 +38,14 @@ use crate::world::World;
 use addresses::Guest;
 use admission::{Admission, at_once};
 use descriptors::{Budget, Spare};
+use ebb::Ebb;
 
 /// How often it is seen whether sessions have left memory behind, while there are some.
 const LOOK: Duration = Duration::from_millis(200);
-/// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
-const FEW: usize = 64;
 /// The exit status where all went well but what passed could not be recorded.
 const INCOMPLETE: u8 = 23;
+/// The exit status where a bug of ours ended the only session: that of any other error.
+const BUG: u8 = 1;
 /// How much longer than `--drain` a stop may take: programs that were killed are reaped, the log and records are written.
 const GRACE: Duration = Duration::from_millis(500);
 /// A stop of a single session that takes no longer is worth no line.
@@ -117,8 +119,6 @@ pub struct Plan {
     pub session: session::Options,
     /// How many there are.
     pub bridge: Options,
-    /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
-    pub is_piped: bool,
 }
 
 impl Plan {
@@ -269,6 +269,8 @@ async fn run_watched(
 enum News {
     Begun,
     Ended(Served),
+    /// It panicked, or its thread ends.
+    Failed,
 }
 
 async fn listen(
@@ -313,8 +315,7 @@ async fn listen(
     let tasks = TaskTracker::new();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
-    // The most sessions since memory was last given back.
-    let mut most = 0;
+    let mut ebb = Ebb::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stopped(shared.stop.clone()));
@@ -329,6 +330,8 @@ async fn listen(
                     return Ok(plan.session.status_of(&outcome));
                 }
                 News::Ended(Served::Refused(cause)) if plan.bridge.once => return Ok(cause.exit_status()),
+                News::Failed if plan.bridge.once || shared.right.is_spent() => return Ok(BUG),
+                News::Failed => {}
                 // Whoever comes next is the one.
                 News::Ended(_) => is_open = true,
             },
@@ -341,16 +344,16 @@ async fn listen(
                         None => tasks.spawn_on(house.receive(handshake, share), &runtime),
                         Some(spare) => tasks.spawn_on(house.turn_away(handshake, share, spare), &runtime),
                     };
-                    most = most.max(tasks.len());
+                    ebb.rise(tasks.len());
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
                     accept_failed(&error, pause).await;
                 }
             },
-            _ = look.tick(), if most > FEW => if tasks.len() < most / 2 {
-                most = tasks.len();
-                heap::give_back();
+            _ = look.tick(), if ebb.is_watched() => if ebb.is_due(tasks.len()) {
+                let freed = workers.on_each(buffer::give_back);
+                tokio::spawn(async { freed.await; heap::give_back() });
             },
         }
     };
@@ -382,6 +385,20 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// Tells the accept loop how a session has ended, also where it panics.
+struct Serving<'a> {
+    house: &'a House,
+    /// What became of the caller; `None` while it is served.
+    served: Option<Served>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let ended = self.served.take().map_or(News::Failed, News::Ended);
+        self.house.tell(ended);
+    }
+}
+
 impl House {
     /// Takes a caller through its handshake and serves it, on its share of a thread.
     async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, mut share: Share) {
@@ -392,11 +409,15 @@ impl House {
             return;
         };
         self.tell(News::Begun);
+        let mut serving = Serving {
+            house: &self,
+            served: None,
+        };
         let served = Box::pin(session::serve(offer, &self.shared, held.permit())).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
-        self.tell(News::Ended(served));
+        serving.served = Some(served);
     }
 
     /// Takes a caller through its handshake and finds it a seat; `None` where it has been refused or is gone.

@@ -82,6 +82,12 @@ thread_local! {
     static ROOMS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Frees what this thread keeps for the next ones that borrow: a mebibyte or more where many sessions have ended together.
+pub fn give_back() {
+    FREE.take();
+    ROOMS.take();
+}
+
 /// A buffer that was lent: its room is counted until it is given back.
 #[derive(Debug)]
 struct Lease {
@@ -521,6 +527,20 @@ mod tests {
         .await;
         assert!(buffer.lease.is_none());
         assert_eq!(&buffer.bytes()[..], b"lo");
+    }
+
+    #[tokio::test]
+    async fn what_a_thread_keeps_for_the_next_is_given_back() {
+        let kept = || FREE.with_borrow(Vec::len) + ROOMS.with_borrow(Vec::len);
+        give_back();
+        let (mut near, mut far) = tokio::io::duplex(LARGE);
+        drop(near.try_write_for_test(b"hello").await);
+        let mut buffer = ReadBuffer::default();
+        poll_fn(|cx| buffer.poll_fill(&mut far, cx)).await.unwrap();
+        drop((buffer, Room::lend(SMALL)));
+        assert_eq!(kept(), 2);
+        give_back();
+        assert_eq!(kept(), 0);
     }
 
     /// How far behind the beginning of a page it begins.

@@ -283,17 +283,11 @@ impl Args {
 
     fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
-        let has_stdio = |side: &str| {
-            let core = scheme::chain(side).pop();
-            core.is_some_and(|core| core.names[0] == "-")
-        };
-        let built = scheme::build(left, left_settings)?;
         // Its default is for what connects.
         let is_given = matches.value_source("connect_timeout") == Some(ValueSource::CommandLine);
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
-            is_piped: matches!(built, Endpoint::Dial(_)) && (has_stdio(left) || has_stdio(right)),
-            left: built,
+            left: scheme::build(left, left_settings)?,
             right: scheme::build(right, right_settings)?,
             taps: [
                 scheme::tap(left, left_settings)?,

@@ -1,10 +1,15 @@
 //! The signals: TERM and INT stop the bridge, HUP has files read again, USR1 has the sessions listed.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::process::exit;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::isatty;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -37,8 +42,7 @@ pub(super) fn watch(plan: &Plan, world: &World) -> io::Result<()> {
         }
     }
     if let Some(signal) = unless_ignored(SignalKind::hangup())? {
-        let world = world.clone();
-        tokio::spawn(hang_up(signal, world, plan.is_piped, Terminal::look()));
+        tokio::spawn(hang_up(signal, world.clone(), Terminal::look()));
     }
     if let Some(mut signal) = unless_ignored(SignalKind::user_defined1())? {
         let (table, target) = (world.sessions.clone(), plan.names[1].clone());
@@ -77,10 +81,10 @@ fn ask(world: &World, why: Stop) {
     world.stop(why);
 }
 
-/// What HUP means: the program ends where its terminal has gone, or who piped it has; else files are read again.
-async fn hang_up(mut signal: Signal, world: World, is_piped: bool, terminal: Terminal) {
+/// What HUP means: the program ends where its terminal has gone; else files are read again.
+async fn hang_up(mut signal: Signal, world: World, terminal: Terminal) {
     while signal.recv().await.is_some() {
-        if is_piped || terminal.has_gone() {
+        if terminal.has_gone() {
             ask(&world, Stop::HangUp);
             continue;
         }
@@ -95,34 +99,54 @@ async fn hang_up(mut signal: Signal, world: World, is_piped: bool, terminal: Ter
     }
 }
 
-/// Whether there was a controlling terminal at the start.
+/// The terminals that there were at the start.
 #[derive(Clone, Copy)]
-struct Terminal(bool);
+struct Terminal {
+    /// The controlling one.
+    is_controlling: bool,
+    is_stdin: bool,
+    is_stdout: bool,
+}
 
 impl Terminal {
     fn look() -> Terminal {
-        Terminal(Terminal::is_there())
+        Terminal {
+            is_controlling: Terminal::open().is_ok(),
+            is_stdin: isatty(stdin()),
+            is_stdout: isatty(stdout()),
+        }
     }
 
-    fn is_there() -> bool {
+    fn open() -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-        open("/dev/tty", flags, Mode::empty()).is_ok()
+        open("/dev/tty", flags, Mode::empty()).map(drop)
     }
 
+    /// Whether one of them has hung up. That /dev/tty cannot be opened for another reason, such as no descriptors, says nothing.
     fn has_gone(self) -> bool {
-        self.0 && !Terminal::is_there()
+        self.is_controlling && matches!(Terminal::open(), Err(Errno::NXIO | Errno::IO))
+            || self.is_stdin && has_hung_up(stdin())
+            || self.is_stdout && has_hung_up(stdout())
     }
 
     /// Waits a moment for it to go.
     async fn goes(self) -> bool {
+        let is_none = !self.is_controlling && !self.is_stdin && !self.is_stdout;
         for _ in 0..LOOKS {
-            if !self.0 || self.has_gone() {
+            if is_none || self.has_gone() {
                 break;
             }
             sleep(LOOK).await;
         }
         self.has_gone()
     }
+}
+
+/// Whether the other end of a terminal has closed.
+fn has_hung_up(terminal: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(terminal, PollFlags::empty())];
+    let now = Timespec::default();
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().contains(PollFlags::HUP)
 }
 
 /// Whether a signal is ignored, as far as the system tells (proc_pid_status(5)).

@@ -11,6 +11,7 @@ mod notes;
 mod own;
 mod pem;
 mod pin;
+mod plain;
 mod reason;
 mod record;
 mod resolver;

@@ -160,6 +160,20 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// Runs something once on each thread; the returned future waits until it has run on all of them.
+    pub fn on_each(&self, run: fn()) -> impl Future<Output = ()> + use<> {
+        let each = |worker: &Worker| worker.runtime.spawn(async move { run() });
+        let running: Vec<_> = self.all.iter().map(each).collect();
+        async move {
+            for one in running {
+                // A thread that has ended keeps nothing.
+                let _ = one.await;
+            }
+        }
+    }
+}
+
 impl Share {
     /// The runtime to spawn the task on.
     pub fn runtime(&self) -> Handle {
@@ -200,7 +214,8 @@ impl Drop for Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
+    use std::sync::Mutex;
     use std::time::Duration;
 
     #[tokio::test]
@@ -233,6 +248,18 @@ mod tests {
         let mut ended = Box::pin(workers.room());
         let now = tokio::time::timeout(Duration::ZERO, &mut ended).await;
         assert!(now.is_ok(), "the share was dropped before it had read");
+    }
+
+    #[tokio::test]
+    async fn what_is_to_run_on_each_thread_does_so_once() {
+        static SEEN: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+        let workers = Workers::start(NonZero::new(3).unwrap(), 64).unwrap();
+        let note = || SEEN.lock().unwrap().push(thread::current().id());
+        workers.on_each(note).await;
+        let seen = SEEN.lock().unwrap().clone();
+        let threads: HashSet<_> = seen.iter().collect();
+        assert_eq!((seen.len(), threads.len()), (3, 3));
+        assert!(threads.contains(&thread::current().id()));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::caller::Caller;
 use crate::endpoint::{BoxFuture, Dial, Scheme, hub, process, tcp, unix};
 use crate::memory::Memory;
+use crate::peer::panicking::Panicking;
 use crate::peer::{Peer, Pipe};
 
 /// A target that has a bug: it panics for its first caller.
@@ -40,7 +41,6 @@ fn plan(right: Endpoint, words: &[&str]) -> Plan {
         taps: Default::default(),
         session: options(&[]),
         bridge: options(words),
-        is_piped: false,
     }
 }
 
@@ -99,8 +99,17 @@ async fn echoes(client: &mut BufReader<UnixStream>, line: &str) {
     assert_eq!(heard, line);
 }
 
-#[tokio::test]
-async fn a_panic_in_one_session_ends_that_session_alone() {
+/// A target whose streams have a bug.
+struct Broken;
+
+impl Dial for Broken {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        Box::pin(async { Ok(Peer::Messages(Box::new(Panicking(Pipe::looped())))) })
+    }
+}
+
+/// Starts a bridge for callers of TCP, in a world of its own, and returns the port where they call.
+fn serve(right: Arc<dyn Dial>, words: &[&str]) -> (World, u16, JoinHandle<Result<u8>>) {
     let port = {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap().port()
@@ -108,22 +117,45 @@ async fn a_panic_in_one_session_ends_that_session_alone() {
     let world = World::new(Memory::default());
     let plan = Plan {
         left: built(&tcp::LISTEN, &format!("tcp-l:127.0.0.1:{port}"), &world),
-        ..plan(Endpoint::Dial(Arc::new(Faulty(0.into()))), &[])
+        ..plan(Endpoint::Dial(right), words)
     };
     let own = world.clone();
-    let bridge = tokio::spawn(async move { run(&plan, &own).await });
-    let connect = || async {
-        loop {
-            match TcpStream::connect(("127.0.0.1", port)).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::task::yield_now().await,
-            }
+    let running = tokio::spawn(async move { run(&plan, &own).await });
+    (world, port, running)
+}
+
+async fn connect(port: u16) -> TcpStream {
+    loop {
+        match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(stream) => return stream,
+            Err(_) => tokio::task::yield_now().await,
         }
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_only_session_ends_the_bridge() {
+    // The one fails while it is opened, the other while it is pumped.
+    for target in [
+        Arc::new(Faulty(0.into())) as Arc<dyn Dial>,
+        Arc::new(Broken),
+    ] {
+        let (_world, port, bridge) = serve(target, &["--once"]);
+        let mut answer = Vec::new();
+        let failed = connect(port).await.read_to_end(&mut answer).await;
+        assert!(failed.is_err(), "a session that failed is no end of file");
+        let ended = timeout(Duration::from_secs(30), bridge).await;
+        assert_eq!(ended.unwrap().unwrap().unwrap(), BUG);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_one_session_ends_that_session_alone() {
+    let (world, port, bridge) = serve(Arc::new(Faulty(0.into())), &[]);
     let mut answer = Vec::new();
-    let failed = connect().await.read_to_end(&mut answer).await;
+    let failed = connect(port).await.read_to_end(&mut answer).await;
     assert!(failed.is_err(), "a session that failed is no end of file");
-    let mut second = connect().await;
+    let mut second = connect(port).await;
     second.write_all(b"hello").await.unwrap();
     second.shutdown().await.unwrap();
     second.read_to_end(&mut answer).await.unwrap();

@@ -317,11 +317,12 @@ fn bind(
 ) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     // Linux takes the mode of the socket for that of its file, so that it is never open to others.
-    let is_private = rustix::fs::fchmod(&socket, Mode::from_raw_mode(OWN_MODE)).is_ok();
+    // Elsewhere it fails, which does no harm: no other user can connect before listen.
+    let _ = rustix::fs::fchmod(&socket, Mode::from_raw_mode(OWN_MODE));
     socket.bind(&sock_addr(place)?)?;
-    // Nobody can connect before listen, so the mode holds from the first moment elsewhere too.
-    let mode = mode.or((!is_private || !cfg!(target_os = "linux")).then_some(OWN_MODE));
-    if let (Some(path), Some(mode)) = (path, mode) {
+    if let Some(path) = path {
+        // The umask that was inherited may have taken away what its owner needs.
+        let mode = mode.unwrap_or(OWN_MODE);
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     socket.listen(BACKLOG)?;

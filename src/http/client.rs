@@ -236,7 +236,10 @@ struct Agreed {
 fn check_version(version: Version) -> Result<(), String> {
     match version {
         Version::HTTP_11 => Ok(()),
-        other => Err(format!("the answer of 101 is of {other:?}, not HTTP/1.1")),
+        other => Err(format!(
+            "the answer of 101 is of {}, not HTTP/1.1",
+            super::version_name(other)
+        )),
     }
 }
 

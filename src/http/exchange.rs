@@ -166,7 +166,8 @@ impl Exchange {
 
     /// The head of the answer, line by line.
     pub(super) fn head(&self) -> Vec<String> {
-        let mut lines = vec![format!("{:?} {}", self.response.version(), self.status())];
+        let version = super::version_name(self.version());
+        let mut lines = vec![format!("{version} {}", self.status())];
         lines.extend(self.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
             format!("{name}: {}", Shown::line(&value))

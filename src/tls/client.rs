@@ -21,7 +21,7 @@ use super::pin::Pin;
 use super::side::{PROXY, SERVER, Side};
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
-use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
+use super::{KeyLogFile, Version, failed, listed, pem, plain, protocols, provider, reason};
 use crate::ending::Cause;
 use crate::host;
 use crate::log::REFUSALS;
@@ -279,7 +279,7 @@ impl Client {
             true => Verifier::of_keys(pins, side),
             false => Verifier::of_issuers(loaded.roots.clone(), pins, side)?,
         };
-        let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
+        let tls = |error| failed(Cause::Tls, format!("TLS: {}", plain::error(&error)));
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(options.tls_min.and_newer())
             .map_err(tls)?

@@ -143,6 +143,10 @@ impl MessageStream for Resizable {
         self.framed.half_closes()
     }
 
+    fn is_closed(&self) -> bool {
+        self.framed.is_closed()
+    }
+
     fn cut_at(&mut self, most: usize) {
         self.framed.cut_at(most);
     }

@@ -341,6 +341,8 @@ fn farewell(mut stream: Box<dyn MessageStream>, why: &Ending) {
     }
 }
 
+/// A connection never agrees to half-closes (see [`Reconnect`](super::Reconnect)), so that there are no marks and no proof;
+/// the ledger alone probes.
 impl MessageStream for Link {
     fn take(&mut self) -> Option<Event> {
         loop {
@@ -394,6 +396,20 @@ impl MessageStream for Link {
             State::Up { stream, .. } => stream.spent(),
             _ => Spent::default(),
         }
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let State::Up { stream, .. } = &mut self.state else {
+            return Poll::Pending;
+        };
+        let why = ready!(stream.poll_cut(cx));
+        if !self.may_lose(&why) {
+            return Poll::Ready(why);
+        }
+        self.lose(&why);
+        // Its timer runs while what was yielded has nowhere to go.
+        let _ = self.poll_up(cx);
+        Poll::Pending
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -500,6 +516,25 @@ impl MessageStream for Link {
 
     fn half_closes(&self) -> bool {
         self.shape.half_closes
+    }
+
+    fn is_closed(&self) -> bool {
+        match &self.state {
+            State::Up { stream, .. } => stream.is_closed(),
+            State::Down { .. } => false,
+            State::Over(_) => true,
+        }
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        match &mut self.state {
+            State::Up { stream, .. } => stream.poll_reset(cx),
+            State::Down { .. } | State::Over(_) => Poll::Pending,
+        }
+    }
+
+    fn has_piece(&self) -> bool {
+        matches!(&self.state, State::Up { stream, .. } if stream.has_piece())
     }
 
     fn has_no_end(&self) -> bool {

@@ -3,27 +3,30 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 
 use anyhow::anyhow;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::ending::{Close, Loss, Violation};
 use crate::memory::Memory;
 use crate::message::Fragment;
-use crate::peer::{Event, Gap, Pipe, pipe};
+use crate::peer::{Event, Gap, Pipe, Spent, pipe};
+
+type Opened = Box<dyn MessageStream>;
 
 /// An endpoint that opens what it was given, in order, and notes when.
 #[derive(Default)]
 struct Prepared {
-    next: Mutex<VecDeque<Result<Pipe>>>,
+    next: Mutex<VecDeque<Result<Opened>>>,
     at: Mutex<Vec<Instant>>,
 }
 
 impl Prepared {
-    fn of(next: Vec<Result<Pipe>>) -> Arc<Prepared> {
+    fn of<S: MessageStream + 'static>(next: Vec<Result<S>>) -> Arc<Prepared> {
         Arc::new(Prepared {
-            next: Mutex::new(next.into()),
+            next: Mutex::new(next.into_iter().map(boxed).collect()),
             ..Prepared::default()
         })
     }
@@ -33,8 +36,12 @@ impl Dial for Prepared {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         self.at.lock().unwrap().push(Instant::now());
         let next = self.next.lock().unwrap().pop_front();
-        Box::pin(async { Ok(Peer::Messages(Box::new(next.unwrap_or_else(refused)?))) })
+        Box::pin(async { Ok(Peer::Messages(next.unwrap_or_else(|| boxed(refused()))?)) })
     }
+}
+
+fn boxed<S: MessageStream + 'static>(opened: Result<S>) -> Result<Opened> {
+    opened.map(|stream| -> Opened { Box::new(stream) })
 }
 
 fn refused() -> Result<Pipe> {
@@ -188,7 +195,7 @@ async fn a_server_that_refuses_for_good_is_left_alone() {
         assert_eq!(prepared.at.lock().unwrap().len(), tries, "{status}");
     }
     // One who waits for an answer gets it at once.
-    let prepared = Prepared::of(vec![]);
+    let prepared = Prepared::of::<Pipe>(vec![]);
     assert!(dial(&prepared, None, false).await.is_err());
     assert_eq!(prepared.at.lock().unwrap().len(), 1);
 }
@@ -331,4 +338,111 @@ async fn an_end_of_ours_ends_the_wait() {
     let end = Event::End(Ending::Lost(Loss::NoClose));
     assert_eq!(next(&mut *link).await, end);
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// A stream that has nothing to say in time, and answers what it is asked.
+struct Asked {
+    pipe: Pipe,
+    cut: Arc<Mutex<Option<Ending>>>,
+}
+
+impl MessageStream for Asked {
+    fn take(&mut self) -> Option<Event> {
+        self.pipe.take()
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.pipe.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.pipe.spent()
+    }
+
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        let cut = self.cut.lock().unwrap().clone();
+        cut.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        self.pipe.start_send(fragment)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_close(cx, why)
+    }
+
+    fn unsent(&self) -> usize {
+        self.pipe.unsent()
+    }
+
+    fn half_closes(&self) -> bool {
+        self.pipe.half_closes()
+    }
+
+    fn is_closed(&self) -> bool {
+        true
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Lost(Loss::Reset))
+    }
+
+    fn has_piece(&self) -> bool {
+        true
+    }
+}
+
+async fn cut(link: &mut dyn MessageStream) -> Poll<Ending> {
+    poll_fn(|cx| Poll::Ready(link.poll_cut(cx))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_is_lost_at_once_or_ended() {
+    let ((one, _far), (two, mut far_two)) = (pipe(), pipe());
+    let cuts = [one, two].map(|pipe| {
+        let cut = Arc::new(Mutex::new(None));
+        let stream = Asked {
+            pipe,
+            cut: cut.clone(),
+        };
+        (stream, cut)
+    });
+    let [(one, cut_one), (two, cut_two)] = cuts;
+    let prepared = Prepared::of(vec![Ok(one), Ok(two)]);
+    let mut link = link(&prepared, None).await;
+    assert_eq!(cut(&mut *link).await, Poll::Pending);
+    // Another connection may follow.
+    *cut_one.lock().unwrap() = Some(Ending::Close(Close::new(1013, "slow")));
+    assert_eq!(cut(&mut *link).await, Poll::Pending);
+    send(&mut far_two, Fragment::text("again")).await;
+    let again = timeout(Duration::from_secs(60), next(&mut *link)).await;
+    assert_eq!(again, Ok(text("again")));
+    assert_eq!(link.gap().times, 1);
+    // No other one mends this.
+    let why = Ending::Close(Close::new(1009, "too big"));
+    *cut_two.lock().unwrap() = Some(why.clone());
+    assert_eq!(cut(&mut *link).await, Poll::Ready(why));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_connection_is_answered_by_it() {
+    let (one, _far) = pipe();
+    let one = Asked {
+        pipe: one,
+        cut: Arc::default(),
+    };
+    let prepared = Prepared::of(vec![Ok(one)]);
+    let mut link = link(&prepared, None).await;
+    assert!(link.is_closed() && link.has_piece());
+    let reset = poll_fn(|cx| link.poll_reset(cx)).await;
+    assert_eq!(reset, Ending::Lost(Loss::Reset));
 }
