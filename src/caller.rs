@@ -21,6 +21,8 @@ pub enum Source {
     /// A user of this machine.
     Uid(u32),
 }
+    /// A trusted proxy that has not said yet for whom it calls: as good as many callers.
+    Proxy,
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Source {
@@ -46,6 +48,7 @@ impl fmt::Display for Source {
             }
             Source::Uid(uid) => write!(f, "uid {uid}"),
         }
+            Source::Proxy => f.write_str("trusted proxies"),
     }
 }
 

@@ -354,7 +354,7 @@ impl Shared {
             .iter()
             .any(|proxy| proxy.may_be(source))
         {
-            true => Source::Unknown,
+            true => Source::Proxy,
             false => source,
         }
     }
