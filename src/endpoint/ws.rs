@@ -42,9 +42,10 @@ use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
 use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
-use crate::http::{is_token, offered_protocols};
+use crate::http::{head, is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
+use crate::secret;
 use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -532,14 +533,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
 /// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.
 fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
     let header = |name| {
-        let values = request.headers.get_all(name).iter();
-        let values: Vec<_> = values
-            .map(|it| String::from_utf8_lossy(it.as_bytes()))
-            .collect();
+        let values = request.headers.get_all(&name).iter();
+        let values: Vec<_> = values.map(|it| head::public(&name, it)).collect();
         (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(
-        path = %Shown::word(request.uri.path()),
+        path = %Shown::word(&Address::public(request.uri.path())),
         host = header(HOST),
         origin = header(ORIGIN),
         "{}: refused with {refusal}",
@@ -558,7 +557,8 @@ struct WsOffer {
 impl WsOffer {
     /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
     fn tell_unfit_protocols(&self) {
-        let offered = offered_protocols(&self.caller.headers).join(", ");
+        let shown = |names: &[String]| secret::protocols(names.iter().map(String::as_str));
+        let offered = shown(&offered_protocols(&self.caller.headers));
         if offered.is_empty() || self.upgrade.protocol().is_some() || !REFUSALS.admits() {
             return;
         }
@@ -828,11 +828,12 @@ impl HandshakeOptions {
 
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
     fn opened(&self, opened: Opened, name: &str) -> Socket {
-        match &opened.protocol {
+        let chosen = opened.protocol.as_deref();
+        match chosen.map(|name| secret::protocols([name])) {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() && REFUSALS.admits() => {
-                let offered = self.protocol.join(", ");
+                let offered = secret::protocols(self.protocol.iter().map(String::as_str));
                 warn!("{name}: the server ignored the subprotocols {offered}");
             }
             _ => {}

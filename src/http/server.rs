@@ -29,6 +29,7 @@ use super::{
     MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, is_token, offered_protocols,
     tokens,
 };
+use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::extension;
@@ -437,7 +438,8 @@ fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict,
         && wanted != path
         && Path::decoded(wanted) != Path::decoded(path)
     {
-        let shown = Shown::short(path);
+        let public = Address::public(path);
+        let shown = Shown::short(&public);
         let why = format!("nothing is served at {shown}, only at {wanted}");
         return Err(Refusal::told(404, why));
     }
