@@ -30,8 +30,8 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, Agreed, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings,
-    read_options,
+    Accept, Agreed, Agreement, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme,
+    Settings, read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
@@ -97,8 +97,9 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would), or in
-    /// front of another server with what that one chooses. The names may stand as in the header, with blanks between them.
+    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would). In front
+    /// of another server it answers with what that one agreed to, or with none: in front of each:ws:// always with none. The
+    /// names may stand as in the header, with blanks between them.
     /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
@@ -507,7 +508,7 @@ async fn shake(
         upgrade,
         caller,
         shared,
-        is_declined: false,
+        agreed_behind: None,
     })))
 }
 
@@ -550,8 +551,8 @@ struct WsOffer {
     upgrade: Upgrade,
     caller: Arc<Caller>,
     shared: Arc<Shared>,
-    /// Whether the other side has agreed to none of the subprotocols.
-    is_declined: bool,
+    /// The subprotocol that the server behind has agreed to, `""` being none.
+    agreed_behind: Option<String>,
 }
 
 impl WsOffer {
@@ -563,19 +564,27 @@ impl WsOffer {
             return;
         }
         let offered = Shown::short(&offered);
-        let served = self.shared.service.protocols.join(", ");
+        let served = shown(&self.shared.service.protocols);
+        let behind = self.agreed_behind.as_deref().map(|name| match name {
+            "" => "none".to_owned(),
+            name => secret::protocols([name]),
+        });
         let caller = &self.caller;
-        match (served.is_empty(), self.upgrade.protocols().is_empty()) {
-            (false, true) => info!(
+        match (
+            served.is_empty(),
+            self.upgrade.protocols().is_empty(),
+            behind,
+        ) {
+            (false, true, _) => info!(
                 "{caller}: offers the subprotocols {offered}; served is {served} (--protocol)"
             ),
-            (true, true) => {
+            (true, true, _) => {
                 info!("{caller}: offers '{offered}' as subprotocols, which are single words");
             }
-            (_, false) if self.is_declined => info!(
-                "{caller}: offers the subprotocols {offered}; the server behind agreed to none"
+            (_, false, Some(behind)) => info!(
+                "{caller}: offers the subprotocols {offered}; the server behind agreed to {behind}"
             ),
-            _ => info!(
+            (_, false, None) => info!(
                 "{caller}: offers the subprotocols {offered}, which are not spoken here; --protocol NAME agrees to one all the same"
             ),
         }
@@ -597,7 +606,7 @@ impl Offer for WsOffer {
 
     fn agree(&mut self, agreed: &Agreed<'_>) {
         if let Some(protocol) = agreed.protocol {
-            self.is_declined = protocol.is_empty();
+            self.agreed_behind = Some(protocol.to_owned());
             self.upgrade.agree_to(protocol);
         }
         if agreed.half_close && self.caller.half_closes {
@@ -712,6 +721,10 @@ impl Dial for WsDial {
             Transport::Over(inner) => inner.kill_after(),
             Transport::Route(..) => None,
         }
+    }
+
+    fn agreement(&self) -> Agreement {
+        Agreement::Opening
     }
 
     fn is_spent(&self) -> bool {

@@ -337,15 +337,12 @@ impl Upgrade {
         self.consent.is_byte_target = true;
     }
 
-    /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
-    /// its own. One that it does not offer changes nothing.
+    /// Has it answered with the subprotocol that a server behind agreed to; with none where that is `""` or is not one of those
+    /// that it may be answered with.
     pub fn agree_to(&mut self, protocol: &str) {
         let consent = &mut self.consent;
-        if consent.protocols.iter().any(|offered| offered == protocol) {
-            consent.protocol = Some(protocol.to_owned());
-        } else if protocol.is_empty() && !consent.is_choice {
-            consent.protocol = None;
-        }
+        let is_offered = consent.protocols.iter().any(|offered| offered == protocol);
+        consent.protocol = is_offered.then(|| protocol.to_owned());
     }
 
     /// Answers 101 and gives back the stream.
@@ -412,8 +409,6 @@ struct Consent {
     protocol: Option<String>,
     /// Those that it could be.
     protocols: Vec<String>,
-    /// Whether the service has chosen it among its own.
-    is_choice: bool,
     offers_half_close: bool,
     /// Whether the half-close extension is accepted.
     half_close: bool,
@@ -503,7 +498,6 @@ fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict,
             .find(|name| !service.protocols.is_empty() || is_spoken(name))
             .cloned(),
         protocols,
-        is_choice: !service.protocols.is_empty(),
         offers_half_close: tokens(headers, &header::SEC_WEBSOCKET_EXTENSIONS)
             .any(extension::offers_half_close),
         half_close: false,
