@@ -93,7 +93,8 @@ pub struct Options {
     /// Keep this many unfinished handshakes, at most a quarter of the open files allowed
     ///
     /// A caller whose request has come whole needs none. Where all are taken the oldest of the address that has most of them
-    /// gives way, if it has more than 8; else the oldest that is over a second old.
+    /// gives way, if it has more than 8; else the oldest that is over a second old. Callers behind --trusted-proxy may have
+    /// half of them together.
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = number(1..=u32::MAX))]
     pub max_handshakes: u32,
     /// Allow each address this many connections, sessions and handshakes together

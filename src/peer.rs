@@ -45,6 +45,14 @@ impl Peer {
         }
     }
 
+    /// The subprotocol that its opening agreed to, `""` being none; `None` where it agrees to none ever.
+    pub fn protocol(&self) -> Option<&str> {
+        match self {
+            Peer::Bytes(..) => None,
+            Peer::Messages(stream) => stream.protocol(),
+        }
+    }
+
     /// Whether it takes bytes whose boundaries mean nothing, so that a client need not cut lines.
     pub fn is_byte_stream(&self) -> bool {
         match self {

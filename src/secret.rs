@@ -117,9 +117,68 @@ const LONG: usize = 20;
 /// Whether a parameter of a query may be secret, by its name and its value.
 pub fn is_parameter(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let has = |what: fn(&u8) -> bool| value.as_bytes().iter().any(what);
-    let is_random = value.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
-    is_random || PARAMETERS.iter().any(|word| name.contains(word))
+    is_random(value) || PARAMETERS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a text looks like a secret.
+fn is_random(text: &str) -> bool {
+    let has = |what: fn(&u8) -> bool| text.as_bytes().iter().any(what);
+    text.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+}
+
+/// Behind it a token stands in the name of a subprotocol of Kubernetes.
+const OF_KUBERNETES: &str = "authorization.k8s.io";
+/// Words behind which a token stands in the name of a subprotocol: a page has no other header for it.
+const OF_PROTOCOLS: &[&str] = &[
+    "authorization",
+    "access_token",
+    "access-token",
+    "password",
+    "api_key",
+    "api-key",
+    "apikey",
+    "bearer",
+    "secret",
+    "ticket",
+    "token",
+    "jwt",
+];
+
+/// The names of subprotocols, set apart by commas, without the tokens that some pages put there: behind a word in a name
+/// (`bearer.TOKEN`), as the name that follows such a word, or as a name that looks like one.
+pub fn protocols<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut shown = Vec::new();
+    let mut is_behind_word = false;
+    for name in names {
+        shown.push(match in_protocol(name) {
+            _ if is_behind_word => HIDDEN.to_owned(),
+            Some(at) => format!("{}{HIDDEN}", &name[..at]),
+            None => name.to_owned(),
+        });
+        is_behind_word = OF_PROTOCOLS
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(name));
+    }
+    shown.join(", ")
+}
+
+/// Where a token begins in the name of a subprotocol.
+pub fn in_protocol(name: &str) -> Option<usize> {
+    let lower = name.to_ascii_lowercase();
+    let place = |word: &&str| lower.find(*word).map(|at| (at, at + word.len()));
+    let first = || OF_PROTOCOLS.iter().filter_map(place).min();
+    let of_word = place(&OF_KUBERNETES).or_else(first).and_then(|(_, end)| {
+        let mark = name[end..].chars().next().filter(|c| !c.is_alphanumeric());
+        let at = end + mark.map_or(0, char::len_utf8);
+        (at < name.len()).then_some(at)
+    });
+    let mut begin = 0;
+    let of_look = name.split('.').find_map(|label| {
+        let at = begin;
+        begin += label.len() + 1;
+        is_random(label).then_some(at)
+    });
+    of_word.into_iter().chain(of_look).min()
 }
 
 #[cfg(test)]
@@ -169,6 +228,34 @@ mod tests {
             ("text", "hello hello hello hello"),
         ] {
             assert!(!is_parameter(name, value), "{name}");
+        }
+    }
+
+    #[test]
+    fn tokens_in_names_of_subprotocols_are_hidden() {
+        for (offered, shown) in [
+            (
+                "mqtt, v5.base64.channel.k8s.io",
+                "mqtt, v5.base64.channel.k8s.io",
+            ),
+            (
+                "base64url.bearer.authorization.k8s.io.dG9r, v4.channel.k8s.io",
+                "base64url.bearer.authorization.k8s.io.***, v4.channel.k8s.io",
+            ),
+            ("Bearer, x, mqtt", "Bearer, ***, mqtt"),
+            ("bearer.x", "bearer.***"),
+            ("bearerx", "bearer***"),
+            ("chat.token-x.y", "chat.token-***"),
+            ("bearer.bearer", "bearer.***"),
+            ("eyJhbGciOiJIUzI1NiJ9abc.e30.x", "***"),
+            ("chat.0123456789abcdef0123", "chat.***"),
+            ("authorization.k8s.io", "authorization.k8s.io"),
+            ("graphql-transport-ws", "graphql-transport-ws"),
+            ("bearer.ü", "bearer.***"),
+            ("bearerü", "bearer***"),
+            ("", ""),
+        ] {
+            assert_eq!(protocols(offered.split(", ")), shown);
         }
     }
 

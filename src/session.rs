@@ -18,7 +18,7 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
+use crate::endpoint::{Accept, Agreed, Agreement, Dial, Endpoint, Offer};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
@@ -26,6 +26,7 @@ use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
 use crate::progress::Meter;
 use crate::pump::lingering::{Lingering, Permit};
 use crate::pump::{self, Copied, Outcome, Side, pump_watched};
+use crate::secret;
 use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
 use table::{Opening, Table};
@@ -223,6 +224,14 @@ impl Right {
         matches!(self, Right::Dial(dial) if dial.can_half_close())
     }
 
+    /// When it agrees to a subprotocol.
+    fn agreement(&self) -> Agreement {
+        match self {
+            Right::Dial(dial) => dial.agreement(),
+            Right::Accept(_) => Agreement::Never,
+        }
+    }
+
     /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
     async fn open(
         &self,
@@ -343,10 +352,18 @@ async fn open<'a>(
     let late = late(shared);
     let lingering = lingering.map(|all| &**all);
     if offer.is_accepted_first() {
+        let is_later = shared.right.agreement() == Agreement::Later;
+        if is_later {
+            offer.agree(&Agreed {
+                protocol: Some(""),
+                ..Agreed::default()
+            });
+        }
+        let answered = caller.protocol.as_deref().filter(|_| !is_later);
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller, limit, lingering) => opened.map_err(|error| {
+            opened = shared.right.open(&caller, limit, lingering) => opened.and_then(|right| as_answered(right, answered)).map_err(|error| {
                 if REFUSALS.admits() {
                     warn!(%caller, "{}", Cause::line(&error));
                 }
@@ -373,12 +390,8 @@ async fn open<'a>(
     };
     match opened {
         Ok(right) => {
-            let protocol = match &right {
-                Peer::Messages(stream) => stream.protocol(),
-                Peer::Bytes(..) => None,
-            };
             offer.agree(&Agreed {
-                protocol,
+                protocol: right.protocol(),
                 half_close: caller.half_closes && right.can_half_close(),
                 is_byte_stream: right.is_byte_stream(),
             });
@@ -394,6 +407,25 @@ async fn open<'a>(
             Err(Served::Refused(cause))
         }
     }
+}
+
+/// Checks that a server behind agreed to the subprotocol that a caller was answered with before.
+fn as_answered(right: Peer, answered: Option<&str>) -> Result<Peer> {
+    let (Some(answered), Some(agreed)) = (answered, right.protocol()) else {
+        return Ok(right);
+    };
+    if answered == agreed {
+        return Ok(right);
+    }
+    let agreed = match agreed {
+        "" => "none".to_owned(),
+        agreed => secret::protocols([agreed]),
+    };
+    let answered = secret::protocols([answered]);
+    let what = format!(
+        "the caller was answered with the subprotocol {answered}, and the server behind agreed to {agreed}"
+    );
+    Err(anyhow!(Cause::Handshake).context(what))
 }
 
 /// Waits until a session that begins now has lasted as long as it may.

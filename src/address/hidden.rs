@@ -35,12 +35,17 @@ fn options(text: &str) -> Vec<Range<usize>> {
         let rest = &text[at + 1..];
         let key_end = rest.find(['=', ':', ',', '/']).unwrap_or(rest.len());
         let is_valued = rest[key_end..].starts_with(['=', ':']);
-        if is_valued && is_secret(&rest[..key_end]) {
-            let value_at = at + 1 + key_end + 1;
-            let end = next_comma(text, value_at);
-            if value_at < end {
-                ranges.push(value_at..end);
-            }
+        if !is_valued {
+            continue;
+        }
+        let value_at = at + 1 + key_end + 1;
+        let end = next_comma(text, value_at);
+        let secret_at = match &rest[..key_end] {
+            "protocol" => secret::in_protocol(&text[value_at..end]).map(|at| value_at + at),
+            key => is_secret(key).then_some(value_at),
+        };
+        if let Some(begin) = secret_at.filter(|begin| *begin < end) {
+            ranges.push(begin..end);
         }
     }
     ranges

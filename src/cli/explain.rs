@@ -130,6 +130,7 @@ impl Value {
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
         let shown = |value: &str| match secret::is_secret(arg) {
             true => secret::hide(arg, value),
+            false if key == "protocol" => secret::protocols([value.trim()]),
             false => Address::public(value),
         };
         let raw: Vec<_> = raw.map(|value| shown(&value.to_string_lossy())).collect();

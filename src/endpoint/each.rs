@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use tracing::warn;
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
@@ -60,13 +60,24 @@ struct Each {
     memory: Memory,
 }
 
+impl Each {
+    /// The caller as the endpoint is opened for it. It was answered before that, so a server is offered none of its subprotocols.
+    fn asking(&self, caller: &Caller) -> Caller {
+        let mut caller = caller.without_half_close();
+        if self.inner.agreement() != Agreement::Never {
+            caller.protocols.clear();
+        }
+        caller
+    }
+}
+
 impl Dial for Each {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
         Box::pin(async {
             Ok(Peer::Messages(Box::new(Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
-                caller: Arc::new(caller.without_half_close()),
+                caller: Arc::new(self.asking(caller)),
                 memory: self.memory.clone(),
                 whole: Whole::new(self.options.max_message, &self.memory),
                 state: State::Idle,
@@ -106,6 +117,13 @@ impl Dial for Each {
 
     fn page(&self) -> Option<Page> {
         self.inner.page()
+    }
+
+    fn agreement(&self) -> Agreement {
+        match self.inner.agreement() {
+            Agreement::Never => Agreement::Never,
+            Agreement::Opening | Agreement::Later => Agreement::Later,
+        }
     }
 
     fn is_spent(&self) -> bool {
@@ -446,5 +464,10 @@ impl MessageStream for Answers {
 
     fn framing(&self) -> Option<Framing> {
         self.inner.framing()
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        // Nothing is open yet that could have agreed to one.
+        (self.inner.agreement() != Agreement::Never).then_some("")
     }
 }

@@ -1,5 +1,6 @@
 //! What an endpoint is: the traits and types that every kind of endpoint fulfils. The list of kinds is `scheme.rs`.
 
+mod agreement;
 pub mod datagram;
 mod descriptor;
 pub mod device;
@@ -56,6 +57,7 @@ use crate::peer::Peer;
 use crate::reread::Rereads;
 use crate::tap;
 use crate::variables::Variables;
+pub use agreement::Agreement;
 pub use reconnect::backoff::Backoff;
 use room::rooms::Rooms;
 
@@ -192,6 +194,11 @@ pub trait Dial: Send + Sync {
     /// The page that suits it, for browsers that come to a listener in front of it.
     fn page(&self) -> Option<Page> {
         None
+    }
+
+    /// When it agrees to a subprotocol: what opens WebSockets does.
+    fn agreement(&self) -> Agreement {
+        Agreement::Never
     }
 }
 

@@ -14,7 +14,7 @@ use clap::Args;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
@@ -183,6 +183,10 @@ impl Dial for Reconnect {
 
     fn page(&self) -> Option<Page> {
         self.0.dial.page()
+    }
+
+    fn agreement(&self) -> Agreement {
+        self.0.dial.agreement()
     }
 
     fn has_terminal(&self) -> bool {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::reconnect::backoff::Backoff;
 use super::room::{self, Gap, Manner, Member, Room};
 use super::size::Asked;
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
@@ -309,6 +309,10 @@ impl Dial for Share {
 
     fn page(&self) -> Option<Page> {
         self.0.inner.page()
+    }
+
+    fn agreement(&self) -> Agreement {
+        self.0.inner.agreement()
     }
 
     fn is_spent(&self) -> bool {

@@ -30,8 +30,8 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, Agreed, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings,
-    read_options,
+    Accept, Agreed, Agreement, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme,
+    Settings, read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
@@ -42,10 +42,11 @@ use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
 use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
-use crate::http::{is_token, offered_protocols};
+use crate::http::{head, is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
 use crate::reread::Rereads;
+use crate::secret;
 use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -97,8 +98,9 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would), or in
-    /// front of another server with what that one chooses. The names may stand as in the header, with blanks between them.
+    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would). In front
+    /// of another server it answers with what that one agreed to; where that agreed to none, with one of these names, or with
+    /// none. The names may stand as in the header, with blanks between them.
     /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
@@ -357,7 +359,7 @@ impl Shared {
             .iter()
             .any(|proxy| proxy.may_be(source))
         {
-            true => Source::Unknown,
+            true => Source::Proxy,
             false => source,
         }
     }
@@ -509,7 +511,7 @@ async fn shake(
         upgrade,
         caller,
         shared,
-        is_declined: false,
+        agreed_behind: None,
     })))
 }
 
@@ -535,14 +537,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
 /// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.
 fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
     let header = |name| {
-        let values = request.headers.get_all(name).iter();
-        let values: Vec<_> = values
-            .map(|it| String::from_utf8_lossy(it.as_bytes()))
-            .collect();
+        let values = request.headers.get_all(&name).iter();
+        let values: Vec<_> = values.map(|it| head::public(&name, it)).collect();
         (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(
-        path = %Shown::word(request.uri.path()),
+        path = %Shown::word(&Address::public(request.uri.path())),
         host = header(HOST),
         origin = header(ORIGIN),
         "{}: refused with {refusal}",
@@ -554,31 +554,40 @@ struct WsOffer {
     upgrade: Upgrade,
     caller: Arc<Caller>,
     shared: Arc<Shared>,
-    /// Whether the other side has agreed to none of the subprotocols.
-    is_declined: bool,
+    /// The subprotocol that the server behind has agreed to, `""` being none.
+    agreed_behind: Option<String>,
 }
 
 impl WsOffer {
     /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
     fn tell_unfit_protocols(&self) {
-        let offered = offered_protocols(&self.caller.headers).join(", ");
+        let shown = |names: &[String]| secret::protocols(names.iter().map(String::as_str));
+        let offered = shown(&offered_protocols(&self.caller.headers));
         if offered.is_empty() || self.upgrade.protocol().is_some() || !REFUSALS.admits() {
             return;
         }
         let offered = Shown::short(&offered);
-        let served = self.shared.service.protocols.join(", ");
+        let served = shown(&self.shared.service.protocols);
+        let behind = self.agreed_behind.as_deref().map(|name| match name {
+            "" => "none".to_owned(),
+            name => secret::protocols([name]),
+        });
         let caller = &self.caller;
-        match (served.is_empty(), self.upgrade.protocols().is_empty()) {
-            (false, true) => info!(
+        match (
+            served.is_empty(),
+            self.upgrade.protocols().is_empty(),
+            behind,
+        ) {
+            (false, true, _) => info!(
                 "{caller}: offers the subprotocols {offered}; served is {served} (--protocol)"
             ),
-            (true, true) => {
+            (true, true, _) => {
                 info!("{caller}: offers '{offered}' as subprotocols, which are single words");
             }
-            (_, false) if self.is_declined => info!(
-                "{caller}: offers the subprotocols {offered}; the server behind agreed to none"
+            (_, false, Some(behind)) => info!(
+                "{caller}: offers the subprotocols {offered}; the server behind agreed to {behind}"
             ),
-            _ => info!(
+            (_, false, None) => info!(
                 "{caller}: offers the subprotocols {offered}, which are not spoken here; --protocol NAME agrees to one all the same"
             ),
         }
@@ -600,7 +609,7 @@ impl Offer for WsOffer {
 
     fn agree(&mut self, agreed: &Agreed<'_>) {
         if let Some(protocol) = agreed.protocol {
-            self.is_declined = protocol.is_empty();
+            self.agreed_behind = Some(protocol.to_owned());
             self.upgrade.agree_to(protocol);
         }
         if agreed.half_close && self.caller.half_closes {
@@ -717,6 +726,10 @@ impl Dial for WsDial {
         }
     }
 
+    fn agreement(&self) -> Agreement {
+        Agreement::Opening
+    }
+
     fn is_spent(&self) -> bool {
         matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
     }
@@ -831,11 +844,12 @@ impl HandshakeOptions {
 
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
     fn opened(&self, opened: Opened, name: &str) -> Socket {
-        match &opened.protocol {
+        let chosen = opened.protocol.as_deref();
+        match chosen.map(|name| secret::protocols([name])) {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() && REFUSALS.admits() => {
-                let offered = self.protocol.join(", ");
+                let offered = secret::protocols(self.protocol.iter().map(String::as_str));
                 warn!("{name}: the server ignored the subprotocols {offered}");
             }
             _ => {}

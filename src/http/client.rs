@@ -18,6 +18,7 @@ use crate::address::Address;
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::secret;
 use crate::shown::Shown;
 use crate::steps::Step;
 
@@ -132,7 +133,9 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             half_close,
         }) => {
             step.done(|| {
-                let protocol = protocol.iter().map(|name| format!(", subprotocol {name}"));
+                let protocol = protocol
+                    .iter()
+                    .map(|name| format!(", subprotocol {}", secret::protocols([name.as_str()])));
                 let half_close = match (call.half_close, half_close) {
                     (_, true) => ", half-close agreed",
                     (true, false) => ", half-close offered",
@@ -307,7 +310,7 @@ fn check(
         (Some(protocol), None) => {
             return Err(format!(
                 "the server chose a subprotocol that was not offered: {}",
-                protocol.escape_debug()
+                secret::protocols([protocol]).escape_debug()
             ));
         }
     };

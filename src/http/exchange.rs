@@ -14,6 +14,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+use super::head;
 use crate::ending::{Cause, Ending, Failure, errno_text};
 use crate::peer::ByteStream;
 use crate::peer::kept::Kept;
@@ -168,10 +169,11 @@ impl Exchange {
     pub(super) fn head(&self) -> Vec<String> {
         let version = super::version_name(self.version());
         let mut lines = vec![format!("{version} {}", self.status())];
-        lines.extend(self.headers().iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            format!("{name}: {}", Shown::line(&value))
-        }));
+        lines.extend(
+            self.headers().iter().map(|(name, value)| {
+                format!("{name}: {}", Shown::line(&head::public(name, value)))
+            }),
+        );
         lines
     }
 

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connect;
 mod exchange;
+pub mod head;
 pub mod page;
 pub mod path;
 pub mod policy;

@@ -29,6 +29,7 @@ use super::{
     MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, is_token, offered_protocols,
     tokens,
 };
+use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::extension;
@@ -336,15 +337,15 @@ impl Upgrade {
         self.consent.is_byte_target = true;
     }
 
-    /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
-    /// its own. One that it does not offer changes nothing.
+    /// Has it answered with the subprotocol that a server behind agreed to; with none where that is not one of those that it may
+    /// be answered with. Where a server behind agreed to none (`""`) it is answered as the service was told to, else with none.
     pub fn agree_to(&mut self, protocol: &str) {
         let consent = &mut self.consent;
-        if consent.protocols.iter().any(|offered| offered == protocol) {
-            consent.protocol = Some(protocol.to_owned());
-        } else if protocol.is_empty() && !consent.is_choice {
-            consent.protocol = None;
+        if protocol.is_empty() && consent.is_choice {
+            return;
         }
+        let is_offered = consent.protocols.iter().any(|offered| offered == protocol);
+        consent.protocol = is_offered.then(|| protocol.to_owned());
     }
 
     /// Answers 101 and gives back the stream.
@@ -411,7 +412,7 @@ struct Consent {
     protocol: Option<String>,
     /// Those that it could be.
     protocols: Vec<String>,
-    /// Whether the service has chosen it among its own.
+    /// Whether the service was told which ones to choose among.
     is_choice: bool,
     offers_half_close: bool,
     /// Whether the half-close extension is accepted.
@@ -437,7 +438,8 @@ fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict,
         && wanted != path
         && Path::decoded(wanted) != Path::decoded(path)
     {
-        let shown = Shown::short(path);
+        let public = Address::public(path);
+        let shown = Shown::short(&public);
         let why = format!("nothing is served at {shown}, only at {wanted}");
         return Err(Refusal::told(404, why));
     }

@@ -16,6 +16,7 @@ use super::{Target, may_pass, may_retry};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
+use crate::endpoint::agreement;
 use crate::framing::Framing;
 use crate::message::{Batch, Fragment};
 use crate::peer::{Event, Gap, Longest, MessageStream, Pings, Spent};
@@ -55,7 +56,7 @@ pub(super) struct Link {
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
-    /// The subprotocol of the first connection.
+    /// The subprotocol of the first connection, which callers were answered with.
     protocol: Option<Box<str>>,
 }
 
@@ -97,7 +98,7 @@ impl Link {
         Link {
             partial: Partial::new(&target.memory),
             target,
-            caller,
+            caller: answered(caller, stream.protocol()),
             backoff,
             shape: Shape {
                 half_closes: stream.half_closes(),
@@ -193,6 +194,10 @@ impl Link {
                 break;
             };
             match opened {
+                Ok(stream) if let Some(what) = self.breach(&*stream) => {
+                    warn!("giving up on {}: {what}; gap: {lost}", self.target.name);
+                    self.state = State::Over(Ending::Unreachable(Cause::Handshake));
+                }
                 Ok(mut stream) => {
                     let (name, took) = (&self.target.name, since.elapsed());
                     warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
@@ -224,6 +229,13 @@ impl Link {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Says why a further connection is not what a caller was promised: it agreed to another subprotocol than the first one.
+    fn breach(&self, stream: &dyn MessageStream) -> Option<String> {
+        // What has no caller was never answered.
+        let before = self.protocol.as_deref().filter(|_| !self.caller.is_local);
+        agreement::changed(before, stream.protocol())
     }
 
     /// Sends a connection what it is due before anything else: the greeting, and what was held.
@@ -319,6 +331,16 @@ impl Link {
             },
         }
     }
+}
+
+/// The caller as further connections are opened for it: of the subprotocols that it offers the one is left that it was answered
+/// with.
+fn answered(mut caller: Arc<Caller>, protocol: Option<&str>) -> Arc<Caller> {
+    if let Some(protocol) = protocol.filter(|_| !caller.protocols.is_empty()) {
+        let caller = Arc::make_mut(&mut caller);
+        caller.protocols.retain(|offered| offered == protocol);
+    }
+    caller
 }
 
 fn up(stream: Box<dyn MessageStream>) -> State {
