@@ -3,9 +3,13 @@
 pub mod client;
 pub mod connect;
 mod exchange;
+mod head;
+pub mod name;
 pub mod page;
 pub mod path;
 pub mod policy;
+mod reply;
+mod request;
 pub mod server;
 mod subprotocol;
 
