@@ -173,7 +173,9 @@ impl Exchange {
             }
             Err(Unread::Broken(error)) => Err(broken(&error)),
             Ok(_) | Err(Unread::Wrong(_) | Unread::Ended) => {
-                Exchange::read(Kept::new(opening.into_bytes(), io), request, asked).await
+                let io = Kept::new(opening.into_bytes(), io);
+                // In a box of its own: it is large, and most answers do without.
+                Box::pin(Exchange::read(io, request, asked)).await
             }
         }
     }

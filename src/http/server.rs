@@ -229,7 +229,8 @@ impl Received {
             ));
         }
         let io = peer::behind(opening.into_bytes(), io);
-        let (head, reply) = Reply::by_hyper(io, deadline).await?;
+        // In a box of its own: it is large, and most callers do without.
+        let (head, reply) = Box::pin(Reply::by_hyper(io, deadline)).await?;
         let verdict = judge(&head, service, caller);
         Ok(Received::new(head, reply, verdict, begun))
     }
@@ -270,7 +271,10 @@ async fn unread(io: Box<dyn ByteStream>, why: Unread) -> anyhow::Error {
             finish(io).await;
             anyhow!("the caller went away before it asked for anything")
         }
-        Unread::Broken(error) => anyhow::Error::new(error).context("reading the request"),
+        Unread::Broken(error) => {
+            finish(io).await;
+            anyhow::Error::new(error).context("reading the request")
+        }
     }
 }
 
