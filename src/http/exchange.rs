@@ -165,19 +165,18 @@ impl Exchange {
             .map_err(|error| broken(&error))?;
         io.flush().await.map_err(|error| broken(&error))?;
         let mut opening = Opening::default();
-        match opening.answer(&mut io).await {
-            Ok((head, len)) if (asked.is_taken)(head.status) => {
-                let early = opening.behind(len).into_bytes();
+        let read = match opening.answer(&mut io).await {
+            Ok((head, whole)) if (asked.is_taken)(head.status) => {
+                let early = Bytes::copy_from_slice(whole.behind());
                 let behind = Behind::Stream(io, early);
-                Ok(Exchange { head, behind })
+                return Ok(Exchange { head, behind });
             }
-            Err(Unread::Broken(error)) => Err(broken(&error)),
-            Ok(_) | Err(Unread::Wrong(_) | Unread::Ended) => {
-                let io = Kept::new(opening.into_bytes(), io);
-                // In a box of its own: it is large, and most answers do without.
-                Box::pin(Exchange::read(io, request, asked)).await
-            }
-        }
+            Ok((_, whole)) => whole.into_bytes(),
+            Err(Unread::Broken(error)) => return Err(broken(&error)),
+            Err(Unread::Wrong(_) | Unread::Ended) => opening.into_bytes(),
+        };
+        // In a box of its own: it is large, and most answers do without.
+        Box::pin(Exchange::read(Kept::new(read, io), request, asked)).await
     }
 
     /// Has hyper read an answer, of which the beginning may have been read before.

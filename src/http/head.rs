@@ -1,7 +1,7 @@
 //! The head of a request or of an answer, read into one buffer and parsed as hyper does it: by the same parser with the same
 //! settings.
 
-use std::io;
+use std::{io, mem};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
@@ -24,6 +24,14 @@ pub(super) struct Opening {
     parsed: usize,
 }
 
+/// The bytes of a whole head and those that came behind it. The values of the head are slices of them.
+#[derive(Debug)]
+pub(super) struct Whole {
+    bytes: Bytes,
+    /// The length of the head.
+    head: usize,
+}
+
 /// Why there is no head.
 #[derive(Debug)]
 pub(super) enum Unread {
@@ -35,7 +43,7 @@ pub(super) enum Unread {
     Broken(io::Error),
 }
 
-/// A head and its length, `None` where it is not whole yet, or the status that refuses it.
+/// A head and its length, or `None` where it is not whole yet, or the status that refuses it.
 type Parsed<T> = Result<Option<(T, usize)>, StatusCode>;
 
 /// The head of an answer.
@@ -47,39 +55,44 @@ pub(super) struct AnswerHead {
 }
 
 impl Opening {
-    /// Reads a whole request head, and returns it with its length. Cancel-safe.
+    /// Reads a whole request head, and takes its bytes. Cancel-safe.
     ///
     /// # Errors
     /// The head is wrong, or the stream ends before the head does.
     pub(super) async fn request(
         &mut self,
         io: &mut Box<dyn ByteStream>,
-    ) -> Result<(Parts, usize), Unread> {
+    ) -> Result<(Parts, Whole), Unread> {
         self.read_head(io, parse_request).await
     }
 
-    /// Reads a whole head of an answer, and returns it with its length. Cancel-safe.
+    /// Reads a whole head of an answer, and takes its bytes. Cancel-safe.
     ///
     /// # Errors
     /// The head is wrong, or the stream ends before the head does.
     pub(super) async fn answer(
         &mut self,
         io: &mut Box<dyn ByteStream>,
-    ) -> Result<(AnswerHead, usize), Unread> {
+    ) -> Result<(AnswerHead, Whole), Unread> {
         self.read_head(io, parse_answer).await
     }
 
     async fn read_head<T>(
         &mut self,
         io: &mut Box<dyn ByteStream>,
-        parse: fn(&[u8]) -> Parsed<T>,
-    ) -> Result<(T, usize), Unread> {
+        parse: fn(&Bytes) -> Parsed<T>,
+    ) -> Result<(T, Whole), Unread> {
         loop {
             if self.may_be_whole() {
-                if let Some(found) = parse(&self.bytes).map_err(Unread::Wrong)? {
-                    return Ok(found);
+                let bytes = mem::take(&mut self.bytes).freeze();
+                let parsed = parse(&bytes);
+                if let Ok(Some((found, head))) = parsed {
+                    return Ok((found, Whole { bytes, head }));
                 }
-                self.parsed = self.bytes.len();
+                self.parsed = bytes.len();
+                // Nothing else holds them, so that they are not copied.
+                self.bytes = BytesMut::from(bytes);
+                parsed.map_err(Unread::Wrong)?;
             }
             if self.is_full() {
                 return Err(Unread::Wrong(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
@@ -126,21 +139,30 @@ impl Opening {
         io.read_buf(&mut (&mut self.bytes).limit(room)).await
     }
 
-    /// Leaves out a head of this length; returns what is behind it.
-    pub(super) fn behind(mut self, head: usize) -> Opening {
-        Opening {
-            // The room of the head is not kept for nothing.
-            bytes: match self.bytes.len() == head {
-                true => BytesMut::new(),
-                false => self.bytes.split_off(head),
-            },
-            parsed: 0,
-        }
+    /// All of the bytes.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes.freeze()
+    }
+}
+
+impl Whole {
+    /// The bytes behind the head.
+    pub(super) fn behind(&self) -> &[u8] {
+        &self.bytes[self.head..]
     }
 
     /// All of the bytes, the head included.
     pub(super) fn into_bytes(self) -> Bytes {
-        self.bytes.freeze()
+        self.bytes
+    }
+}
+
+impl From<&[u8]> for Opening {
+    fn from(bytes: &[u8]) -> Opening {
+        Opening {
+            bytes: BytesMut::from(bytes),
+            parsed: 0,
+        }
     }
 }
 
@@ -153,7 +175,7 @@ fn refused(error: Error) -> StatusCode {
 }
 
 /// Parses a request head; `None` where it is not whole yet.
-fn parse_request(bytes: &[u8]) -> Parsed<Parts> {
+fn parse_request(bytes: &Bytes) -> Parsed<Parts> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let len = match parsed.parse(bytes) {
@@ -168,12 +190,12 @@ fn parse_request(bytes: &[u8]) -> Parsed<Parts> {
     let uri = parsed.path.and_then(|it| Uri::try_from(it).ok());
     head.uri = uri.ok_or(wrong)?;
     head.version = version(parsed.version);
-    head.headers = map(parsed.headers).ok_or(wrong)?;
+    head.headers = map(parsed.headers, bytes).ok_or(wrong)?;
     Ok(Some((head, len)))
 }
 
 /// Parses the head of an answer; `None` where it is not whole yet.
-fn parse_answer(bytes: &[u8]) -> Parsed<AnswerHead> {
+fn parse_answer(bytes: &Bytes) -> Parsed<AnswerHead> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let len = match parsed.parse(bytes) {
@@ -186,7 +208,7 @@ fn parse_answer(bytes: &[u8]) -> Parsed<AnswerHead> {
     let head = AnswerHead {
         status: status.ok_or(wrong)?,
         version: version(parsed.version),
-        headers: map(parsed.headers).ok_or(wrong)?,
+        headers: map(parsed.headers, bytes).ok_or(wrong)?,
     };
     Ok(Some((head, len)))
 }
@@ -198,11 +220,13 @@ fn version(minor: Option<u8>) -> Version {
     }
 }
 
-fn map(parsed: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+/// Makes a map of headers that are slices of these bytes.
+fn map(parsed: &[httparse::Header<'_>], bytes: &Bytes) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(parsed.len());
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(header.value).ok()?);
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(header.value));
+        headers.append(name, value.ok()?);
     }
     Some(headers)
 }

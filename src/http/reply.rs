@@ -106,7 +106,8 @@ impl Reply {
     ) -> Result<(Box<dyn ByteStream>, Bytes)> {
         match self {
             Reply::Own(Own { mut io, early, .. }) => {
-                let mut bytes = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+                let mut bytes = Vec::with_capacity(256);
+                bytes.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
                 for (name, value) in headers {
                     Name::from(name).write(&mut bytes);
                     // A write to memory does not fail.

@@ -213,14 +213,14 @@ impl Received {
         let begun = Instant::now();
         let mut opening = Opening::default();
         let read = timeout(deadline, opening.request(&mut io)).await;
-        let (head, len) = match read.unwrap_or(Err(Unread::Wrong(StatusCode::REQUEST_TIMEOUT))) {
+        let (head, whole) = match read.unwrap_or(Err(Unread::Wrong(StatusCode::REQUEST_TIMEOUT))) {
             Ok(found) => found,
             Err(why) => return Err(unread(io, why).await),
         };
         if is_plain(&head)
             && let Ok(Verdict::Upgrade(consent)) = judge(&head, service, caller)
         {
-            let reply = Reply::own(io, opening.behind(len));
+            let reply = Reply::own(io, whole.behind().into());
             return Ok(Received::new(
                 head,
                 reply,
@@ -228,7 +228,7 @@ impl Received {
                 begun,
             ));
         }
-        let io = peer::behind(opening.into_bytes(), io);
+        let io = peer::behind(whole.into_bytes(), io);
         // In a box of its own: it is large, and most callers do without.
         let (head, reply) = Box::pin(Reply::by_hyper(io, deadline)).await?;
         let verdict = judge(&head, service, caller);
