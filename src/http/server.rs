@@ -214,6 +214,9 @@ impl Received {
         let mut opening = Opening::default();
         let read = timeout(deadline, opening.request(&mut io)).await;
         let (head, whole) = match read.unwrap_or(Err(Unread::Wrong(StatusCode::REQUEST_TIMEOUT))) {
+            Ok((head, _)) if !has_clear_length(&head) => {
+                return Err(unread(io, Unread::Wrong(StatusCode::BAD_REQUEST)).await);
+            }
             Ok(found) => found,
             Err(why) => return Err(unread(io, why).await),
         };
@@ -276,6 +279,22 @@ async fn unread(io: Box<dyn ByteStream>, why: Unread) -> anyhow::Error {
             anyhow::Error::new(error).context("reading the request")
         }
     }
+}
+
+/// Whether a request says in one way how long its body is (RFC 9112 6.3). hyper refuses others too, but without a text.
+fn has_clear_length(request: &Parts) -> bool {
+    let headers = &request.headers;
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let last = tokens(headers, &header::TRANSFER_ENCODING).last();
+        return request.version == Version::HTTP_11
+            && last.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else {
+        return true;
+    };
+    let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
+    is_number && lengths.all(|other| other == first)
 }
 
 /// Whether a request asks for an upgrade and nothing in it speaks of a body, so that its head is all of it.

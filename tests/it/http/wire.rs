@@ -230,6 +230,26 @@ fn what_is_no_head_is_refused_with_constant_text() {
             400,
         ),
         (format!("GET / HTTP/1.1\r\n{key}X: canary\0\r\n\r\n"), 400),
+        (
+            format!("GET / HTTP/1.1\r\n{key}Content-Length: canary\r\n\r\n"),
+            400,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{key}Content-Length: -1\r\n\r\n"),
+            400,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{key}Content-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+            400,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\n{key}Transfer-Encoding: canary\r\n\r\n"),
+            400,
+        ),
+        (
+            format!("POST / HTTP/1.0\r\n{key}Transfer-Encoding: chunked\r\n\r\n"),
+            400,
+        ),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
         (format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
         (format!("GET / HTTP/1.1\r\nX: {long}\r\n\r\n"), 431),
