@@ -128,7 +128,8 @@
 //! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts, and gives each caller a task on the thread that has
 //!    the fewest of them ([`workers`]); it stays there.
 //! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin by the patterns of
-//!    [`http::policy::origin`]. The caller is now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
+//!    [`http::policy::origin`]. A good upgrade is answered by our own bytes (`http/reply.rs`); hyper reads any other request
+//!    again from its first byte and answers it. The caller is now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
 //!    503 or 504.
 //! 4. The TCP side becomes messages through [`framing::Framed`]; it ignores boundaries, and so the pump allows the WebSocket
 //!    side to merge messages. [`pump`] polls both directions in that one task.

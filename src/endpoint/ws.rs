@@ -42,7 +42,7 @@ use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
 use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
-use crate::http::{head, is_token, offered_protocols};
+use crate::http::{hidden, is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Peer};
 use crate::reread::Rereads;
@@ -538,7 +538,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
 fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
     let header = |name| {
         let values = request.headers.get_all(&name).iter();
-        let values: Vec<_> = values.map(|it| head::public(&name, it)).collect();
+        let values: Vec<_> = values.map(|it| hidden::public(&name, it)).collect();
         (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(

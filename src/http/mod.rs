@@ -3,10 +3,14 @@
 pub mod client;
 pub mod connect;
 mod exchange;
-pub mod head;
+mod head;
+pub mod hidden;
+pub mod name;
 pub mod page;
 pub mod path;
 pub mod policy;
+mod reply;
+mod request;
 pub mod server;
 mod subprotocol;
 

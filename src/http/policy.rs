@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Authority, Host, HostRule, Origin, OriginRule, default_port};
-use super::head;
+use super::hidden;
 use super::server::Refusal;
 use super::{has_token, tokens};
 use crate::caller::Caller;
@@ -172,7 +172,7 @@ impl Policy {
                 Err(Refusal::told(403, why))
             }
             Claimed::Wrong(text) => {
-                let public = head::origin(text);
+                let public = hidden::origin(text);
                 let why = format!(
                     "'{}' is no origin that a browser sends, which is scheme://host:port",
                     Shown::short(&public)

@@ -147,6 +147,7 @@ fn an_arrow_never_turns_back() {
 const KEPT: &[(&str, &[&str])] = &[
     ("tungstenite", &["ws", "http"]),
     ("hyper", &["http"]),
+    ("httparse", &["http"]),
     ("rustls", &["tls"]),
 ];
 

@@ -18,6 +18,8 @@ use crate::caller::Caller;
 use crate::ending::{Cause, errno_text};
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::http::client::Header;
+use crate::http::name::Name;
 use crate::http::policy::origin;
 use crate::lossless;
 use crate::reread::Reread;
@@ -31,15 +33,15 @@ use crate::variables::Variables;
 pub(super) struct Options {
     /// Send this header with the request (repeatable)
     ///
-    /// It replaces ours of that name, Host too. 'NAME:' leaves a header out, 'NAME;' sends it empty, @FILE has a header a line.
+    /// It replaces ours of that name, Host too. The name is sent as it is typed. 'NAME:' leaves a header out, 'NAME;' sends it empty, @FILE has a header a line.
     /// Example: -H 'X-Token: abc'
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     pub header: Vec<Secret>,
     /// Send this header of the caller on with the request (repeatable)
     ///
-    /// None is without it, Cookie, Authorization and Origin least of all. One of -H takes its place. Example: --forward-header Cookie
+    /// None is without it, Cookie, Authorization and Origin least of all. The name is sent as it is typed. One of -H takes its place. Example: --forward-header Cookie
     #[arg(long, value_name = "NAME", value_parser = parse_forwarded)]
-    pub forward_header: Vec<HeaderName>,
+    pub forward_header: Vec<Name>,
     /// Log in with this user and password (HTTP Basic)
     ///
     /// Others can see the command line: without :PASSWORD it is read from --password-file, WSBRIDGE_PASSWORD or --netrc. A URL
@@ -95,18 +97,14 @@ const OF_ONE_HOP: &[&str] = &[
     "upgrade",
 ];
 
-fn parse_forwarded(name: &str) -> Result<HeaderName, String> {
-    let name: HeaderName = name
-        .parse()
-        .map_err(|_| "is no name of a header".to_owned())?;
-    if OF_ONE_HOP.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
+fn parse_forwarded(text: &str) -> Result<Name, String> {
+    let name = Name::typed(text).map_err(|_| "is no name of a header".to_owned())?;
+    let header = name.header().as_str();
+    if OF_ONE_HOP.contains(&header) || header.starts_with("sec-websocket-") {
         return Err("says something of one connection, and goes no further".to_owned());
     }
     Ok(name)
 }
-
-/// A header with its value, or without one where it is to be left out.
-pub(super) type Header = (HeaderName, Option<HeaderValue>);
 
 /// What is said in the request.
 #[derive(Clone, Debug)]
@@ -114,7 +112,7 @@ pub(super) struct Request {
     /// Each of them stands for all of its name that we would send.
     pub(super) headers: Vec<Header>,
     /// Those of the caller that are sent on.
-    forwards: Vec<HeaderName>,
+    forwards: Vec<Name>,
     /// Names of the headers that were typed.
     typed: Vec<HeaderName>,
     pub(super) follows: bool,
@@ -211,7 +209,8 @@ impl Request {
         user_info: Option<UserInfo>,
     ) -> Result<Request> {
         let mut headers: Vec<Header> = Vec::new();
-        let mut add = |name: HeaderName, value: HeaderValue| headers.push((name, Some(value)));
+        let mut add =
+            |name: HeaderName, value: HeaderValue| headers.push((name.into(), Some(value)));
         if let Some(value) = options.authorization(variables, host, user_info)? {
             add(AUTHORIZATION, value);
         }
@@ -241,8 +240,9 @@ impl Request {
                 None => typed.push(parse("--header", header.reveal())?),
             }
         }
-        headers.retain(|(name, _)| typed.iter().all(|(other, _)| other != name));
-        let names = typed.iter().map(|(name, _)| name.clone()).collect();
+        headers.retain(|(name, _)| !has(&typed, name));
+        let names = typed.iter().map(|(name, _)| name.header().clone());
+        let names = names.collect();
         headers.extend(typed);
         Ok(Request {
             headers,
@@ -258,10 +258,10 @@ impl Request {
     pub(super) fn for_caller(&self, caller: &Caller) -> Request {
         let mut request = self.clone();
         for name in &self.forwards {
-            if self.headers.iter().any(|(own, _)| own == name) {
+            if has(&self.headers, name) {
                 continue;
             }
-            let values = caller.headers.get_all(name).iter().cloned();
+            let values = caller.headers.get_all(name.header()).iter().cloned();
             let sensitive = values.map(|mut value| {
                 value.set_sensitive(true);
                 (name.clone(), Some(value))
@@ -276,9 +276,10 @@ impl Request {
         let (typed, forwards) = (&self.typed, &self.forwards);
         let shares = self.shares_headers;
         self.headers.retain(|(name, value)| {
+            let name = name.header();
+            let is_forwarded = || forwards.iter().any(|forward| forward.header() == name);
             // What is left out tells nothing.
-            let may_go =
-                shares || value.is_none() || !(typed.contains(name) || forwards.contains(name));
+            let may_go = shares || value.is_none() || !(typed.contains(name) || is_forwarded());
             may_go && !OF_ONE_SERVER.contains(name)
         });
     }
@@ -287,7 +288,7 @@ impl Request {
     pub(super) fn tells_who(&self) -> bool {
         let set = self.headers.iter().filter(|header| header.1.is_some());
         let mut names = set.map(|(name, _)| name).chain(&self.forwards);
-        names.any(|name| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name))
+        names.any(|name| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name.header()))
     }
 }
 
@@ -371,6 +372,13 @@ impl Options {
     }
 }
 
+/// Whether one of the headers has this name.
+fn has(headers: &[Header], name: &Name) -> bool {
+    headers
+        .iter()
+        .any(|(other, _)| other.header() == name.header())
+}
+
 /// Reads `NAME: VALUE`, `NAME:` or `NAME;`.
 fn parse(place: &str, text: &str) -> Result<Header> {
     let (name, value_of) = match (text.split_once(':'), text.trim_end().strip_suffix(';')) {
@@ -383,7 +391,7 @@ fn parse(place: &str, text: &str) -> Result<Header> {
         }
     };
     check(place, text)?;
-    let name = name.trim().parse().map_err(|_| {
+    let name = Name::typed(name.trim()).map_err(|_| {
         // What has no name may be a secret as a whole.
         refused(&format!("{place}: what stands before the colon is no name"))
     })?;
@@ -443,7 +451,7 @@ mod tests {
     #[track_caller]
     fn parsed(text: &str, name: &str, value: Option<&str>) {
         let header = parse("--header", text).unwrap();
-        assert_eq!(header.0, name);
+        assert_eq!(header.0.header(), name);
         assert_eq!(
             header.1.as_ref().map(HeaderValue::as_bytes),
             value.map(str::as_bytes)
