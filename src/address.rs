@@ -9,6 +9,8 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use self::hidden::hidden;
 pub use self::network::Network;
 use crate::host;
@@ -484,24 +486,15 @@ pub fn authority(host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// Replaces `%XX` by its byte; `None` where that is no UTF-8 or no hexadecimal number.
+/// Decodes `%XX`; `None` where that is not UTF-8 or a `%` has no two hexadecimal digits behind it.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
+    let has_digits = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    let is_encoded = text.split('%').skip(1).all(has_digits);
+    is_encoded.then(|| decoded.into_owned())
 }
 
 fn unescape(text: &str) -> String {
