@@ -255,3 +255,24 @@ fn durations() {
         assert!(parse_duration(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn networks_are_of_ipv4_however_it_is_written() {
+    let has = |network: &str, addr: &str| {
+        let network = Network::parse(network).unwrap();
+        network.has(addr.parse().unwrap())
+    };
+    for network in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
+        assert!(has(network, "10.1.2.3"), "{network}");
+        assert!(has(network, "::ffff:10.1.2.3"), "{network}");
+        assert!(!has(network, "11.1.2.3"), "{network}");
+        assert!(!has(network, "::1"), "{network}");
+    }
+    assert!(has("::ffff:10.1.2.3", "10.1.2.3"));
+    assert!(has("10.1.2.3/8", "10.0.0.0"));
+    assert!(has("::/0", "::1") && !has("::/0", "10.1.2.3"));
+    assert!(has("2001:db8::/32", "2001:db8:1::1"));
+    for wrong in ["", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0/8", "h/8"] {
+        assert_eq!(Network::parse(wrong), None, "{wrong}");
+    }
+}
