@@ -98,6 +98,11 @@ pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
     Some(line)
 }
 
+/// Says that the value of an option is not text; the value may be secret.
+pub fn not_text(name: &str) -> String {
+    format!("{name}: its value is not UTF-8")
+}
+
 /// A value that is missing, or none of those that there are.
 fn not_one_of(name: &str, value: &str, error: &clap::Error) -> String {
     let known = match error.get(ContextKind::ValidValue) {

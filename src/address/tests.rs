@@ -109,7 +109,7 @@ fn wrong_places_say_what_and_where() {
 
 #[test]
 fn options_follow_a_comma_or_in_a_url_a_hash() {
-    let options = |text: &str| -> Vec<(String, Option<String>)> {
+    let options = |text: &str| -> Vec<(String, Option<OsString>)> {
         let address = Address::parse(text, false);
         address
             .options
@@ -117,7 +117,7 @@ fn options_follow_a_comma_or_in_a_url_a_hash() {
             .map(|option| (option.key, option.value))
             .collect()
     };
-    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.into()));
     assert_eq!(
         options("ws-l:1,path=/a\\,b,once"),
         [pair("path", "/a,b"), ("once".into(), None)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Command, ValueEnum};
 use http::header::{HOST, ORIGIN};
 use tokio::time::{Instant, timeout};
@@ -181,7 +182,7 @@ pub struct ListenOptions {
     /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at. A path
     /// with a dot or a slash in it is an HTML file of your own, of at most 4 MiB, that is read anew for each browser; what it
     /// may do is not restricted, but no page of others may frame it. Example: --page examples/terminal.html
-    #[arg(long, value_name = "chat|none|FILE", value_parser = PageChoice::parse)]
+    #[arg(long, value_name = "chat|none|FILE", value_parser = OsStringValueParser::new().try_map(PageChoice::parse))]
     pub page: Option<PageChoice>,
 }
 

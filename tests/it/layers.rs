@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
         "secret",
         "shown",
         "utf8",
-        "lossless",
+        "word",
         "host",
         "sendqueue",
         "workers",
