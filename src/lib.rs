@@ -113,7 +113,8 @@
 //!   whole log; who writes elsewhere does it there.
 //! * **No refusal says anything of the request**: [`http::server::Refusal`] has constant text for the caller, and why for the log.
 //! * **What an option is, is said where it is declared, and nowhere is there a list**: secret by the types [`secret::Secret`] and
-//!   [`secret::Assignment`], any bytes by a type such as `PathBuf` (other values are UTF-8).
+//!   [`secret::Assignment`], any bytes by a type such as `PathBuf` (other values are UTF-8), a computed default by `(default: ...)`
+//!   at the end of its summary.
 //!
 //! # A byte's journey
 //!

@@ -20,17 +20,8 @@ use crate::secret;
 use crate::session;
 use crate::word::{Word, joined};
 
-/// Options without a default of their own that do something nevertheless, which their help says in parentheses.
-const COMPUTED: &[&str] = &[
-    "linger",
-    "drain",
-    "chunk",
-    "max-connections",
-    "memory",
-    "threads",
-    "retries",
-    "stderr",
-];
+/// What stands in the summary of an option before its default, where that is computed: `(default: one for each processor)`.
+const COMPUTED: &str = " (default: ";
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
@@ -147,12 +138,14 @@ impl Value {
         let shown: Vec<_> = each.iter().map(|value| value.shown()).collect();
         let value = match shown.join(" ") {
             _ if !takes => None,
-            none if none.is_empty() && COMPUTED.contains(&key) => {
-                let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
-                let computed = computed.trim_end_matches(')').to_owned();
-                help = what.to_owned();
-                Some(computed)
-            }
+            none if none.is_empty() => match help.split_once(COMPUTED) {
+                Some((what, computed)) => {
+                    let computed = computed.trim_end_matches(')').to_owned();
+                    help = what.to_owned();
+                    Some(computed)
+                }
+                None => Some(none),
+            },
             value => Some(value),
         };
         let has_value = value.as_ref().is_some_and(|value| !value.is_empty());
@@ -377,4 +370,44 @@ fn quoted(word: impl AsRef<OsStr>) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_that_is_computed_stands_in_the_summary() {
+        let mut found = Vec::new();
+        for arg in crate::cli::command().get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let is_computed = help.contains(COMPUTED) && help.ends_with(')');
+            // Nothing else in parentheses reads like a default.
+            let is_other = ["(repeatable", "(HTTP Basic)", "(RFC "];
+            let is_other = is_other.iter().any(|other| help.contains(other));
+            let has_default = !arg.get_default_values().is_empty();
+            assert!(
+                is_computed || is_other || has_default || !help.ends_with(')'),
+                "{help}"
+            );
+            assert!(!is_computed || !has_default, "{help}");
+            if is_computed {
+                found.extend(arg.get_long().map(str::to_owned));
+            }
+        }
+        found.sort();
+        let expected = [
+            "chunk",
+            "drain",
+            "linger",
+            "max-connections",
+            "memory",
+            "mode",
+            "page",
+            "retries",
+            "stderr",
+            "threads",
+        ];
+        assert_eq!(found, expected);
+    }
 }

@@ -85,7 +85,7 @@ pub struct Options {
     /// text message such as {"cols":120,"rows":40} resizes it, and only binary ones are input.
     #[arg(long)]
     pub pty: bool,
-    /// What becomes of a program's stderr (inherit with stdin, else log)
+    /// What becomes of a program's stderr (default: inherit with stdin, else log)
     ///
     /// With json, which goes with --framing json, a caller can tell it from stdout: a line of stderr is an object of its own
     /// between the program's, {"kind":"stderr","text":"..."}, with "base64" where it is not UTF-8 and in pieces of 32 KiB. A

@@ -79,7 +79,7 @@ pub const LISTEN: Scheme = Scheme {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ListenOptions {
-    /// Permissions of the socket, in octal (600)
+    /// Permissions of the socket, in octal (default: 600)
     ///
     /// Without it only the user who runs the bridge and root may connect. 660 allows the group, 666 allows every user.
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]

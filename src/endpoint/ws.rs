@@ -177,7 +177,7 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
-    /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
+    /// What a browser gets that opens the address as a page (default: chat in front of hub:, else none)
     ///
     /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at. A path
     /// with a dot or a slash in it is an HTML file of your own, of at most 4 MiB, that is read anew for each browser; what it
