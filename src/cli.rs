@@ -161,7 +161,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
     let matches = matches.map_err(|error| match error.kind() {
         ErrorKind::MissingRequiredArgument => no_left(is_program),
         ErrorKind::InvalidUtf8 => not_text(&words).unwrap_or(error),
-        _ => error,
+        _ => mistake::spelled(error, &words),
     })?;
     spellings::check(&matches)?;
     let args = Args::from_arg_matches(&matches)?;

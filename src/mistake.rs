@@ -1,12 +1,14 @@
 //! What is wrong with an option that was given, in our own words: what clap found, and how it is said.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::address::nearest;
 use crate::secret::{self, HIDDEN};
 use crate::shown::is_harmful;
+use crate::word::Word;
 
 /// Flags that others have and we have not, and what serves.
 const FOREIGN: &[(&str, &str)] = &[
@@ -96,6 +98,25 @@ pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
         _ => return None,
     };
     Some(line)
+}
+
+/// Shows each byte of the words that is not UTF-8 by its number, where clap has U+FFFD for it.
+pub fn spelled(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        let Some(mut shown) = text(&error, kind).map(str::to_owned) else {
+            continue;
+        };
+        for word in words.iter().filter(|word| word.to_str().is_none()) {
+            let value = word
+                .cut_at('=')
+                .map_or(word.as_os_str(), |(_, value)| value);
+            for part in [word, value] {
+                shown = shown.replace(&*part.to_string_lossy(), &part.shown());
+            }
+        }
+        error.insert(kind, ContextValue::String(shown));
+    }
+    error
 }
 
 /// Says that the value of an option is not text; the value may be secret.

@@ -391,9 +391,13 @@ fn matches(
         .chain(own);
     let pairs: Vec<_> = pairs.filter(|(key, _)| has(key)).collect();
     let words = pairs.iter().map(|(key, value)| word(key, value.as_deref()));
+    let words: Vec<_> = words.collect();
     let group = group.args_override_self(true);
-    let matches = group.clone().try_get_matches_from(words);
-    let matches = matches.map_err(|error| refused(&error, &group, &pairs, address))?;
+    let matches = group.clone().try_get_matches_from(&words);
+    let matches = matches.map_err(|error| {
+        let error = mistake::spelled(error, &words);
+        refused(&error, &group, &pairs, address)
+    })?;
     Ok(matches)
 }
 

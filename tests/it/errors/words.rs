@@ -119,6 +119,26 @@ fn a_byte_that_is_not_text_is_shown_by_its_number() {
             "--header /no/\\xff: no such file or directory",
         ),
         (
+            &["--page", "./¶.html", "ws-l:0", "hub:"],
+            2,
+            "--page: './\\xff.html' can not be read: no such file or directory",
+        ),
+        (
+            &["ws-l:0,page=¶", "hub:"],
+            2,
+            "page: '\\xff' is none of chat, none and files such as ./\\xff\n  ws-l:0,page=\\xff\n         ^^^^^^^^^",
+        ),
+        (
+            &["--log-format=¶", "ws://h"],
+            2,
+            "--log-format: '\\xff' is none of text, json",
+        ),
+        (
+            &["--nonsense¶", "ws://h"],
+            2,
+            "there is no flag '--nonsense\\xff'; wsbridge --help shows all",
+        ),
+        (
             &["help", "¶"],
             2,
             "there is no page '\\xff' of help; wsbridge help lists all",
