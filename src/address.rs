@@ -13,7 +13,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use self::hidden::hidden;
-pub use self::network::Network;
+pub(crate) use self::network::Network;
 use crate::host;
 use crate::secret::{HIDDEN, Secret};
 use crate::shown::is_harmful;
@@ -491,7 +491,7 @@ fn next_comma(text: &str, from: usize) -> usize {
 }
 
 /// A host and a port as one word: an IPv6 address in brackets, the port where there is one.
-pub fn authority(host: &str, port: Option<u16>) -> String {
+pub(crate) fn authority(host: &str, port: Option<u16>) -> String {
     let host = match host.contains(':') {
         true => format!("[{host}]"),
         false => host.to_owned(),
@@ -518,7 +518,10 @@ fn unescape(text: &OsStr) -> OsString {
 }
 
 /// The known word that is nearest to what was typed, where one is near: at most two typing errors, or a third of it.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let typed = typed.to_ascii_lowercase();
     let allowed = typed.chars().count().div_ceil(3).min(2);
     known
@@ -535,7 +538,7 @@ const NO_DURATION: &str = "is no duration; 500ms, 3s, 2m and 1h are";
 ///
 /// # Errors
 /// What would have been understood.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let unit_at = text
         .find(|c: char| c.is_ascii_alphabetic())
         .unwrap_or(text.len());
@@ -559,7 +562,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What would have been understood.
-pub fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let (number, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -575,7 +578,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 }
 
 /// Makes a reader of whole numbers of a range.
-pub fn number<T>(
+pub(crate) fn number<T>(
     range: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where

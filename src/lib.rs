@@ -142,10 +142,10 @@
 //!    answers are awaited. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
 //!    the exit status.
 
-pub mod address;
+pub(crate) mod address;
 pub mod bridge;
 pub mod buffer;
-pub mod caller;
+pub(crate) mod caller;
 pub mod child;
 pub mod cli;
 pub mod columns;
@@ -161,22 +161,22 @@ pub mod http;
 pub mod log;
 pub mod memory;
 pub mod message;
-pub mod mistake;
+pub(crate) mod mistake;
 pub mod peer;
 pub mod progress;
 pub mod pump;
 pub mod reread;
 pub mod scheme;
-pub mod secret;
+pub(crate) mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod shown;
 pub mod steps;
-pub mod takers;
-pub mod tap;
+pub(crate) mod takers;
+pub(crate) mod tap;
 pub mod tls;
 pub mod utf8;
 pub mod variables;
-pub mod word;
+pub(crate) mod word;
 pub mod workers;
 pub mod ws;

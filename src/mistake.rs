@@ -43,7 +43,7 @@ const PORT: &str = "a port stands in an address: ws-l:8080 serves, ws://localhos
 const TLS: &str = "TLS is in an address: wss-l: and tls-l: serve, wss:// and tls: connect";
 
 /// Says that there is no such flag, and what serves: the one that it begins, the nearest one, or another way.
-pub fn no_flag(typed: &str, known: &[&str]) -> String {
+pub(crate) fn no_flag(typed: &str, known: &[&str]) -> String {
     let dashes = typed.len() - typed.trim_start_matches('-').len();
     let bare = &typed[dashes..];
     // What stands behind the name may be a value, and secret.
@@ -67,7 +67,7 @@ pub fn no_flag(typed: &str, known: &[&str]) -> String {
 }
 
 /// The name of the option that an error is about, without dashes and the name of its value.
-pub fn key(error: &clap::Error) -> Option<String> {
+pub(crate) fn key(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(typed) => Some(bare(typed).to_owned()),
         _ => None,
@@ -76,7 +76,7 @@ pub fn key(error: &clap::Error) -> Option<String> {
 
 /// Says in one line what is wrong with an option, before whose name stands `prefix`; `None` where the error is about no
 /// option.
-pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
+pub(crate) fn line(error: &clap::Error, prefix: &str) -> Option<String> {
     let key = key(error)?;
     let name = format!("{prefix}{key}");
     let value = text(error, ContextKind::InvalidValue);
@@ -101,7 +101,7 @@ pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
 }
 
 /// Shows each byte of the words that is not UTF-8 by its number, where clap has U+FFFD for it.
-pub fn spelled(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+pub(crate) fn spelled(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
         let Some(mut shown) = text(&error, kind).map(str::to_owned) else {
             continue;
@@ -120,7 +120,7 @@ pub fn spelled(mut error: clap::Error, words: &[OsString]) -> clap::Error {
 }
 
 /// Says that the value of an option is not text; the value may be secret.
-pub fn not_text(name: &str) -> String {
+pub(crate) fn not_text(name: &str) -> String {
     format!("{name}: its value is not UTF-8")
 }
 

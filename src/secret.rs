@@ -13,29 +13,29 @@ use clap::Arg;
 use crate::word::{Word, joined};
 
 /// What stands for a secret.
-pub const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// The keys of secret options, once they were declared.
 static KEYS: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Declares the keys of all secret options. Only the first call counts.
-pub fn declare(keys: Vec<String>) {
+pub(crate) fn declare(keys: Vec<String>) {
     let _ = KEYS.set(keys);
 }
 
 /// Whether values of an option are secret. Before they were declared all are.
-pub fn is_key(key: &str) -> bool {
+pub(crate) fn is_key(key: &str) -> bool {
     is_like_key(|own| own.eq_ignore_ascii_case(key))
 }
 
 /// Whether the key of a secret option is like a typed one. Before they were declared all are.
-pub fn is_like_key(is_like: impl Fn(&str) -> bool) -> bool {
+pub(crate) fn is_like_key(is_like: impl Fn(&str) -> bool) -> bool {
     let keys = KEYS.get();
     keys.is_none_or(|keys| keys.iter().any(|own| is_like(own)))
 }
 
 /// Whether the values of an argument are secret, by their type.
-pub fn is_secret(arg: &Arg) -> bool {
+pub(crate) fn is_secret(arg: &Arg) -> bool {
     let kind = arg.get_value_parser().type_id();
     [
         TypeId::of::<Secret>(),
@@ -47,7 +47,7 @@ pub fn is_secret(arg: &Arg) -> bool {
 }
 
 /// A value of a secret argument as it is shown: of an assignment its name.
-pub fn hide(arg: &Arg, value: &OsStr) -> OsString {
+pub(crate) fn hide(arg: &Arg, value: &OsStr) -> OsString {
     let is_assignment = arg.get_value_parser().type_id() == TypeId::of::<Assignment>();
     match value.cut_at('=') {
         Some((name, _)) if is_assignment => joined([name, "=".as_ref(), HIDDEN.as_ref()]),
@@ -135,7 +135,7 @@ const PARAMETERS: &[&str] = &[
 const LONG: usize = 20;
 
 /// Whether a parameter of a query may be secret, by its name and its value.
-pub fn is_parameter(name: &str, value: &str) -> bool {
+pub(crate) fn is_parameter(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let has = |what: fn(&u8) -> bool| value.as_bytes().iter().any(what);
     let is_random = value.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);

@@ -5,12 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
-/// Stands for a byte that is not UTF-8: SUB, "substitute".
+/// Stands for a byte that is not UTF-8: SUB is the control character for what cannot be shown.
 const SUBSTITUTE: char = '\u{1a}';
 
 /// What a word can do beside what the standard library gives it.
-pub trait Word {
-    /// Returns a text of the same length, in which [`SUBSTITUTE`] stands for each byte that is not UTF-8: what is found in it
+pub(crate) trait Word {
+    /// Returns a text of the same length, in which a SUB (U+001A) stands for each byte that is not UTF-8: what is found in it
     /// stands at the same place of the word.
     fn outline(&self) -> Cow<'_, str>;
 
@@ -93,26 +93,28 @@ impl Word for OsStr {
     fn shown(&self) -> Cow<'_, str> {
         match self.to_str() {
             Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(spelled(self, |char| char.to_string())),
+            None => Cow::Owned(spelled(self, str::to_owned)),
         }
     }
 
     fn escaped(&self) -> String {
-        spelled(self, |char| char.escape_debug().to_string())
+        spelled(self, |text| text.escape_debug().to_string())
     }
 }
 
-fn spelled(word: &OsStr, spell: impl Fn(char) -> String) -> String {
-    let characters = word.characters().into_iter();
-    let spelled = characters.map(|(_, character)| match character {
-        Ok(char) => spell(char),
-        Err(byte) => format!("\\x{byte:02x}"),
-    });
-    spelled.collect()
+fn spelled(word: &OsStr, spell: impl Fn(&str) -> String) -> String {
+    let mut spelled = String::new();
+    for chunk in word.as_bytes().utf8_chunks() {
+        spelled += &spell(chunk.valid());
+        for byte in chunk.invalid() {
+            spelled += &format!("\\x{byte:02x}");
+        }
+    }
+    spelled
 }
 
 /// Joins parts to one word.
-pub fn joined<const N: usize>(parts: [&OsStr; N]) -> OsString {
+pub(crate) fn joined<const N: usize>(parts: [&OsStr; N]) -> OsString {
     let mut word = OsString::new();
     parts.into_iter().for_each(|part| word.push(part));
     word
@@ -136,6 +138,8 @@ mod tests {
             assert_eq!(word.outline().len(), word.len());
             assert_eq!(word.shown(), shown);
         }
+        let word = OsStr::from_bytes(b"e\xcc\x81'\n\xff");
+        assert_eq!(word.escaped(), "e\u{301}\\'\\n\\xff");
         let word = OsStr::from_bytes(b"a\xff=b\xfe=c");
         let (key, value) = word.cut_at('=').unwrap();
         assert_eq!(key.as_bytes(), b"a\xff");
