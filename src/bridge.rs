@@ -67,13 +67,13 @@ pub struct Options {
     /// Serve one caller, then end with its exit status
     #[arg(long)]
     pub once: bool,
-    /// Serve this many callers at a time (4096, or what the limit of open files allows)
+    /// Serve this many callers at a time (default: 4096, or what the limit of open files allows)
     ///
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP. Without this option it waits until a session has ended,
     /// and gets its 503 after 5 seconds in which none has.
     #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_connections: Option<u32>,
-    /// Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
+    /// Hold at most this much of what sessions collect and queue (default: a quarter of the memory there is, 32M to 256M)
     ///
     /// Unfinished messages that must be whole, queues of rooms and shares, their replay, datagrams, what is read ahead of a
     /// side that takes nothing: all sessions together, beside their buffers of 256 KiB. Where it is used up the largest holder
@@ -87,7 +87,7 @@ pub struct Options {
     /// all sessions together; at the end it shows the whole. Where stderr is no terminal nothing is shown.
     #[arg(long, help_heading = "Watching")]
     pub progress: bool,
-    /// Run sessions on this many threads (one for each processor)
+    /// Run sessions on this many threads (default: one for each processor)
     #[arg(long, value_name = "N", value_parser = number(NonZero::<usize>::MIN..=NonZero::<usize>::MAX))]
     pub threads: Option<NonZero<usize>>,
     /// Keep this many unfinished handshakes, at most a quarter of the open files allowed

@@ -122,7 +122,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.uri {
             Some(uri) => {
-                let path = Address::public(uri.path());
+                let path = Address::public_text(uri.path());
                 write!(f, "{} {}", self.from, Shown::short(&path))
             }
             None => f.write_str(&self.from),

@@ -27,7 +27,7 @@
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret shown utf8 lossless host sendqueue workers heap
+//!             > message ending caller address extension variables secret shown utf8 word host sendqueue workers heap
 //!                                            memory steps columns progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -118,7 +118,9 @@
 //! * **No text of a peer is shown as it is**: [`shown`] escapes what a terminal obeys or what turns text around. `main` does it for the
 //!   whole log; who writes elsewhere does it there.
 //! * **No refusal says anything of the request**: [`http::server::Refusal`] has constant text for the caller, and why for the log.
-//! * **An option is secret by its type**: [`secret::Secret`] or [`secret::Assignment`], and nowhere is there a list of them.
+//! * **What an option is, is said where it is declared, and nowhere is there a list**: secret by the types [`secret::Secret`] and
+//!   [`secret::Assignment`], any bytes by a type such as `PathBuf` (other values are UTF-8), a computed default by `(default: ...)`
+//!   at the end of its summary.
 //!
 //! # A byte's journey
 //!
@@ -147,10 +149,10 @@
 //!    answers are awaited. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
 //!    the exit status.
 
-pub mod address;
+pub(crate) mod address;
 pub mod bridge;
 pub mod buffer;
-pub mod caller;
+pub(crate) mod caller;
 pub mod child;
 pub mod cli;
 pub mod columns;
@@ -164,25 +166,25 @@ pub mod heap;
 pub mod host;
 pub mod http;
 pub mod log;
-pub mod lossless;
 pub mod memory;
 pub mod message;
-pub mod mistake;
+pub(crate) mod mistake;
 pub mod peer;
 pub mod progress;
 pub mod pump;
 pub mod reread;
 pub mod scheme;
-pub mod secret;
+pub(crate) mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod shown;
 pub mod steps;
-pub mod takers;
-pub mod tap;
+pub(crate) mod takers;
+pub(crate) mod tap;
 pub mod tls;
 pub mod utf8;
 pub mod variables;
+pub(crate) mod word;
 pub mod workers;
 pub mod world;
 pub mod ws;

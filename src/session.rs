@@ -42,7 +42,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 #[group(skip)]
 #[command(next_help_heading = "Endings")]
 pub struct Options {
-    /// Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
+    /// Wait this long for answers after an end (default: 1s with stdin, else 10s, or 2s)
     ///
     /// After the end of a caller's input a WebSocket is closed when nothing has come for this time; 0 closes at once. Without
     /// it: 1s with stdin, else 10s, and 2s once something has come. After the peer's Close the other side may go on sending
@@ -80,7 +80,7 @@ pub struct Options {
     /// whatever the peer does.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
-    /// Give sessions this long to end after a signal (1s with stdin, else 8s)
+    /// Give sessions this long to end after a signal (default: 1s with stdin, else 8s)
     ///
     /// Half of it is for what is under way: Close 1001 is sent as soon as nothing has come for 250 ms. What still comes at
     /// half of it is cut, and told so: Close 1011, a reset, the exit status 143. Programs that still run after three quarters

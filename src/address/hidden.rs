@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{distance, next_comma};
+use super::next_comma;
 use crate::secret;
 
 /// Where secrets stand in a typed address: user and password of URLs, also of mistyped ones, values of secret options, and what
@@ -54,7 +54,7 @@ fn options(text: &str) -> Vec<Range<usize>> {
 /// Whether a typed key is that of a secret option, or of one with a typing error.
 fn is_secret(typed: &str) -> bool {
     let typed = typed.to_ascii_lowercase();
-    secret::is_like_key(|key| distance(&typed, key) <= 1)
+    secret::is_like_key(|key| strsim::osa_distance(&typed, key) <= 1)
 }
 
 /// User and password before an `@`, in each word of a text.

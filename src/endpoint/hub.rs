@@ -63,7 +63,7 @@ pub enum YesNo {
 
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     Ok(Endpoint::Dial(Arc::new(Hub {
-        name: address.place.clone(),
+        name: address.place_text("the name of a room")?.to_owned(),
         options: read_options(&SCHEME, address, settings)?,
         room: read_options(&SCHEME, address, settings)?,
         memory: settings.memory.clone(),

@@ -1,6 +1,7 @@
 //! `literal:TEXT` and `literal-base64:DATA`: says one message, takes everything, and ends.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,6 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
-use crate::lossless;
 use crate::message::Kind;
 use crate::peer::{ByteStream, Peer};
 
@@ -31,7 +31,7 @@ pub const SCHEME: Scheme = Scheme {
             ..Framing::BYTES
         };
         Ok(Endpoint::Dial(Arc::new(Literal {
-            bytes: lossless::bytes(&address.place),
+            bytes: address.place.as_bytes().to_vec(),
             framing: read_framing(&SCHEME, address, settings, own)?,
         })))
     },

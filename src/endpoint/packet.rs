@@ -1,5 +1,6 @@
 //! `unix-dgram:`, `seqpacket:` and `seqpacket-l:`: Unix sockets that keep the boundaries of messages.
 
+use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,6 +29,7 @@ use crate::ending::{Cause, Ending, errno_text};
 use crate::memory::Memory;
 use crate::message::Kind;
 use crate::peer::Peer;
+use crate::word::Word;
 
 /// `unix-dgram:`
 pub const DATAGRAM: Scheme = Scheme {
@@ -104,7 +106,7 @@ fn build_dial(
 
 struct PacketDial {
     name: String,
-    place: String,
+    place: OsString,
     socket: Type,
     options: DialOptions,
     kind: Kind,
@@ -244,7 +246,7 @@ impl Carrier for Packets {
 
 struct SeqpacketListen {
     name: String,
-    place: String,
+    place: OsString,
     options: ListenOptions,
     kind: Kind,
     memory: Memory,
@@ -270,7 +272,7 @@ struct SeqpacketAccept {
     socket: UnixListener,
     /// Removed when we are done.
     file: Option<SocketFile>,
-    place: String,
+    place: OsString,
     kind: Kind,
     memory: Memory,
 }
@@ -304,8 +306,8 @@ impl Accept for SeqpacketAccept {
         let place = self
             .file
             .as_ref()
-            .map_or(self.place.clone(), |file| file.shown());
-        vec![format!("seqpacket:{}", place.escape_debug())]
+            .map_or(self.place.as_os_str(), |file| file.path());
+        vec![format!("seqpacket:{}", place.escaped())]
     }
 }
 

@@ -27,7 +27,6 @@ use crate::caller::Caller;
 use crate::child::{Child, Children, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
 use crate::framing::{self, Cut, Framed, Framing};
-use crate::lossless;
 use crate::memory::Memory;
 use crate::peer::Peer;
 use crate::secret::Assignment;
@@ -44,7 +43,7 @@ pub const EXEC: Scheme = Scheme {
     is_raw: true,
     options: &[Options::augment_args, framing::Options::augment_args],
     build: |address, settings| {
-        let program = lossless::word(&address.place);
+        let program = address.place.clone();
         if program.is_empty() {
             return Err(address.place_error("a program is missing").into());
         }
@@ -70,8 +69,8 @@ pub const SHELL: Scheme = Scheme {
         if address.place.is_empty() {
             return Err(address.place_error("a line of shell is missing").into());
         }
-        let words = ["/bin/sh", "-c", &address.place].map(lossless::word);
-        build(&SHELL, address, settings, "/bin/sh".into(), words.into())
+        let words = vec!["/bin/sh".into(), "-c".into(), address.place.clone()];
+        build(&SHELL, address, settings, "/bin/sh".into(), words)
     },
 };
 
@@ -86,7 +85,7 @@ pub struct Options {
     /// text message such as {"cols":120,"rows":40} resizes it, and only binary ones are input.
     #[arg(long)]
     pub pty: bool,
-    /// What becomes of a program's stderr (inherit with stdin, else log)
+    /// What becomes of a program's stderr (default: inherit with stdin, else log)
     ///
     /// With json, which goes with --framing json, a caller can tell it from stdout: a line of stderr is an object of its own
     /// between the program's, {"kind":"stderr","text":"..."}, with "base64" where it is not UTF-8 and in pieces of 32 KiB. A
@@ -201,7 +200,7 @@ fn find(program: &OsString) -> Result<PathBuf> {
     if let Some(found) = candidates.iter().find(|path| is_program(path)) {
         return Ok(found.clone());
     }
-    let shown = Address::shown(&program.to_string_lossy());
+    let shown = Address::shown(program);
     match candidates.iter().any(|path| path.exists()) {
         true => {
             let what = match candidates.iter().any(|path| path.is_dir()) {

@@ -1,5 +1,6 @@
 //! `unix:` and `unix-l:`: Unix stream sockets by path or, on Linux, by abstract name (`@name`).
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::mem;
@@ -30,10 +31,10 @@ use crate::address::{Address, AddressError};
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::lossless;
 use crate::peer::{ByteStream, Peer};
 use crate::sendqueue;
 use crate::steps::Step;
+use crate::word::{Word, joined};
 
 /// `unix:`
 pub const DIAL: Scheme = Scheme {
@@ -78,7 +79,7 @@ pub const LISTEN: Scheme = Scheme {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ListenOptions {
-    /// Permissions of the socket, in octal (600)
+    /// Permissions of the socket, in octal (default: 600)
     ///
     /// Without it only the user who runs the bridge and root may connect. 660 allows the group, 666 allows every user.
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]
@@ -99,16 +100,16 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 }
 
 /// The place of a socket: `@name` and websocat's `abstract:name` are abstract.
-pub(super) fn place(address: &Address) -> Result<String, AddressError> {
+pub(super) fn place(address: &Address) -> Result<OsString, AddressError> {
     if address.place.is_empty() {
         return Err(address.place_error("the path of a socket is missing"));
     }
-    if address.place.contains('\0') {
+    if address.place.has_byte(0) {
         return Err(address.place_error("a path has no NUL byte"));
     }
     let is_abstract = address.word.to_ascii_lowercase().contains("abstract");
-    let place = match is_abstract && !address.place.starts_with('@') {
-        true => format!("@{}", address.place),
+    let place = match is_abstract && address.place.without_prefix("@").is_none() {
+        true => joined(["@".as_ref(), &address.place]),
         false => address.place.clone(),
     };
     if sock_addr(&place).is_err() {
@@ -119,10 +120,10 @@ pub(super) fn place(address: &Address) -> Result<String, AddressError> {
 }
 
 /// The socket address; an abstract one begins with a NUL byte (unix(7)).
-pub(super) fn sock_addr(place: &str) -> io::Result<SockAddr> {
-    match place.strip_prefix('@') {
-        Some(name) => SockAddr::unix(lossless::word(&format!("\0{name}"))),
-        None => SockAddr::unix(lossless::word(place)),
+pub(super) fn sock_addr(place: &OsStr) -> io::Result<SockAddr> {
+    match place.without_prefix("@") {
+        Some(name) => SockAddr::unix(joined(["\0".as_ref(), name])),
+        None => SockAddr::unix(place),
     }
 }
 
@@ -146,7 +147,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
 
 struct UnixDial {
     name: String,
-    place: String,
+    place: OsString,
     options: DialOptions,
     framing: Framing,
 }
@@ -182,11 +183,11 @@ impl Dial for UnixDial {
 ///
 /// # Errors
 /// The system's reason, with [`Cause::Refused`].
-pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
+pub(super) async fn connect(place: &OsStr) -> Result<Box<dyn ByteStream>> {
     let step = Step::begin("connect");
     match open(place).await {
         Ok(stream) => {
-            step.done(|| Address::shown(place).escape_debug().to_string());
+            step.done(|| Address::shown(place));
             Ok(Box::new(Connection {
                 stream,
                 is_unread: false,
@@ -198,23 +199,22 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
 }
 
 /// Why nobody answers: of a socket that is left over the system says no more than of a file.
-fn refusal(place: &str, error: &io::Error) -> String {
+fn refusal(place: &OsStr, error: &io::Error) -> String {
     let reason = errno_text(error);
     if error.kind() != io::ErrorKind::ConnectionRefused {
         return reason;
     }
-    match fs::metadata(lossless::path(place)) {
+    match fs::metadata(place) {
         Ok(meta) if !meta.file_type().is_socket() => format!("{reason}, it is no socket"),
         Ok(_) => format!("{reason}, nobody listens on it any more"),
         Err(_) => reason,
     }
 }
 
-async fn open(place: &str) -> io::Result<UnixStream> {
-    if !place.starts_with('@') {
-        let path = lossless::path(place);
+async fn open(place: &OsStr) -> io::Result<UnixStream> {
+    if place.without_prefix("@").is_none() {
         loop {
-            match UnixStream::connect(&path).await {
+            match UnixStream::connect(place).await {
                 // Its backlog is full, and there is no event for when it no longer is.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sleep(BACKLOG_PAUSE).await;
@@ -237,7 +237,7 @@ async fn open(place: &str) -> io::Result<UnixStream> {
 
 struct UnixListen {
     name: String,
-    place: String,
+    place: OsString,
     options: ListenOptions,
     framing: Framing,
 }
@@ -286,11 +286,14 @@ pub(super) fn access(file: Option<&SocketFile>) -> String {
 /// # Errors
 /// The system's reason, with a [`Cause`]; somebody who listens there, whatever is there and no socket.
 pub(super) fn listen(
-    place: &str,
+    place: &OsStr,
     mode: Option<u32>,
     kind: Type,
 ) -> Result<(UnixListener, Option<SocketFile>)> {
-    let path = (!place.starts_with('@')).then(|| lossless::path(place));
+    let path = place
+        .without_prefix("@")
+        .is_none()
+        .then(|| PathBuf::from(place));
     if let Some(path) = &path {
         remove_stale(path, kind)?;
     }
@@ -310,7 +313,7 @@ pub(super) fn listen(
 }
 
 fn bind(
-    place: &str,
+    place: &OsStr,
     path: Option<&Path>,
     mode: Option<u32>,
     kind: Type,
@@ -367,9 +370,9 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The path as messages show it.
-    pub(super) fn shown(&self) -> String {
-        self.path.display().to_string()
+    /// The path itself.
+    pub(super) fn path(&self) -> &OsStr {
+        self.path.as_os_str()
     }
 }
 
@@ -386,7 +389,7 @@ impl Drop for SocketFile {
 struct UnixAccept {
     socket: UnixListener,
     file: Option<SocketFile>,
-    place: String,
+    place: OsString,
     framing: Framing,
 }
 
@@ -418,8 +421,8 @@ impl Accept for UnixAccept {
         let place = self
             .file
             .as_ref()
-            .map_or(self.place.clone(), |file| file.shown());
-        vec![format!("unix:{}", place.escape_debug())]
+            .map_or(self.place.as_os_str(), |file| file.path());
+        vec![format!("unix:{}", place.escaped())]
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Command, ValueEnum};
 use http::header::{HOST, ORIGIN};
 use tokio::time::{Instant, timeout};
@@ -179,12 +180,12 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
-    /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
+    /// What a browser gets that opens the address as a page (default: chat in front of hub:, else none)
     ///
     /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at. A path
     /// with a dot or a slash in it is an HTML file of your own, of at most 4 MiB, that is read anew for each browser; what it
     /// may do is not restricted, but no page of others may frame it. Example: --page examples/terminal.html
-    #[arg(long, value_name = "chat|none|FILE", value_parser = PageChoice::parse)]
+    #[arg(long, value_name = "chat|none|FILE", value_parser = OsStringValueParser::new().try_map(PageChoice::parse))]
     pub page: Option<PageChoice>,
 }
 
@@ -542,7 +543,7 @@ fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
         (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(
-        path = %Shown::word(&Address::public(request.uri.path())),
+        path = %Shown::word(&Address::public_text(request.uri.path())),
         host = header(HOST),
         origin = header(ORIGIN),
         "{}: refused with {refusal}",

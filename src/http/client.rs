@@ -22,6 +22,7 @@ use crate::peer::ByteStream;
 use crate::secret;
 use crate::shown::Shown;
 use crate::steps::Step;
+use crate::word::Word;
 
 /// The longest time that a server can keep us away.
 const MOST_AWAY: Duration = Duration::from_secs(3600);
@@ -177,6 +178,7 @@ async fn refused(exchange: Exchange, location: Option<String>) -> anyhow::Error 
     }
     if let Some(location) = location {
         let location = Address::public(&location);
+        let location = location.shown();
         let location = Shown::line(&location);
         what += &format!("\n  it says to go to {location}: --follow does so");
     }

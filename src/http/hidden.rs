@@ -35,17 +35,17 @@ pub fn public(name: &HeaderName, value: &HeaderValue) -> String {
         }
         header::SEC_WEBSOCKET_PROTOCOL => secret::protocols(text.split(',').map(str::trim)),
         header::HOST | header::ORIGIN => origin(&text),
-        _ => Address::public(&text),
+        _ => Address::public_text(&text),
     }
 }
 
 /// A host or an origin without the name of a user, which stands there against all rules: that there is one is shown.
 pub fn origin(text: &str) -> String {
     let Some((before, host)) = text.rsplit_once('@') else {
-        return Address::public(text);
+        return Address::public_text(text);
     };
     let scheme = before.find("//").map_or("", |at| &before[..at + 2]);
-    format!("{scheme}{HIDDEN}@{}", Address::public(host))
+    format!("{scheme}{HIDDEN}@{}", Address::public_text(host))
 }
 
 /// A cookie without its value. One without a name is all value.

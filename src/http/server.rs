@@ -450,7 +450,7 @@ fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict,
         && wanted != path
         && Path::decoded(wanted) != Path::decoded(path)
     {
-        let public = Address::public(path);
+        let public = Address::public_text(path);
         let shown = Shown::short(&public);
         let why = format!("nothing is served at {shown}, only at {wanted}");
         return Err(Refusal::told(404, why));

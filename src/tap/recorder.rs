@@ -57,7 +57,7 @@ struct Target {
 impl Recorder {
     /// Appends to a file, which is made where there is none.
     pub(super) fn open(path: &Path, rereads: &Rereads) -> Result<Recorder> {
-        let name = Address::shown(&path.to_string_lossy());
+        let name = Address::shown(path);
         let file = open(path)
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;

@@ -30,7 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "secret",
         "shown",
         "utf8",
-        "lossless",
+        "word",
         "host",
         "sendqueue",
         "workers",
