@@ -135,7 +135,7 @@ pub fn secret_keys() -> Vec<String> {
             }
         }
     }
-    keys.sort();
+    keys.sort_unstable();
     keys.dedup();
     keys
 }

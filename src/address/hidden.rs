@@ -17,7 +17,7 @@ pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
             ranges.push(range);
         }
     }
-    ranges.sort_by_key(|range| range.start);
+    ranges.sort_unstable_by_key(|range| range.start);
     // One may reach into the next.
     let mut end = 0;
     ranges.retain_mut(|range| {

@@ -396,7 +396,7 @@ mod tests {
                 found.extend(arg.get_long().map(str::to_owned));
             }
         }
-        found.sort();
+        found.sort_unstable();
         let expected = [
             "chunk",
             "drain",

@@ -170,7 +170,7 @@ impl UdpDial {
     async fn connect(&self) -> Result<Connected> {
         let mut addrs = resolve(&self.host, self.port).await?;
         if self.host.eq_ignore_ascii_case("localhost") {
-            addrs.sort_by_key(SocketAddr::is_ipv6);
+            addrs.sort_unstable_by_key(SocketAddr::is_ipv6);
         }
         let mut reason = "no address".to_owned();
         for addr in addrs {

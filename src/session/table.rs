@@ -138,7 +138,7 @@ impl Table {
         let silent = asked.saturating_sub(state.rows.len() + state.ended);
         rows.append(&mut state.rows);
         drop(state);
-        rows.sort_by_key(|row| row.number);
+        rows.sort_unstable_by_key(|row| row.number);
         rows.dedup_by_key(|row| row.number);
         (rows, silent)
     }

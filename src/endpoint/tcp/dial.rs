@@ -104,7 +104,7 @@ where
 
 fn all_failed(failures: &[(SocketAddr, io::Error)]) -> anyhow::Error {
     let mut tried: Vec<_> = failures.iter().map(|(addr, _)| addr.ip()).collect();
-    tried.sort();
+    tried.sort_unstable();
     let tried: Vec<_> = tried.iter().map(IpAddr::to_string).collect();
     let reason = failures
         .first()

@@ -36,7 +36,7 @@ fn names_of(host: &str, hosts: &str, resolver: &str) -> Vec<String> {
             names.extend(domains.map(|domain| format!("{host}.{domain}")));
         }
     }
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     names
 }
