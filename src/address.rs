@@ -1,5 +1,6 @@
 //! What the user typed for one side: the grammar of addresses, and errors that point at the place.
 
+mod comma;
 mod hidden;
 mod network;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use self::comma::next_comma;
 use self::hidden::hidden;
 pub(crate) use self::network::Network;
 use crate::host;
@@ -485,14 +487,6 @@ fn options(text: &OsStr, from: usize) -> Vec<AddressOption> {
         });
     }
     options
-}
-
-/// The next comma that no backslash stands before, or the end.
-fn next_comma(text: &str, from: usize) -> usize {
-    let bytes = text.as_bytes();
-    (from..bytes.len())
-        .find(|&at| bytes[at] == b',' && (at == 0 || bytes[at - 1] != b'\\'))
-        .unwrap_or(bytes.len())
 }
 
 /// A host and a port as one word: an IPv6 address in brackets, the port where there is one.

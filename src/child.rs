@@ -3,7 +3,7 @@
 mod command;
 mod group;
 mod keeper;
-mod others;
+pub mod reaper;
 mod spawn;
 
 use std::collections::BTreeMap;
@@ -19,7 +19,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::ending::Exit;
 pub use command::Command;
 use keeper::{Keeper, Wish};
-pub use others::reap_orphans;
 use spawn::Process;
 
 /// The processes that one owner has started, of all threads: none of them may outlive us. A clone is the same owner.

@@ -5,32 +5,33 @@
 
 mod limit;
 mod queue;
+mod stderr;
 mod writer;
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use limit::counted;
 pub use limit::{CLOSINGS, Limit, REFUSALS};
 pub use queue::{Hooks, Queue, Release, Source};
-
-/// The queue of stderr, once there is one.
-static STDERR: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Starts the thread that writes to stderr. `show` shows a line above a prompt; false where there is none.
 ///
 /// # Errors
 /// There cannot be another thread.
 pub fn start(show: fn(&str) -> bool) -> io::Result<Arc<Queue>> {
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         return Ok(queue.clone());
     }
     let hooks = Hooks {
         show,
         tell_lost: |_, lines| tell_lost(lines),
+        due: limit::due,
+        tell_due: limit::tell_due,
     };
     let queue = Queue::start(io::stderr(), hooks)?;
-    Ok(STDERR.get_or_init(|| queue).clone())
+    Ok(stderr::QUEUE.get_or_init(|| queue).clone())
 }
 
 /// The queue of stderr, which is started where it was not.
@@ -43,28 +44,28 @@ pub fn stderr() -> io::Result<Arc<Queue>> {
 
 /// Has lines written, which end with a newline. Never waits.
 pub fn line(bytes: &[u8]) {
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         queue.line(bytes);
     }
 }
 
 /// Has the line of progress drawn anew; the last one stays. Never waits.
 pub fn progress(line: String, is_last: bool) {
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         queue.progress(line, is_last);
     }
 }
 
 /// Lets no session of a bridge wait for its dump any more: that bridge is to stop.
 pub fn release(release: &Release) {
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         queue.release(release);
     }
 }
 
 /// Takes every line from now on, however many wait: what is said at the end of the process is not left out.
 pub fn take_all() {
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         queue.take_all();
     }
 }
@@ -72,7 +73,7 @@ pub fn take_all() {
 /// Waits until all is written, at most for `patience`.
 pub fn finish(patience: Duration) {
     limit::tell_all();
-    if let Some(queue) = STDERR.get() {
+    if let Some(queue) = stderr::QUEUE.get() {
         queue.finish(patience);
     }
 }
@@ -85,9 +86,4 @@ fn tell_lost(lines: u64) {
     } else {
         tracing::error!("{lines} lost: stderr was not read in time");
     }
-}
-
-/// A number with its noun.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

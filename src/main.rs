@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         let runtime = workers::runtime()?;
         let status = runtime.block_on(async {
             signals::watch(&plan, &world)?;
-            tokio::spawn(child::reap_orphans(vec![world.children.clone()]));
+            tokio::spawn(child::reaper::reap_orphans(vec![world.children.clone()]));
             bridge::run(&plan, &world).await
         });
         // A thread may be blocked in a read of stdin for ever.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::next_comma;
+use super::comma::next_comma;
 use crate::secret;
 
 /// Where secrets stand in a typed address: user and password of URLs, also of mistyped ones, values of secret options, and what

@@ -26,7 +26,7 @@ use rustix::process::{
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Command;
+use super::command::Command;
 use crate::ending::Exit;
 
 /// A process that was started and is not reaped yet. It leads a session and a process group of its own.

@@ -9,6 +9,7 @@ pub mod name;
 pub mod page;
 pub mod path;
 pub mod policy;
+pub mod refusal;
 mod reply;
 mod request;
 pub mod server;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Authority, Host, HostRule, Origin, OriginRule, default_port};
 use super::hidden;
-use super::server::Refusal;
+use super::refusal::Refusal;
 use super::{has_token, tokens};
 use crate::caller::Caller;
 use crate::shown::Shown;

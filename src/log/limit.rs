@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::counted;
+use super::stderr;
 
 /// What is counted, and limited, together.
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ impl Limit {
         drop(window);
         if !is_admitted && is_first {
             // The thread of the log says so when the second is over.
-            super::STDERR.get().inspect(|queue| queue.wake());
+            stderr::QUEUE.get().inspect(|queue| queue.wake());
         }
         is_admitted
     }
@@ -104,6 +104,11 @@ impl Limit {
         // Nothing panics while it is held.
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// When lines that were left out are to be told of, if there are any.

@@ -9,7 +9,6 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::limit;
 use super::writer::Writer;
 
 /// Bytes of lines that wait at most. Further ones are left out until half of them are written.
@@ -37,6 +36,10 @@ pub struct Hooks {
     pub show: fn(&str) -> bool,
     /// Tells of lines that were left out, by a line of the same queue.
     pub tell_lost: fn(&Queue, u64),
+    /// When something else is to be told of, if it is.
+    pub due: fn() -> Option<Instant>,
+    /// Tells of it.
+    pub tell_due: fn(),
 }
 
 /// A queue with the thread that writes what it has.
@@ -147,7 +150,7 @@ impl Queue {
                 Work::Write(piece) => self.write(writer, &piece),
                 Work::Draw(line) => writer.draw(&line),
                 Work::Lost(lines) => (self.hooks.tell_lost)(self, lines),
-                Work::Limits => limit::tell_due(),
+                Work::Limits => (self.hooks.tell_due)(),
             }
         }
     }
@@ -184,7 +187,7 @@ impl Queue {
             }
             state.is_busy = false;
             self.tell_moved(&state);
-            let left = limit::due().map(|due| due.saturating_duration_since(Instant::now()));
+            let left = (self.hooks.due)().map(|due| due.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 state.is_busy = true;
                 return Work::Limits;

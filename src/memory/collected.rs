@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Holder, Holding, Memory, lock};
+use super::account::{Holder, Holding, Memory, lock};
 use crate::ending::Shortage;
 
 /// Bytes of a message that are not counted: as many as a session may hold beside its buffers.

@@ -15,6 +15,8 @@ fn taps(folder: &Path) -> Taps {
     let hooks = Hooks {
         show: |_| false,
         tell_lost: |_, _| {},
+        due: || None,
+        tell_due: || {},
     };
     let dump = std::fs::File::create(folder.join("dump")).unwrap();
     Taps {

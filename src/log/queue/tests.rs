@@ -12,6 +12,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const PLAIN: Hooks = Hooks {
     show: |_| false,
     tell_lost: |queue, lines| queue.line(format!("{lines} lost\n").as_bytes()),
+    due: || None,
+    tell_due: || {},
 };
 
 /// A queue that leads to a FIFO, and the FIFO, which is open and not read yet.

@@ -1,6 +1,7 @@
 use std::task::{Context, Wake, Waker};
 
 use super::*;
+use crate::memory::{Collected, FREE};
 
 /// A task that notes that it was woken.
 #[derive(Default)]
