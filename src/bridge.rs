@@ -549,18 +549,18 @@ mod tests {
     use crate::address::Address;
     use crate::caller::Caller;
     use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
-    use crate::peer::{Peer, Pipe};
+    use crate::peer::{Opened, Pipe};
 
     /// A target that has a bug: it panics for its first caller.
     struct Faulty(AtomicUsize);
 
     impl Dial for Faulty {
-        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
             assert!(
                 self.0.fetch_add(1, Ordering::Relaxed) > 0,
                 "the first one fails"
             );
-            Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
+            Box::pin(async { Ok(Pipe::looped().into()) })
         }
     }
 

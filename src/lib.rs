@@ -9,7 +9,7 @@
 //! | **Endpoint** | a parsed, checked address; it dials or it listens | [`endpoint::Endpoint`], a file each in `endpoint/` |
 //! | **Offer** | a caller that waits for an answer | [`endpoint::Offer`] |
 //! | **Caller** | who is on the left | [`caller::Caller`] |
-//! | **Peer** | one open connection, bytes or messages | [`peer::Peer`] |
+//! | **Peer** | one open connection, bytes or messages | [`peer::Opened`] |
 //! | **Fragment** | a piece of a message | [`message::Fragment`] |
 //! | **Framing** | how bytes are cut into messages | [`framing::Framing`] |
 //! | **Ending** | how one direction ended | [`ending::Ending`] |

@@ -1,6 +1,7 @@
 //! `random:`, `zero:` and `clogged:`: endless bytes, and a side that is stuck.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,7 +17,7 @@ use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `random:`
 pub const RANDOM: Scheme = Scheme {
@@ -82,13 +83,14 @@ struct DeviceDial {
 }
 
 impl Dial for DeviceDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         let device = Device {
             says: self.says,
             is_ended: false,
             waiting: None,
         };
-        Box::pin(async { Ok(Peer::Bytes(Box::new(device), self.framing)) })
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(device), facts)) })
     }
 }
 
@@ -99,12 +101,40 @@ struct Device {
 }
 
 impl ByteStream for Device {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         self.is_ended = true;
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

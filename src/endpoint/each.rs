@@ -13,12 +13,12 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
-use crate::framing::{Added, Framed, Framing, Whole};
+use crate::framing::{Added, Framing, Whole};
 use crate::http::page::Page;
 use crate::log::REFUSALS;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Peer, Spent};
+use crate::peer::{Event, MessageStream, Messages, Notice, Opened, Spent, StreamFacts, Tally};
 
 /// `each:`
 pub const SCHEME: Scheme = Scheme {
@@ -61,9 +61,9 @@ struct Each {
 }
 
 impl Dial for Each {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            Ok(Peer::Messages(Box::new(Answers {
+            let answers = Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
                 caller: Arc::new(caller.without_half_close()),
@@ -76,7 +76,13 @@ impl Dial for Each {
                 cut_at: None,
                 reader: None,
                 writer: None,
-            })))
+            };
+            let facts = StreamFacts {
+                framing: self.inner.framing(),
+                can_half_close: true,
+                ..StreamFacts::default()
+            };
+            Ok(Opened::messages(Box::new(answers), facts))
         })
     }
 
@@ -142,12 +148,13 @@ enum State {
     Idle,
     /// The endpoint is opened for a message.
     Opening {
-        next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
+        next: BoxFuture<'static, Result<Messages>>,
         question: Question,
     },
     /// It says its answer.
     Open {
         stream: Box<dyn MessageStream>,
+        has_no_end: bool,
         /// What it has not been told yet.
         question: Option<Question>,
         is_told: bool,
@@ -173,16 +180,11 @@ impl Answers {
         let cut_at = self.cut_at;
         let memory = self.memory.clone();
         let next = Box::pin(async move {
-            let mut stream = match inner.dial(&caller).await? {
-                Peer::Bytes(io, framing) => {
-                    Box::new(Framed::new(io, framing, &memory)) as Box<dyn MessageStream>
-                }
-                Peer::Messages(stream) => stream,
-            };
+            let mut messages = inner.dial(&caller).await?.into_messages(&memory);
             if let Some(most) = cut_at {
-                stream.cut_at(most);
+                messages.stream.notify(Notice::CutAt(most));
             }
-            Ok(stream)
+            Ok(messages)
         });
         self.state = State::Opening { next, question };
         wake(&mut self.reader);
@@ -210,6 +212,7 @@ impl Answers {
             question,
             is_told,
             has_answered,
+            ..
         } = &mut self.state
         else {
             return Poll::Ready(());
@@ -233,7 +236,7 @@ impl Answers {
                 break;
             };
             let (kind, fin) = (fragment.kind, fragment.fin);
-            let sent = stream.start_send(fragment);
+            let sent = stream.start_send(fragment.into());
             if !fin && sent.is_ok() {
                 *question = Some(Question::Collected(kind));
             } else if !fin {
@@ -245,7 +248,7 @@ impl Answers {
         }
         let _ = ready!(stream.poll_flush(cx));
         // A WebSocket says nothing more after our Close: its answer is waited for.
-        if *has_answered || stream.half_closes() {
+        if *has_answered || stream.tally().half_closes {
             let _ = ready!(stream.poll_close(cx, &Ending::Eof));
             *is_told = true;
         }
@@ -254,6 +257,33 @@ impl Answers {
 }
 
 impl Answers {
+    /// Adds a piece of a message, and begins with the message once all of it has come.
+    fn add(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let kind = fragment.kind;
+        match self.whole.collect(fragment) {
+            Ok(Some(added)) => {
+                let question = match added {
+                    Added::AtOnce(payload) => Question::AtOnce(Fragment {
+                        kind,
+                        fin: true,
+                        payload,
+                    }),
+                    Added::Collected(_) => Question::Collected(kind),
+                };
+                match &self.state {
+                    State::Idle => self.ask(question),
+                    _ => self.waiting.push_back(question),
+                }
+            }
+            Ok(None) => {}
+            Err(ending) => {
+                self.state = State::Over(ending.clone());
+                return Err(ending);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends where the message that is collected, or that the endpoint does not take, had to give way.
     fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
         if let Some(shortage) = self.whole.shortage(cx) {
@@ -275,10 +305,11 @@ impl MessageStream for Answers {
             match &mut self.state {
                 State::Open {
                     stream,
+                    has_no_end,
                     has_answered,
                     ..
                 } => {
-                    if *has_answered && stream.has_no_end() {
+                    if *has_answered && *has_no_end {
                         self.ended(Ending::Eof);
                         continue;
                     }
@@ -312,8 +343,9 @@ impl MessageStream for Answers {
                 return Poll::Ready(());
             };
             self.state = match opened {
-                Ok(stream) => State::Open {
+                Ok(Opened { stream, facts }) => State::Open {
                     stream,
+                    has_no_end: facts.has_no_end,
                     question: Some(question),
                     is_told: false,
                     has_answered: false,
@@ -369,30 +401,8 @@ impl MessageStream for Answers {
         }
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        let kind = fragment.kind;
-        match self.whole.collect(fragment) {
-            Ok(Some(added)) => {
-                let question = match added {
-                    Added::AtOnce(payload) => Question::AtOnce(Fragment {
-                        kind,
-                        fin: true,
-                        payload,
-                    }),
-                    Added::Collected(_) => Question::Collected(kind),
-                };
-                match &self.state {
-                    State::Idle => self.ask(question),
-                    _ => self.waiting.push_back(question),
-                }
-            }
-            Ok(None) => {}
-            Err(ending) => {
-                self.state = State::Over(ending.clone());
-                return Err(ending);
-            }
-        }
-        Ok(())
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        event.each(|fragment| self.add(fragment))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -424,27 +434,33 @@ impl MessageStream for Answers {
         }
     }
 
-    fn half_closes(&self) -> bool {
-        true
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn cut_at(&mut self, most: usize) {
-        self.cut_at = Some(most);
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn works_unheard(&self) -> bool {
-        match self.state {
-            State::Idle => self.is_told,
-            State::Opening { .. } | State::Open { .. } => true,
-            State::Over(_) => false,
+    fn notify(&mut self, notice: Notice) {
+        if let Notice::CutAt(most) = notice {
+            self.cut_at = Some(most);
         }
     }
 
-    fn can_half_close(&self) -> bool {
-        true
+    fn is_closed(&self) -> bool {
+        false
     }
 
-    fn framing(&self) -> Option<Framing> {
-        self.inner.framing()
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            works_unheard: match self.state {
+                State::Idle => self.is_told,
+                State::Opening { .. } | State::Open { .. } => true,
+                State::Over(_) => false,
+            },
+            ..Tally::default()
+        }
     }
 }

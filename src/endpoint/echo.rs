@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{BoxFuture, Dial, Endpoint, Scheme};
 use crate::caller::Caller;
-use crate::peer::{Peer, Pipe};
+use crate::peer::{Opened, Pipe};
 
 /// `echo:`
 pub const SCHEME: Scheme = Scheme {
@@ -26,8 +26,8 @@ pub const SCHEME: Scheme = Scheme {
 struct Echo;
 
 impl Dial for Echo {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async { Ok(Pipe::looped().into()) })
     }
 
     fn can_half_close(&self) -> bool {

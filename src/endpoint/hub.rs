@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::http::page::{Manners, Page};
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer::Opened;
 
 /// `hub:`
 pub const SCHEME: Scheme = Scheme {
@@ -117,10 +117,10 @@ impl Hub {
 }
 
 impl Dial for Hub {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let member = self.enter(caller).context("entering the room")?;
-            Ok(Peer::Messages(Box::new(member)))
+            Ok(member.into())
         })
     }
 

@@ -1,6 +1,7 @@
 //! `literal:TEXT` and `literal-base64:DATA`: says one message, takes everything, and ends.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,7 +15,7 @@ use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
 use crate::lossless;
 use crate::message::Kind;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `literal:`
 pub const SCHEME: Scheme = Scheme {
@@ -65,9 +66,13 @@ struct Literal {
 }
 
 impl Dial for Literal {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         let reader = Bytes(io::Cursor::new(self.bytes.clone()));
-        Box::pin(async { Ok(Peer::Bytes(Box::new(reader), self.framing)) })
+        let facts = StreamFacts {
+            is_whole: true,
+            ..StreamFacts::of_bytes(self.framing)
+        };
+        Box::pin(async { Ok(Opened::bytes(Box::new(reader), facts)) })
     }
 
     fn framing(&self) -> Option<Framing> {
@@ -78,12 +83,36 @@ impl Dial for Literal {
 struct Bytes(io::Cursor<Vec<u8>>);
 
 impl ByteStream for Bytes {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn is_whole(&self) -> bool {
-        true
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

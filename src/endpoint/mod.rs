@@ -51,7 +51,7 @@ use crate::http::page::Page;
 use crate::lossless;
 use crate::memory::Memory;
 use crate::mistake;
-use crate::peer::Peer;
+use crate::peer::Opened;
 use crate::tap;
 use crate::variables::Variables;
 pub use reconnect::backoff::Backoff;
@@ -115,7 +115,7 @@ pub trait Dial: Send + Sync {
     ///
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>>;
 
     /// Opens a connection on which a caller waits for an answer, where it is of that kind: a server on the one connection that
     /// there is. The other side is to be opened for that caller then, before it is answered. `None` where it is only dialled.
@@ -181,7 +181,7 @@ pub trait Dial: Send + Sync {
         false
     }
 
-    /// Whether what it opens can carry half-closes ([`Peer::can_half_close`]), as far as that is known before.
+    /// Whether what it opens can carry half-closes ([`StreamFacts`](crate::peer::StreamFacts)), as far as that is known before.
     fn can_half_close(&self) -> bool {
         false
     }
@@ -280,7 +280,7 @@ pub trait Offer: Send {
     ///
     /// # Errors
     /// Where the caller has gone meanwhile.
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>>;
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>>;
 
     /// Answers no, and why, in one line where the transport has room for it.
     fn refuse(self: Box<Self>, cause: Cause, why: String) -> BoxFuture<'static, ()>;

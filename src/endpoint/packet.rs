@@ -27,7 +27,7 @@ use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::memory::Memory;
 use crate::message::Kind;
-use crate::peer::Peer;
+use crate::peer::Opened;
 
 /// `unix-dgram:`
 pub const DATAGRAM: Scheme = Scheme {
@@ -112,7 +112,7 @@ struct PacketDial {
 }
 
 impl Dial for PacketDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let limit = self.options.connect_timeout;
             let connected = match timeout(limit, self.connect()).await {
@@ -124,7 +124,7 @@ impl Dial for PacketDial {
             };
             let packets = connected.with_context(|| format!("connecting to {}", self.name))?;
             let stream = Datagrams::new(Box::new(packets), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 }
@@ -347,10 +347,10 @@ impl Offer for SeqpacketOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             let stream = Datagrams::new(Box::new(self.packets), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 

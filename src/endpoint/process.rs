@@ -26,10 +26,10 @@ use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
-use crate::framing::{self, Cut, Framed, Framing};
+use crate::framing::{self, Cut, Framing};
 use crate::lossless;
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer::{Opened, StreamFacts};
 use crate::secret::Assignment;
 use apart::Apart;
 use streams::Streams;
@@ -223,7 +223,7 @@ fn find(program: &OsString) -> Result<PathBuf> {
 }
 
 impl Dial for Program {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let permit = Arc::clone(&self.children)
                 .try_acquire_owned()
@@ -297,7 +297,18 @@ impl Program {
         Ok((command, logged))
     }
 
-    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+    /// What is known about the streams of a program.
+    fn facts(&self) -> StreamFacts {
+        let own = StreamFacts::of_bytes(self.framing);
+        StreamFacts {
+            // A terminal hangs up as a whole.
+            can_half_close: own.can_half_close && !self.options.pty,
+            is_whole: !self.options.pty,
+            ..own
+        }
+    }
+
+    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Opened> {
         let (their_input, input) = io::pipe()?;
         let (output, their_output) = io::pipe()?;
         let own = if caller.is_local {
@@ -314,10 +325,14 @@ impl Program {
         );
         let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, false);
-        Ok(Peer::Bytes(streams, self.framing))
+        Ok(Opened::bytes(streams, self.facts()))
     }
 
-    fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+    fn start_in_terminal(
+        &self,
+        caller: &Caller,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<Opened> {
         let asked = Asked::by(caller);
         let (ours, theirs) = terminal::open(asked.size().unwrap_or(Size::USUAL))?;
         let how = self.options.stderr.unwrap_or(Stderr::Merge);
@@ -333,11 +348,11 @@ impl Program {
         );
         let child = Child::start(command, self.options.kill_after, permit)?;
         let streams = self.streams(input, output, child, logged, true);
+        let opened = Opened::bytes(streams, self.facts());
         if !asked.resizes {
-            return Ok(Peer::Bytes(streams, self.framing));
+            return Ok(opened);
         }
-        let framed = Framed::new(streams, self.framing, &self.memory);
-        Ok(Peer::Messages(Box::new(Resizable::new(framed, again))))
+        Ok(Resizable::over(opened.into_messages(&self.memory), again).into())
     }
 
     fn streams(

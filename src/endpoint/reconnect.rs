@@ -18,11 +18,10 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
-use crate::framing::Framed;
 use crate::framing::Framing;
 use crate::http::page::Page;
 use crate::memory::Memory;
-use crate::peer::{MessageStream, Peer};
+use crate::peer::{Messages, Opened};
 use backoff::Backoff;
 use link::Link;
 
@@ -98,11 +97,8 @@ pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits, memory: &Memory) 
 struct Reconnect(Arc<Target>);
 
 impl Target {
-    async fn open(&self, caller: &Caller) -> Result<Box<dyn MessageStream>> {
-        Ok(match self.dial.dial(caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.memory)),
-            Peer::Messages(stream) => stream,
-        })
+    async fn open(&self, caller: &Caller) -> Result<Messages> {
+        Ok(self.dial.dial(caller).await?.into_messages(&self.memory))
     }
 
     /// What went wrong, without the name, which is said already.
@@ -117,14 +113,10 @@ impl Target {
 
     /// Opens the first connection. A caller that waits for an answer gets one at once; others come and go with what they
     /// join, and wait as long as it takes.
-    async fn open_first(
-        &self,
-        caller: &Caller,
-        backoff: &mut Backoff,
-    ) -> Result<Box<dyn MessageStream>> {
+    async fn open_first(&self, caller: &Caller, backoff: &mut Backoff) -> Result<Messages> {
         loop {
             let error = match self.open(caller).await {
-                Ok(stream) => return Ok(stream),
+                Ok(messages) => return Ok(messages),
                 Err(error) if caller.is_local && may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
@@ -145,19 +137,18 @@ impl Target {
 }
 
 impl Dial for Reconnect {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let target = self.0.clone();
             let limits = target.limits;
             let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
             // An end of input is told once, whichever connection is there then.
             let caller = Arc::new(caller.without_half_close());
-            let stream = target.open_first(&caller, &mut backoff).await?;
+            let messages = target.open_first(&caller, &mut backoff).await?;
             if caller.takes_turns {
-                return Ok(Peer::Messages(stream));
+                return Ok(messages.into());
             }
-            let link = Link::new(target, caller, backoff, stream);
-            Ok(Peer::Messages(Box::new(link)))
+            Ok(Link::over(messages, target, caller, backoff).into())
         })
     }
 

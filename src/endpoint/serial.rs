@@ -1,7 +1,7 @@
 //! `serial:`: a serial port.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::lossless;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 use crate::sendqueue;
 
 /// `serial:`
@@ -139,7 +139,7 @@ struct Serial {
 }
 
 impl Dial for Serial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opening = || format!("opening {}", self.name);
             if self.is_in_use.swap(true, Ordering::AcqRel) {
@@ -151,7 +151,13 @@ impl Dial for Serial {
                 .open(seat)
                 .map_err(|error| anyhow::Error::new(Cause::Refused).context(reason(&error)))
                 .with_context(opening)?;
-            Ok(Peer::Bytes(Box::new(stream), self.framing))
+            let facts = StreamFacts {
+                can_half_close: false,
+                has_no_end: true,
+                is_feed: true,
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            Ok(Opened::bytes(Box::new(stream), facts))
         })
     }
 
@@ -209,12 +215,11 @@ impl ByteStream for Stream {
         Poll::Ready(Ending::ReadFailed("hung up".to_owned()))
     }
 
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::ReadFailed(errno_text(error))
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        Ending::WriteFailed(errno_text(error))
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match during {
+            During::Read => Ending::ReadFailed(errno_text(error)),
+            During::Write => Ending::WriteFailed(errno_text(error)),
+        }
     }
 
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
@@ -226,8 +231,20 @@ impl ByteStream for Stream {
         port.map_or(0, |port| sendqueue::len(port).unwrap_or(0))
     }
 
-    fn has_no_end(&self) -> bool {
-        true
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -25,7 +25,7 @@ use crate::ending::Cause;
 use crate::framing::{Cut, Framing};
 use crate::http::page::Page;
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer;
 use desk::Tray;
 use driver::Driver;
 
@@ -179,7 +179,7 @@ struct Phase {
 enum Opened {
     NotYet,
     /// It is open; the subprotocol that a WebSocket server agreed to, `""` being none.
-    Yes(Option<Arc<String>>),
+    Yes(Option<Arc<str>>),
     /// Why not: what decides the answer to a caller, and the words.
     No(Option<Cause>, String),
 }
@@ -265,7 +265,7 @@ impl Shared {
 }
 
 impl Dial for Share {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<peer::Opened>> {
         Box::pin(async {
             let (member, mut opened) = self.0.enter(caller)?;
             let found = opened.wait_for(|it| !matches!(it, Opened::NotYet)).await;
@@ -274,9 +274,7 @@ impl Dial for Share {
                     Some(cause) => anyhow!(cause).context(what),
                     None => anyhow!(what),
                 }),
-                Ok(Opened::Yes(protocol)) => {
-                    Ok(Peer::Messages(Box::new(member.agreed_to(protocol))))
-                }
+                Ok(Opened::Yes(protocol)) => Ok(member.agreed_to(protocol).into()),
                 Ok(Opened::NotYet) | Err(_) => {
                     Err(anyhow!(Cause::Refused).context("the bridge ends"))
                 }

@@ -26,9 +26,9 @@ use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
-use crate::framing::{self, Cut, Framed, Framing};
+use crate::framing::{self, Cut, Framing};
 use crate::memory::Memory;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `-`
 pub const SCHEME: Scheme = Scheme {
@@ -113,7 +113,7 @@ struct State {
 }
 
 impl Dial for Stdio {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             if self.state.is_in_use.swap(true, Ordering::AcqRel) {
                 return Err(
@@ -125,7 +125,7 @@ impl Dial for Stdio {
                 let (ending, leaving) = (self.state.clone(), self.state.clone());
                 let end = move || ending.has_ended.store(true, Ordering::Release);
                 let gone = move || leaving.is_in_use.store(false, Ordering::Release);
-                return Ok(Peer::Messages(wanted.open(caller, end, gone)?));
+                return wanted.open(caller, end, gone);
             }
             #[cfg(not(feature = "interactive"))]
             let _ = caller;
@@ -145,12 +145,15 @@ impl Dial for Stdio {
             // Where it cannot be watched the next write shows it.
             streams.reader = ReaderWatch::of(&output).ok().flatten();
             streams.output = Some(output);
+            let facts = StreamFacts {
+                is_local: true,
+                is_whole: true,
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            let opened = Opened::bytes(Box::new(streams), facts);
             Ok(match &self.messages {
-                Some(messages) => {
-                    let printed = Framed::new(Box::new(streams), self.framing, &self.memory);
-                    Peer::Messages(messages.before(Box::new(printed)))
-                }
-                None => Peer::Bytes(Box::new(streams), self.framing),
+                Some(messages) => messages.before(opened.into_messages(&self.memory)).into(),
+                None => opened,
             })
         })
     }
@@ -231,20 +234,17 @@ impl Drop for Streams {
 }
 
 impl ByteStream for Streams {
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::ReadFailed(errno_text(error))
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Ending::ReaderGone,
-            _ => Ending::WriteFailed(errno_text(error)),
-        }
-    }
-
     fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
         self.state.has_ended.store(true, Ordering::Release);
         Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match during {
+            During::Read => Ending::ReadFailed(errno_text(error)),
+            During::Write if error.kind() == io::ErrorKind::BrokenPipe => Ending::ReaderGone,
+            During::Write => Ending::WriteFailed(errno_text(error)),
+        }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
@@ -253,6 +253,10 @@ impl ByteStream for Streams {
         }
         // Our exit closes it; until then others may hold it too.
         self.poll_screen(cx)
+    }
+
+    fn queued(&self) -> usize {
+        0
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -268,12 +272,12 @@ impl ByteStream for Streams {
         Poll::Pending
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn is_whole(&self) -> bool {
-        true
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

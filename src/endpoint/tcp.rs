@@ -32,8 +32,8 @@ use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
-use crate::sendqueue::{self, Hangup};
+use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
+use crate::sendqueue;
 
 pub use dial::{DialOptions, race, resolve};
 use reset::ResetWatch;
@@ -123,11 +123,11 @@ struct TcpDial {
 }
 
 impl Dial for TcpDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opened = self.route.open(Traffic::Other, &self.host, self.port).await;
             let stream = opened.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(stream, self.framing))
+            Ok(Opened::bytes(stream, StreamFacts::of_bytes(self.framing)))
         })
     }
 
@@ -413,8 +413,9 @@ impl Offer for TcpOffer {
         })
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(self.stream), facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
@@ -553,6 +554,14 @@ impl Drop for Connection {
 }
 
 impl ByteStream for Connection {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         if why.is_abort() {
             ready!(self.poll_abort(cx));
@@ -564,6 +573,15 @@ impl ByteStream for Connection {
         Poll::Ready(result)
     }
 
+    fn queued(&self) -> usize {
+        if self.is_drained.get() {
+            return 0;
+        }
+        let queued = sendqueue::len(&self.stream).unwrap_or(0);
+        self.is_drained.set(queued == 0);
+        queued
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.stream.as_fd())
     }
@@ -573,20 +591,7 @@ impl ByteStream for Connection {
             // Whether one that half-closed still reads shows in no other way while there is nothing to send to it.
             sendqueue::keep_alive(self.stream.as_fd());
         }
-        match sendqueue::hangup(self.stream.as_fd()) {
-            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
-            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
-            Some(Hangup::Finished) | None => Poll::Pending,
-        }
-    }
-
-    fn queued(&self) -> usize {
-        if self.is_drained.get() {
-            return 0;
-        }
-        let queued = sendqueue::len(&self.stream).unwrap_or(0);
-        self.is_drained.set(queued == 0);
-        queued
+        gone(self.descriptor())
     }
 
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -599,6 +604,10 @@ impl ByteStream for Connection {
             },
         };
         reset.poll(cx).map(|()| Ending::Lost(Loss::Reset))
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -18,7 +18,7 @@ use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::log::REFUSALS;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened, StreamFacts};
 use crate::reread;
 use crate::tls::client::{self, Client};
 use crate::tls::server::{self, Server};
@@ -102,11 +102,24 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
     })))
 }
 
-/// The bytes of a peer that TLS is to run over.
-fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
-    match peer {
-        Peer::Bytes(io, _) => Ok(io),
-        Peer::Messages(_) => Err(anyhow!("TLS is spoken over bytes, and these are messages")),
+/// The bytes that TLS is to run over, and what is known about them.
+fn bytes(opened: Opened) -> Result<(Box<dyn ByteStream>, StreamFacts)> {
+    let facts = opened.facts.clone();
+    let io = opened.into_bytes();
+    Ok((
+        io.context("TLS is spoken over bytes, and these are messages")?,
+        facts,
+    ))
+}
+
+/// What is known about TLS over a stream, which is cut by a framing of its own.
+fn over(inner: StreamFacts, framing: Framing) -> StreamFacts {
+    StreamFacts {
+        framing: Some(framing),
+        // A connection stays open for another answer, whatever lies below it.
+        is_whole: false,
+        can_half_close: inner.can_half_close && framing.can_half_close(),
+        ..inner
     }
 }
 
@@ -129,13 +142,13 @@ struct TlsDial {
 }
 
 impl Dial for TlsDial {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            let io = bytes(self.inner.dial(caller).await?)?;
+            let (io, facts) = bytes(self.inner.dial(caller).await?)?;
             let host = self.inner.host().unwrap_or_default();
             let opened = self.client.connect(io, host, self.deadline).await;
             let opened = opened.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(opened, self.framing))
+            Ok(Opened::bytes(opened, over(facts, self.framing)))
         })
     }
 
@@ -268,13 +281,13 @@ impl Handshake for TlsHandshake {
                 return Ok(None);
             };
             let caller = Caller::clone(offer.caller());
-            let io = bytes(offer.accept().await?)?;
+            let (io, facts) = bytes(offer.accept().await?)?;
             let left = self.deadline.saturating_sub(begun.elapsed());
             let opened = self.server.accept(io, left).await;
             let (io, subject) = opened.map_err(|error| kept_out(&error, &caller))?;
             let offer: Box<dyn Offer> = Box::new(TlsOffer {
                 io,
-                framing: self.framing,
+                facts: over(facts, self.framing),
                 caller: Arc::new(Caller {
                     subject,
                     is_secure: true,
@@ -300,7 +313,7 @@ pub(super) fn kept_out(error: &anyhow::Error, caller: &Caller) -> anyhow::Error 
 
 struct TlsOffer {
     io: Box<dyn ByteStream>,
-    framing: Framing,
+    facts: StreamFacts,
     caller: Arc<Caller>,
 }
 
@@ -309,8 +322,8 @@ impl Offer for TlsOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(self.io, self.framing)) })
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        Box::pin(async { Ok(Opened::bytes(self.io, self.facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {

@@ -30,7 +30,7 @@ use crate::caller::{Caller, Source};
 use crate::ending::{Cause, errno_text};
 use crate::memory::{Holder, Holding, Memory};
 use crate::message::Kind;
-use crate::peer::Peer;
+use crate::peer::Opened;
 
 /// `udp:`
 pub const DIAL: Scheme = Scheme {
@@ -150,7 +150,7 @@ struct UdpDial {
 }
 
 impl Dial for UdpDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let limit = self.options.connect_timeout;
             let connected = timeout(limit, self.connect()).await.unwrap_or_else(|_| {
@@ -159,7 +159,7 @@ impl Dial for UdpDial {
             });
             let connected = connected.with_context(|| format!("connecting to {}", self.name))?;
             let stream = Datagrams::new(Box::new(connected), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 }
@@ -497,11 +497,11 @@ impl Offer for UdpOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             let memory = self.sender.hub.memory.clone();
             let stream = Datagrams::new(Box::new(self.sender), self.kind, &memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 

@@ -31,7 +31,7 @@ use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::lossless;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
 use crate::sendqueue;
 use crate::steps::Step;
 
@@ -152,7 +152,7 @@ struct UnixDial {
 }
 
 impl Dial for UnixDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let deadline = self.options.connect_timeout;
             let result = match timeout(deadline, connect(&self.place)).await {
@@ -161,7 +161,7 @@ impl Dial for UnixDial {
                     .context(format!("no answer within {deadline:?}"))),
             };
             let stream = result.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(stream, self.framing))
+            Ok(Opened::bytes(stream, StreamFacts::of_bytes(self.framing)))
         })
     }
 
@@ -477,8 +477,9 @@ impl Offer for UnixOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(self.stream), facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
@@ -496,6 +497,14 @@ struct Connection {
 }
 
 impl ByteStream for Connection {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         if why.is_abort() {
             return Poll::Ready(Ok(()));
@@ -503,12 +512,20 @@ impl ByteStream for Connection {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
+    fn queued(&self) -> usize {
+        sendqueue::len(&self.stream).unwrap_or(0)
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.stream.as_fd())
     }
 
-    fn queued(&self) -> usize {
-        sendqueue::len(&self.stream).unwrap_or(0)
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        gone(self.descriptor())
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
     fn is_closed(&self) -> bool {

@@ -37,14 +37,14 @@ use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::ChunkOptions;
-use crate::http::client::{self, Answer, Call, Opened};
+use crate::http::client::{self, Answer, Call};
 use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
 use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
 use crate::http::{is_token, offered_protocols};
 use crate::log::REFUSALS;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened};
 use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -608,7 +608,7 @@ impl Offer for WsOffer {
         }
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             self.tell_unfit_protocols();
             let accepted = timeout(self.shared.deadline, self.upgrade.accept())
@@ -616,10 +616,11 @@ impl Offer for WsOffer {
                 .context("the caller does not take its answer")??;
             let (io, early) = (accepted.io, &accepted.early);
             let socket = Socket::new(io, early, Role::Server, self.shared.socket).of(&self.caller);
-            Ok(Peer::Messages(Box::new(match accepted.half_close {
+            Ok(match accepted.half_close {
                 Some(took) => socket.with_half_close(took),
                 None => socket,
-            })))
+            }
+            .into())
         })
     }
 
@@ -680,7 +681,7 @@ struct WsDial {
 }
 
 impl Dial for WsDial {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opened = self.open(caller).await;
             opened.with_context(|| format!("connecting to {}", self.name))
@@ -724,7 +725,7 @@ impl Dial for WsDial {
 }
 
 impl WsDial {
-    async fn open(&self, caller: &Caller) -> Result<Peer> {
+    async fn open(&self, caller: &Caller) -> Result<Opened> {
         let (mut target, mut request) = (
             self.target.for_caller(caller)?,
             self.saying.request().for_caller(caller),
@@ -739,8 +740,7 @@ impl WsDial {
                 .await?;
             let (status, location) = match answer {
                 Answer::Open(opened) => {
-                    let socket = self.handshake.opened(opened, &self.name).of(caller);
-                    return Ok(Peer::Messages(Box::new(socket)));
+                    return Ok(self.handshake.opened(opened, &self.name).of(caller).into());
                 }
                 Answer::Elsewhere(status, location) => (status, location),
             };
@@ -827,7 +827,7 @@ impl HandshakeOptions {
     }
 
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
-    fn opened(&self, opened: Opened, name: &str) -> Socket {
+    fn opened(&self, opened: client::Opened, name: &str) -> Socket {
         match &opened.protocol {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),

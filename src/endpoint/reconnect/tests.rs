@@ -11,7 +11,7 @@ use super::*;
 use crate::ending::{Close, Loss, Violation};
 use crate::memory::Memory;
 use crate::message::Fragment;
-use crate::peer::{Event, Gap, Pipe, pipe};
+use crate::peer::{Event, Gap, MessageStream, MessageStreamExt, Notice, Pipe, pipe};
 
 /// An endpoint that opens what it was given, in order, and notes when.
 #[derive(Default)]
@@ -30,10 +30,10 @@ impl Prepared {
 }
 
 impl Dial for Prepared {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         self.at.lock().unwrap().push(Instant::now());
         let next = self.next.lock().unwrap().pop_front();
-        Box::pin(async { Ok(Peer::Messages(Box::new(next.unwrap_or_else(refused)?))) })
+        Box::pin(async { Ok(next.unwrap_or_else(refused)?.into()) })
     }
 }
 
@@ -45,7 +45,7 @@ fn answered(status: u16) -> Result<Pipe> {
     Err(anyhow!(Cause::HttpStatus(status)))
 }
 
-async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) -> Result<Peer> {
+async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) -> Result<Opened> {
     let limits = Limits {
         retries,
         reconnect_max: Duration::from_secs(60),
@@ -63,10 +63,8 @@ async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) ->
 
 /// A link over these connections, the first of which is open.
 async fn link(prepared: &Arc<Prepared>, retries: Option<u32>) -> Box<dyn MessageStream> {
-    match dial(prepared, retries, true).await.unwrap() {
-        Peer::Messages(link) => link,
-        Peer::Bytes(..) => unreachable!(),
-    }
+    let opened = dial(prepared, retries, true).await.unwrap();
+    opened.into_messages(&Memory::default()).stream
 }
 
 async fn next(stream: &mut (impl MessageStream + ?Sized)) -> Event {
@@ -80,12 +78,12 @@ async fn next(stream: &mut (impl MessageStream + ?Sized)) -> Event {
 
 /// The next one, gaps included.
 async fn event(stream: &mut (impl MessageStream + ?Sized)) -> Event {
-    poll_fn(|cx| stream.poll_next(cx)).await
+    stream.next().await
 }
 
 async fn send(stream: &mut (impl MessageStream + ?Sized), fragment: Fragment) {
     poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
-    stream.start_send(fragment).unwrap();
+    stream.start_send(fragment.into()).unwrap();
 }
 
 async fn close(stream: &mut Pipe, why: Ending) {
@@ -125,7 +123,7 @@ async fn what_comes_is_one_stream_over_all_connections() {
     for (pair, most) in at.windows(2).zip([1, 2, 4]) {
         assert!(pair[1] - pair[0] <= Duration::from_secs(most));
     }
-    assert_eq!((at.len(), link.gap().times), (4, 1));
+    assert_eq!((at.len(), link.tally().gap.times), (4, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,13 +238,13 @@ async fn one_message_is_held_while_there_is_no_connection_and_no_more() {
     let ((one, far), (two, mut far_two)) = (pipe(), pipe());
     let prepared = Prepared::of(vec![Ok(one), Ok(two)]);
     let mut link = link(&prepared, None).await;
-    link.greet(vec![Fragment::text("hello")]);
+    link.notify(Notice::Greeting(vec![Fragment::text("hello")]));
     drop(far);
     poll_fn(|cx| {
         assert!(link.poll_more(cx).is_ready());
         assert_eq!(link.take(), None);
         assert!(link.poll_ready(cx).is_ready());
-        link.start_send(Fragment::text("held")).unwrap();
+        link.start_send(Fragment::text("held").into()).unwrap();
         assert!(link.poll_ready(cx).is_pending());
         assert!(link.poll_flush(cx).is_pending());
         std::task::Poll::Ready(())
@@ -256,7 +254,7 @@ async fn one_message_is_held_while_there_is_no_connection_and_no_more() {
     for expected in ["hello", "held", "next"] {
         assert_eq!(next(&mut far_two).await, text(expected));
     }
-    assert_eq!((link.gap().messages, link.gap().times), (0, 1));
+    assert_eq!((link.tally().gap.messages, link.tally().gap.times), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +277,7 @@ async fn what_may_be_lost_is_counted_and_no_message_is_sent_over_two_connections
         messages: 1,
         bytes: 9,
     };
-    assert_eq!(link.gap(), gap);
+    assert_eq!(link.tally().gap, gap);
     // What it yields says only what was known when the connection was made: the rest of the message came later.
     assert_eq!(event(&mut *link).await, Event::Gap(Gap { bytes: 6, ..gap }));
 }

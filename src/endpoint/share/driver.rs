@@ -17,11 +17,11 @@ use super::{LONGEST_WAIT, Opened, Phase, Shared, Start, Stop};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
 use crate::endpoint::room::Words;
-use crate::framing::{Added, Framed, Whole};
+use crate::framing::{Added, Whole};
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::copy;
 use crate::message::{Fragment, Kind, SHORT};
-use crate::peer::{Event, MessageStream, Peer};
+use crate::peer::{Event, MessageStream, MessageStreamExt, Messages};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -106,10 +106,10 @@ impl Driver {
                 _ = stop.wait_for(|is| *is) => return,
             };
             wait = match opened {
-                Ok(stream) => {
-                    let protocol = stream.protocol().map(|name| Arc::new(name.to_owned()));
+                Ok(messages) => {
+                    let protocol = messages.facts.protocol.clone();
                     self.tell.send_replace(Opened::Yes(protocol));
-                    self.serve(stream, &mut stop).await
+                    self.serve(messages, &mut stop).await
                 }
                 Err(error) => self.has_failed(&error, came),
             };
@@ -139,7 +139,7 @@ impl Driver {
     }
 
     /// Opens the connection, for no caller in particular. What the last one still has for itself alone is waited for.
-    async fn open(&self) -> Result<Box<dyn MessageStream>> {
+    async fn open(&self) -> Result<Messages> {
         let mut ending = self.shared.ending.subscribe();
         loop {
             let is_ending = *ending.borrow_and_update() > 0;
@@ -153,16 +153,14 @@ impl Driver {
         }
     }
 
-    async fn dial(&self) -> Result<Box<dyn MessageStream>> {
+    async fn dial(&self) -> Result<Messages> {
         let mut caller = Caller::new("share");
         if let Some(size) = self.shared.tray.first_size() {
             let query = format!("/?cols={}&rows={}&resize=1", size.cols, size.rows);
             caller.uri = query.parse().ok();
         }
-        Ok(match self.shared.inner.dial(&caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.shared.memory)),
-            Peer::Messages(stream) => stream,
-        })
+        let opened = self.shared.inner.dial(&caller).await?;
+        Ok(opened.into_messages(&self.shared.memory))
     }
 
     /// Tells those who wait for the connection that there is none. Returns how to wait before another attempt, where there is
@@ -199,7 +197,7 @@ impl Driver {
     /// where there is to be one.
     async fn serve(
         &self,
-        mut stream: Box<dyn MessageStream>,
+        mut messages: Messages,
         stop: &mut watch::Receiver<bool>,
     ) -> Option<Rest> {
         let shared = &self.shared;
@@ -207,13 +205,14 @@ impl Driver {
         if CLOSINGS.admits() {
             info!("{}: open", shared.name);
         }
+        let stream = &mut *messages.stream;
         let mut carried = Carried {
             whole: Whole::new(shared.max_message, &shared.memory),
             is_deaf: false,
         };
         let why = loop {
             tokio::select! {
-                ending = poll_fn(|cx| self.poll_carry(cx, &mut *stream, &mut carried)) => break Why::Ended(ending),
+                ending = poll_fn(|cx| self.poll_carry(cx, stream, &mut carried)) => break Why::Ended(ending),
                 () = self.unanswered() => break Why::Unanswered,
                 // Where a caller has come meanwhile this one is still whole.
                 () = self.unused() => if let Some(left) = self.leave() {
@@ -230,7 +229,7 @@ impl Driver {
             Why::Ended(ending) => ending,
             Why::Unanswered => {
                 let ending = Ending::Lost(Loss::Silent);
-                let _ = timeout(CUT, poll_fn(|cx| stream.poll_close(cx, &ending))).await;
+                let _ = timeout(CUT, stream.close(&ending)).await;
                 warn!(
                     "{}: no answer within {:?}",
                     shared.name, shared.options.pair_time
@@ -238,24 +237,19 @@ impl Driver {
                 ending
             }
             Why::Unused(left) => {
-                self.farewell(stream, left, stop).await;
+                self.farewell(messages, left, stop).await;
                 return None;
             }
         };
-        if let Some(longest) = stream.longest().filter(|_| ending.is_too_big()) {
+        if let Some(longest) = stream.tally().longest.filter(|_| ending.is_too_big()) {
             warn!("{}: closed with 1009; {longest}", shared.name);
         }
-        drop(stream);
+        drop(messages);
         self.ended(&ending, came)
     }
 
     /// Ends a connection that no caller needs any more.
-    async fn farewell(
-        &self,
-        stream: Box<dyn MessageStream>,
-        left: Left,
-        stop: &mut watch::Receiver<bool>,
-    ) {
+    async fn farewell(&self, messages: Messages, left: Left, stop: &mut watch::Receiver<bool>) {
         if CLOSINGS.admits() {
             info!("{}: nobody is left", self.shared.name);
         }
@@ -265,7 +259,7 @@ impl Driver {
             sleep(HURRY).await;
         };
         tokio::select! {
-            () = Farewell::new(stream, left.words).run(kill_after) => {}
+            () = Farewell::new(messages, left.words).run(kill_after) => {}
             () = hurried, if kill_after.is_none() => {}
         }
     }
@@ -422,7 +416,7 @@ impl Driver {
             fin: true,
             payload: BytesMut::from(payload),
         };
-        if !carried.is_deaf && stream.start_send(fragment).is_ok() {
+        if !carried.is_deaf && stream.start_send(fragment.into()).is_ok() {
             return Poll::Ready(());
         }
         if !std::mem::replace(&mut carried.is_deaf, true) {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::ending::{Ending, Stop};
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::peer::{Event, MessageStream, MessageStreamExt, Messages, Opened};
 
 /// How long a connection that is no program may take none of what was said, or go on to say something itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,9 +31,10 @@ pub(super) struct Farewell {
 
 impl Farewell {
     /// Begins the end of a connection, which is to be sent `words` first.
-    pub(super) fn new(stream: Box<dyn MessageStream>, words: VecDeque<(Kind, Bytes)>) -> Farewell {
+    pub(super) fn new(messages: Messages, words: VecDeque<(Kind, Bytes)>) -> Farewell {
+        let Opened { stream, facts } = messages;
         Farewell {
-            is_heard: !stream.has_no_end() && !stream.is_local(),
+            is_heard: !facts.has_no_end && !facts.is_local,
             stream,
             words,
             is_told: false,
@@ -114,7 +115,7 @@ impl Farewell {
                     fin: true,
                     payload,
                 };
-                is_ready && self.stream.start_send(fragment).is_ok()
+                is_ready && self.stream.start_send(fragment.into()).is_ok()
             });
             if !sent {
                 // It takes nothing more, and may still say something.

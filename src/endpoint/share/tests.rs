@@ -12,7 +12,7 @@ use super::*;
 struct Never;
 
 impl Dial for Never {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<peer::Opened>> {
         Box::pin(std::future::pending())
     }
 }

@@ -16,7 +16,7 @@ use crate::endpoint::{
     Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
 };
 use crate::http::page::Page;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened};
 
 /// `ws-c:`
 pub const CLIENT: Scheme = Scheme {
@@ -108,13 +108,9 @@ struct Server {
 }
 
 /// The bytes of a peer.
-pub(super) fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
-    match peer {
-        Peer::Bytes(io, _) => Ok(io),
-        Peer::Messages(_) => Err(anyhow!(
-            "a WebSocket is spoken over bytes, and these are messages"
-        )),
-    }
+pub(super) fn bytes(opened: Opened) -> Result<Box<dyn ByteStream>> {
+    let io = opened.into_bytes();
+    io.context("a WebSocket is spoken over bytes, and these are messages")
 }
 
 /// A server on the one connection that another endpoint opens, which may be that of anybody: inetd's.
@@ -142,7 +138,7 @@ impl OneServer {
 }
 
 impl Dial for OneServer {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async { self.shake(caller).await?.accept().await })
     }
 
