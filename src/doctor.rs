@@ -228,23 +228,23 @@ async fn examine(patient: &Patient) -> Result<()> {
         return Ok(());
     }
     match &patient.endpoint {
-        Endpoint::Listen(listen) => {
+        Endpoint::Listen(inlet) => {
             let step = Step::begin("listen");
-            let accept = listen.bind().await?;
-            let whom = match accept.is_exposed() {
+            let bound = inlet.listen.bind(None).await?;
+            let whom = match bound.is_exposed {
                 true => "other machines reach it",
                 false => "this machine alone reaches it",
             };
-            step.done(|| format!("{}; {whom}", accept.announcement()));
+            step.done(|| format!("{}; {whom}", bound.announcement()));
             Ok(())
         }
-        Endpoint::Dial(dial) => {
+        Endpoint::Dial(outlet) => {
             let caller = Caller {
                 half_closes: true,
                 ..Caller::local()
             };
             let step = Step::begin("open");
-            match dial.dial(&caller).await? {
+            match outlet.dial.dial(&caller).await? {
                 Opened {
                     stream: Stream::Messages(stream),
                     facts,

@@ -43,14 +43,14 @@
 //! What is wrong with a command line is said by [`mistake`] (options) and [`address::AddressError`] (addresses, with a caret),
 //! how a single session ended by `ending/told.rs`; `tests/it/errors` has the exact text of each.
 //!
-//! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
+//! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Facts::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
 //! `--page` names another one, or a file.
 //!
 //! `endpoint/room.rs` is what `hub:` and `share:` have in common: members, their queues, what they missed. In a hub they hear
-//! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection, which
-//! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends. Once the last caller has left
-//! the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
+//! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection. The share is an
+//! [`endpoint::Service`] that [`bridge`] starts, which may open the connection before the first call, and ends. Once the last
+//! caller has left the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
 //!
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
@@ -80,6 +80,8 @@
 //! What is not there is what holds:
 //!
 //! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side.
+//! * **No default method** in the traits of streams and endpoints. What is known about them is data, which a wrapper inherits by
+//!   struct update ([`peer::StreamFacts`], [`endpoint::Facts`], [`endpoint::Bound`]); the compiler finds a method that it forgets.
 //! * **No error channel** in a message stream: a reset is an [`ending::Ending`]. What a peer does is data, never a panic.
 //! * **No clean end is made of an abort.** [`endpoint::tcp::Connection`] that is dropped without a clean end resets; a
 //!   [`peer::Pipe`] that is dropped says that it was lost.

@@ -18,7 +18,7 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Agreed, Dial, Endpoint, Offer};
+use crate::endpoint::{Agreed, Bound, Endpoint, Offer, Outlet};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
@@ -195,7 +195,7 @@ impl Options {
 /// The right side, ready to be opened once per session.
 pub enum Right {
     /// It is dialled.
-    Dial(Arc<dyn Dial>),
+    Dial(Box<Outlet>),
     /// It listens, and each session takes its next caller.
     Accept(Takers),
 }
@@ -207,23 +207,23 @@ impl Right {
     /// What could not be bound.
     pub async fn prepare(endpoint: &Endpoint, left: &str) -> Result<Right> {
         match endpoint {
-            Endpoint::Dial(dial) => Ok(Right::Dial(dial.clone())),
-            Endpoint::Listen(listen) => {
-                let accept = listen.bind().await?;
-                announce(&*accept, left);
-                Ok(Right::Accept(Takers::of(accept)))
+            Endpoint::Dial(outlet) => Ok(Right::Dial(Box::new(outlet.clone()))),
+            Endpoint::Listen(inlet) => {
+                let bound = inlet.listen.bind(None).await?;
+                announce(&bound, left);
+                Ok(Right::Accept(Takers::of(bound.accept)))
             }
         }
     }
 
     /// Whether no further session can be served.
     pub fn is_spent(&self) -> bool {
-        matches!(self, Right::Dial(dial) if dial.is_spent())
+        matches!(self, Right::Dial(outlet) if outlet.facts.is_spent())
     }
 
     /// Whether what it opens can carry half-closes, as far as that is known before.
     fn can_half_close(&self) -> bool {
-        matches!(self, Right::Dial(dial) if dial.can_half_close())
+        matches!(self, Right::Dial(outlet) if outlet.facts.can_half_close)
     }
 
     /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
@@ -234,7 +234,7 @@ impl Right {
         lingering: Option<&Lingering>,
     ) -> Result<Opened> {
         let takers = match self {
-            Right::Dial(dial) => return dial.dial(caller).await,
+            Right::Dial(outlet) => return outlet.dial.dial(caller).await,
             Right::Accept(takers) => takers,
         };
         let Some(limit) = limit else {
@@ -253,10 +253,10 @@ impl Right {
 
 /// Says where a listener listens, and what is open to whom where other machines can call and none is kept out. `opposite`: what
 /// callers are joined to.
-pub fn announce(accept: &dyn Accept, opposite: &str) {
-    info!("listening on {}", accept.announcement());
-    let places = accept.places().join(" and ");
-    if accept.is_exposed() && !accept.is_restricted() {
+pub fn announce(bound: &Bound, opposite: &str) {
+    info!("listening on {}", bound.announcement());
+    let places = bound.places.join(" and ");
+    if bound.is_exposed && !bound.is_restricted {
         warn!(
             "{places} is open to every machine that can reach it: whoever connects is joined to {opposite}; listen on 127.0.0.1, \
              admit known clients by --client-ca (wss-l:, tls-l:), or name this server by --host if it is meant so (help security)"
@@ -427,7 +427,7 @@ async fn ended(why: &Ending) -> Opened {
 ///
 /// # Errors
 /// Which side could not be opened, and why.
-pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+pub async fn run(left: &Outlet, shared: &Shared) -> Result<Outcome> {
     if turns::are_taken(left, shared) {
         return turns::take(left, shared, || one(left, shared, true)).await;
     }
@@ -452,7 +452,7 @@ fn abandoned(stop: Stop) -> Outcome {
 }
 
 /// Runs one session of a left side that dials.
-async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
+async fn one(left: &Outlet, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
     let allows_half_close = shared.options.allows_half_close();
     let caller = Caller {
         is_local: true,
@@ -462,11 +462,11 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
     };
     let begun = Instant::now();
     let open = async {
-        if let Some(offer) = left.offer(&caller) {
-            return open_for(offer.await?, shared).await;
+        if let Some(server) = &left.offers {
+            return open_for(server.offer(&caller).await?, shared).await;
         }
         let opening = shared.table.opening(caller.from.clone());
-        let left = left.dial(&caller).await?;
+        let left = left.dial.dial(&caller).await?;
         let caller = Caller {
             half_closes: allows_half_close && left.facts.can_half_close,
             ..caller.clone()

@@ -250,14 +250,6 @@ mod tests {
                 }
             })
         }
-
-        fn is_exposed(&self) -> bool {
-            false
-        }
-
-        fn places(&self) -> Vec<String> {
-            vec![]
-        }
     }
 
     impl Handshake for Slow {
@@ -278,6 +270,16 @@ mod tests {
         fn caller(&self) -> &Arc<Caller> {
             &self.0
         }
+
+        fn is_accepted_first(&self) -> bool {
+            false
+        }
+
+        fn gone(&mut self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn agree(&mut self, _agreed: &Agreed<'_>) {}
 
         fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
             Box::pin(async { Ok(pipe().0.into()) })

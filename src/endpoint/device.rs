@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use anyhow::Result;
@@ -12,7 +11,9 @@ use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::FILE_READ;
-use super::{BoxFuture, Dial, Endpoint, NoOptions, Scheme, Settings, read_framing, read_options};
+use super::{
+    BoxFuture, Dial, Endpoint, Facts, NoOptions, Scheme, Settings, read_framing, read_options,
+};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
@@ -53,7 +54,10 @@ pub const CLOGGED: Scheme = Scheme {
         address.expect_no_place()?;
         read_options::<NoOptions>(&CLOGGED, address, settings)?;
         let (says, framing) = (Says::Nothing, Framing::BYTES);
-        Ok(Endpoint::Dial(Arc::new(DeviceDial { says, framing })))
+        Ok(Endpoint::dial(
+            DeviceDial { says, framing },
+            Facts::default(),
+        ))
     },
 };
 
@@ -64,10 +68,11 @@ fn build_endless(
     settings: &Settings,
 ) -> Result<Endpoint> {
     address.expect_no_place()?;
-    Ok(Endpoint::Dial(Arc::new(DeviceDial {
-        says,
-        framing: read_framing(scheme, address, settings, Framing::BYTES)?,
-    })))
+    let framing = read_framing(scheme, address, settings, Framing::BYTES)?;
+    Ok(Endpoint::dial(
+        DeviceDial { says, framing },
+        Facts::default(),
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

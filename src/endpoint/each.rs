@@ -3,18 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use tracing::warn;
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
 use crate::framing::{Added, Framing, Whole};
-use crate::http::page::Page;
 use crate::log::REFUSALS;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
@@ -45,17 +43,30 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "each: opens what it wraps, which can not be a listener";
         return Err(address.place_error(what).into());
     };
-    Ok(Endpoint::Dial(Arc::new(Each {
+    let each = Each {
         name: Address::shown(&address.text),
-        inner,
+        inner: inner.dial.clone(),
+        framing: inner.facts.framing,
         options: read_options(&SCHEME, address, settings)?,
         memory: settings.memory.clone(),
-    })))
+    };
+    let facts = Facts {
+        can_half_close: true,
+        // None of them is one connection from its beginning to its end.
+        host: None,
+        remote: None,
+        has_terminal: false,
+        is_fresh_stream: false,
+        again: None,
+        ..inner.facts.clone()
+    };
+    Ok(Endpoint::Dial(inner.over(Arc::new(each), facts)))
 }
 
 struct Each {
     name: String,
     inner: Arc<dyn Dial>,
+    framing: Option<Framing>,
     options: Options,
     memory: Memory,
 }
@@ -78,48 +89,12 @@ impl Dial for Each {
                 writer: None,
             };
             let facts = StreamFacts {
-                framing: self.inner.framing(),
+                framing: self.framing,
                 can_half_close: true,
                 ..StreamFacts::default()
             };
             Ok(Opened::messages(Box::new(answers), facts))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        true
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.inner.framing()
-    }
-
-    fn begin(&self) {
-        self.inner.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.inner.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.inner.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.inner.kill_after()
-    }
-
-    fn page(&self) -> Option<Page> {
-        self.inner.page()
-    }
-
-    fn is_spent(&self) -> bool {
-        self.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.inner.runs_programs()
     }
 }
 

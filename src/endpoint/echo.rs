@@ -1,10 +1,8 @@
 //! `echo:`: gives back every message as it came.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 
-use super::{BoxFuture, Dial, Endpoint, Scheme};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme};
 use crate::caller::Caller;
 use crate::peer::{Opened, Pipe};
 
@@ -19,7 +17,11 @@ pub const SCHEME: Scheme = Scheme {
     build: |address, settings| {
         address.expect_no_place()?;
         super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
-        Ok(Endpoint::Dial(Arc::new(Echo)))
+        let facts = Facts {
+            can_half_close: true,
+            ..Facts::default()
+        };
+        Ok(Endpoint::dial(Echo, facts))
     },
 };
 
@@ -28,9 +30,5 @@ struct Echo;
 impl Dial for Echo {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async { Ok(Pipe::looped().into()) })
-    }
-
-    fn can_half_close(&self) -> bool {
-        true
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::descriptor::{self, Input, Output, ReaderWatch};
 use super::file::{Reader, Stream};
 use super::unix::is_hung_up;
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
@@ -39,11 +38,22 @@ pub const SCHEME: Scheme = Scheme {
                 return Err(address.place_error(what).into());
             }
         };
-        Ok(Endpoint::Dial(Arc::new(FdDial {
+        let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
+        let state = Arc::<State>::default();
+        let facts = Facts {
+            framing: Some(framing),
+            remote: inherited(number)
+                .ok()
+                .and_then(|fd| descriptor::remote(fd.as_fd())),
+            spent: state.has_ended.clone(),
+            ..Facts::default()
+        };
+        let dial = FdDial {
             number,
-            framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
-            state: Arc::default(),
-        })))
+            framing,
+            state,
+        };
+        Ok(Endpoint::dial(dial, facts))
     },
 };
 
@@ -70,7 +80,7 @@ impl FdDial {
 #[derive(Default)]
 struct State {
     is_in_use: AtomicBool,
-    has_ended: AtomicBool,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Dial for FdDial {
@@ -92,18 +102,6 @@ impl Dial for FdDial {
             };
             Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn remote(&self) -> Option<SocketAddr> {
-        descriptor::remote(inherited(self.number).ok()?.as_fd())
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_spent(&self) -> bool {
-        self.state.has_ended.load(Ordering::Acquire)
     }
 }
 

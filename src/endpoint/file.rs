@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::descriptor::{FILE_READ, Input, Output, retry};
 use super::tcp::DialOptions;
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
@@ -92,13 +91,20 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     } else {
         Use::Read
     };
-    Ok(Endpoint::Dial(Arc::new(FileDial {
+    let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
+    let dial = FileDial {
         name: Address::shown(&address.text),
         path: lossless::path(&address.place),
         purpose,
         options: read_options(&SCHEME, address, settings)?,
-        framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: framing.can_half_close(),
+        ..Facts::default()
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 struct FileDial {
@@ -122,14 +128,6 @@ impl Dial for FileDial {
             };
             Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 

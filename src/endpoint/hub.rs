@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 
 use super::room::{self, Identity, Manner, Member, Room};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::Cause;
@@ -67,12 +67,28 @@ pub enum YesNo {
 static ROOMS: LazyLock<Mutex<HashMap<String, Arc<Room>>>> = LazyLock::new(Mutex::default);
 
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
-    Ok(Endpoint::Dial(Arc::new(Hub {
+    let options: Options = read_options(&SCHEME, address, settings)?;
+    let room: room::Options = read_options(&SCHEME, address, settings)?;
+    let manners = Manners {
+        echoes: options.echo == YesNo::Yes,
+        tells: options.join || room.tells_gaps(),
+        id: match options.id {
+            None => "none",
+            Some(Identity::Prefix) => "prefix",
+            Some(Identity::Json) => "json",
+        },
+    };
+    let facts = Facts {
+        page: Some(Page::Chat(manners)),
+        ..Facts::default()
+    };
+    let hub = Hub {
         name: address.place.clone(),
-        options: read_options(&SCHEME, address, settings)?,
-        room: read_options(&SCHEME, address, settings)?,
+        options,
+        room,
         memory: settings.memory.clone(),
-    })))
+    };
+    Ok(Endpoint::dial(hub, facts))
 }
 
 struct Hub {
@@ -122,17 +138,5 @@ impl Dial for Hub {
             let member = self.enter(caller).context("entering the room")?;
             Ok(member.into())
         })
-    }
-
-    fn page(&self) -> Option<Page> {
-        Some(Page::Chat(Manners {
-            echoes: self.options.echo == YesNo::Yes,
-            tells: self.options.join || self.room.tells_gaps(),
-            id: match self.options.id {
-                None => "none",
-                Some(Identity::Prefix) => "prefix",
-                Some(Identity::Json) => "json",
-            },
-        }))
     }
 }

@@ -3,13 +3,12 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
@@ -31,10 +30,10 @@ pub const SCHEME: Scheme = Scheme {
             kind: Kind::Text,
             ..Framing::BYTES
         };
-        Ok(Endpoint::Dial(Arc::new(Literal {
-            bytes: lossless::bytes(&address.place),
-            framing: read_framing(&SCHEME, address, settings, own)?,
-        })))
+        Ok(literal(
+            lossless::bytes(&address.place),
+            read_framing(&SCHEME, address, settings, own)?,
+        ))
     },
 };
 
@@ -53,12 +52,20 @@ pub const BASE64: Scheme = Scheme {
             let end = address.text.len().min(at + 1);
             address.error(at..end, "this is no base64 (RFC 4648 4)")
         })?;
-        Ok(Endpoint::Dial(Arc::new(Literal {
+        Ok(literal(
             bytes,
-            framing: read_framing(&BASE64, address, settings, Framing::BYTES)?,
-        })))
+            read_framing(&BASE64, address, settings, Framing::BYTES)?,
+        ))
     },
 };
+
+fn literal(bytes: Vec<u8>, framing: Framing) -> Endpoint {
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Endpoint::dial(Literal { bytes, framing }, facts)
+}
 
 struct Literal {
     bytes: Vec<u8>,
@@ -73,10 +80,6 @@ impl Dial for Literal {
             ..StreamFacts::of_bytes(self.framing)
         };
         Box::pin(async { Ok(Opened::bytes(Box::new(reader), facts)) })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 

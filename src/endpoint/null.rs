@@ -3,13 +3,12 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::Framing;
@@ -26,7 +25,7 @@ pub const SCHEME: Scheme = Scheme {
     build: |address, settings| {
         address.expect_no_place()?;
         super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
-        Ok(Endpoint::Dial(Arc::new(Null)))
+        Ok(Endpoint::dial(Null, Facts::default()))
     },
 };
 

@@ -20,11 +20,13 @@ use super::datagram::{self, Carrier, Datagrams};
 use super::tcp::DialOptions;
 use super::unix::{self, BACKLOG_PAUSE, ListenOptions, SocketFile, sock_addr};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, read_options,
 };
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
+use crate::http::page::Page;
 use crate::memory::Memory;
 use crate::message::Kind;
 use crate::peer::Opened;
@@ -73,13 +75,14 @@ pub const LISTEN: Scheme = Scheme {
     is_raw: false,
     options: &[ListenOptions::augment_args, datagram::Options::augment_args],
     build: |address, settings| {
-        Ok(Endpoint::Listen(Arc::new(SeqpacketListen {
+        let listen = SeqpacketListen {
             name: Address::shown(&address.text),
             place: unix::place(address)?,
             options: read_options(&LISTEN, address, settings)?,
             kind: read_options::<datagram::Options>(&LISTEN, address, settings)?.kind(),
             memory: settings.memory.clone(),
-        })))
+        };
+        Ok(Endpoint::listen(listen, Facts::default()))
     },
 };
 
@@ -92,14 +95,15 @@ fn build_dial(
     address: &Address,
     settings: &Settings,
 ) -> Result<Endpoint> {
-    Ok(Endpoint::Dial(Arc::new(PacketDial {
+    let dial = PacketDial {
         name: Address::shown(&address.text),
         place: unix::place(address)?,
         socket,
         options: read_options(scheme, address, settings)?,
         kind: read_options::<datagram::Options>(scheme, address, settings)?.kind(),
         memory: settings.memory.clone(),
-    })))
+    };
+    Ok(Endpoint::dial(dial, Facts::default()))
 }
 
 struct PacketDial {
@@ -251,17 +255,25 @@ struct SeqpacketListen {
 }
 
 impl Listen for SeqpacketListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let (socket, file) = unix::listen(&self.place, self.options.mode, Type::SEQPACKET)
                 .with_context(|| format!("listening on {}", self.name))?;
-            Ok(Box::new(SeqpacketAccept {
+            let (access, place) = unix::told(file.as_ref(), &self.place);
+            let accept = SeqpacketAccept {
                 socket,
-                file,
-                place: self.place.clone(),
+                _file: file,
                 kind: self.kind,
                 memory: self.memory.clone(),
-            }) as Box<dyn Accept>)
+            };
+            Ok(Bound {
+                accept: Box::new(accept),
+                places: vec![format!("seqpacket:{place}")],
+                page_place: None,
+                is_exposed: false,
+                access: Some(access),
+                is_restricted: false,
+            })
         })
     }
 }
@@ -269,8 +281,7 @@ impl Listen for SeqpacketListen {
 struct SeqpacketAccept {
     socket: UnixListener,
     /// Removed when we are done.
-    file: Option<SocketFile>,
-    place: String,
+    _file: Option<SocketFile>,
     kind: Kind,
     memory: Memory,
 }
@@ -290,22 +301,6 @@ impl Accept for SeqpacketAccept {
                 caller,
             }) as Box<dyn Handshake>)
         })
-    }
-
-    fn is_exposed(&self) -> bool {
-        false
-    }
-
-    fn access(&self) -> Option<String> {
-        Some(unix::access(self.file.as_ref()))
-    }
-
-    fn places(&self) -> Vec<String> {
-        let place = self
-            .file
-            .as_ref()
-            .map_or(self.place.clone(), |file| file.shown());
-        vec![format!("seqpacket:{}", place.escape_debug())]
     }
 }
 
@@ -346,6 +341,16 @@ impl Offer for SeqpacketOffer {
     fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
+
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {

@@ -21,7 +21,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::size::{Asked, Size};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Command};
@@ -168,7 +168,16 @@ fn build(
         };
         return Err(AddressError::elsewhere(what.to_owned()).into());
     }
-    Ok(Endpoint::Dial(Arc::new(Program {
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: !options.pty && framing.can_half_close(),
+        descriptors: DESCRIPTORS,
+        runs_programs: !options.allow_remote_exec,
+        kill_after: Some(options.kill_after),
+        has_terminal: options.pty,
+        ..Facts::default()
+    };
+    let dial = Program {
         name: Address::shown(&address.place),
         file,
         words,
@@ -176,7 +185,8 @@ fn build(
         framing,
         memory: settings.memory.clone(),
         options,
-    })))
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 /// Finds a program as a shell would, so that a wrong name is told at the start and not to the first caller.
@@ -249,30 +259,6 @@ impl Dial for Program {
             });
             streams.with_context(|| format!("starting {}", self.name))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        !self.options.pty && self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn descriptors(&self) -> usize {
-        DESCRIPTORS
-    }
-
-    fn runs_programs(&self) -> bool {
-        !self.options.allow_remote_exec
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        Some(self.options.kill_after)
-    }
-
-    fn has_terminal(&self) -> bool {
-        self.options.pty
     }
 }
 

@@ -14,12 +14,11 @@ use clap::Args;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Outlet, Scheme, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::framing::Framing;
-use crate::http::page::Page;
 use crate::memory::Memory;
 use crate::peer::{Messages, Opened};
 use backoff::Backoff;
@@ -35,13 +34,13 @@ pub const SCHEME: Scheme = Scheme {
     options: &[Limits::augment_args],
     build: |address, settings| {
         // The table of schemes builds what is wrapped first.
-        let Some(Endpoint::Dial(dial)) = settings.inner.clone() else {
+        let Some(Endpoint::Dial(inner)) = settings.inner.clone() else {
             let what = "reconnect: opens what it wraps, which can not be a listener";
             return Err(address.place_error(what).into());
         };
         let limits = read_options(&SCHEME, address, settings)?;
         let (name, memory) = (Address::shown(&address.place), &settings.memory);
-        Ok(over(dial, name, limits, memory))
+        Ok(over(inner, name, limits, memory))
     },
 };
 
@@ -78,6 +77,7 @@ pub struct Limits {
 /// What is connected to again and again.
 struct Target {
     dial: Arc<dyn Dial>,
+    framing: Option<Framing>,
     /// What it is called in messages.
     name: String,
     limits: Limits,
@@ -85,13 +85,25 @@ struct Target {
 }
 
 /// Makes an endpoint that is connected again out of one that is connected once.
-pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits, memory: &Memory) -> Endpoint {
-    Endpoint::Dial(Arc::new(Reconnect(Arc::new(Target {
-        dial,
+pub fn over(inner: Outlet, name: String, limits: Limits, memory: &Memory) -> Endpoint {
+    let target = Target {
+        dial: inner.dial.clone(),
+        framing: inner.facts.framing,
         name,
         limits,
         memory: memory.clone(),
-    }))))
+    };
+    let facts = Facts {
+        again: Some(Backoff::new(limits.reconnect_max, limits.retries)),
+        // An end of input is told once, whichever connection is there then.
+        can_half_close: false,
+        // Many connections are one to what wraps it.
+        host: None,
+        remote: None,
+        is_fresh_stream: false,
+        ..inner.facts.clone()
+    };
+    Endpoint::Dial(inner.over(Arc::new(Reconnect(Arc::new(target))), facts))
 }
 
 struct Reconnect(Arc<Target>);
@@ -150,47 +162,6 @@ impl Dial for Reconnect {
             }
             Ok(Link::over(messages, target, caller, backoff).into())
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.0.dial.framing()
-    }
-
-    fn begin(&self) {
-        self.0.dial.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.0.dial.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.0.dial.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.0.dial.kill_after()
-    }
-
-    fn page(&self) -> Option<Page> {
-        self.0.dial.page()
-    }
-
-    fn has_terminal(&self) -> bool {
-        self.0.dial.has_terminal()
-    }
-
-    fn again(&self) -> Option<Backoff> {
-        let limits = self.0.limits;
-        Some(Backoff::new(limits.reconnect_max, limits.retries))
-    }
-
-    fn is_spent(&self) -> bool {
-        self.0.dial.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.0.dial.runs_programs()
     }
 }
 

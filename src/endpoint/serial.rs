@@ -14,7 +14,7 @@ use serial2::{CharSize, FlowControl, Parity, SerialPort, Settings as Line, StopB
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
@@ -121,13 +121,19 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "the path of a port is missing: serial:/dev/ttyUSB0";
         return Err(address.place_error(what).into());
     }
-    Ok(Endpoint::Dial(Arc::new(Serial {
+    let framing = read_framing(&SCHEME, address, settings, Framing::BYTES)?;
+    let dial = Serial {
         name: Address::shown(&address.text),
         path: lossless::path(&address.place),
         options: read_options(&SCHEME, address, settings)?,
-        framing: read_framing(&SCHEME, address, settings, Framing::BYTES)?,
+        framing,
         is_in_use: Arc::default(),
-    })))
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 struct Serial {
@@ -159,10 +165,6 @@ impl Dial for Serial {
             };
             Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 

@@ -3,7 +3,6 @@
 mod screen;
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use super::descriptor::{self, Input, Output, ReaderWatch};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing, read_options};
 #[cfg(feature = "interactive")]
 use crate::address::Address;
 use crate::caller::Caller;
@@ -47,14 +46,27 @@ pub const SCHEME: Scheme = Scheme {
         let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
         let send = read_options::<send::Options>(&SCHEME, address, settings)?;
         let messages = Messages::read(&send, framing.kind)?;
-        Ok(Endpoint::Dial(Arc::new(Stdio {
+        let state = Arc::<State>::default();
+        let facts = Facts {
+            framing: Some(framing),
+            can_half_close: framing.can_half_close(),
+            remote: descriptor::remote(rustix::stdio::stdin()),
+            spent: match messages {
+                // Messages of the command line can be sent to any number of callers.
+                Some(_) => Arc::default(),
+                None => state.has_ended.clone(),
+            },
+            ..Facts::default()
+        };
+        let dial = Stdio {
             framing,
             memory: settings.memory.clone(),
             #[cfg(feature = "interactive")]
             prompt: wanted(address, settings, framing)?.filter(|_| messages.is_none()),
             messages,
-            state: Arc::default(),
-        })))
+            state,
+        };
+        Ok(Endpoint::dial(dial, facts))
     },
 };
 
@@ -109,7 +121,7 @@ struct Stdio {
 #[derive(Default)]
 struct State {
     is_in_use: AtomicBool,
-    has_ended: AtomicBool,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Dial for Stdio {
@@ -156,23 +168,6 @@ impl Dial for Stdio {
                 None => opened,
             })
         })
-    }
-
-    fn remote(&self) -> Option<SocketAddr> {
-        descriptor::remote(rustix::stdio::stdin())
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_spent(&self) -> bool {
-        // Messages of the command line can be sent to any number of callers.
-        self.messages.is_none() && self.state.has_ended.load(Ordering::Acquire)
     }
 }
 

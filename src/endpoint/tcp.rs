@@ -25,13 +25,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::proxy::Traffic;
 use super::route::{self, Route};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, descriptor,
-    read_framing,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, descriptor, read_framing,
 };
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
+use crate::http::page::Page;
 use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
 use crate::sendqueue;
 
@@ -89,13 +90,24 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let port = place
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
-    Ok(Endpoint::Dial(Arc::new(TcpDial {
+    let host = place.host.unwrap_or_else(|| "localhost".to_owned());
+    let route = Route::read(&DIAL, address, settings)?;
+    let framing = read_framing(&DIAL, address, settings, Framing::BYTES)?;
+    let facts = Facts {
+        framing: Some(framing),
+        host: Some(host.clone()),
+        is_fresh_stream: true,
+        can_half_close: framing.can_half_close(),
+        ..Facts::default()
+    };
+    let dial = TcpDial {
         name: Address::shown(&address.text),
-        host: place.host.unwrap_or_else(|| "localhost".to_owned()),
+        host,
         port,
-        route: Route::read(&DIAL, address, settings)?,
-        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
-    })))
+        route,
+        framing,
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
@@ -106,12 +118,18 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
     if !place.path.is_empty() {
         return Err(address.place_error("a TCP address has no path").into());
     }
-    Ok(Endpoint::Listen(Arc::new(TcpListen {
+    let framing = read_framing(&LISTEN, address, settings, Framing::BYTES)?;
+    let listen = TcpListen {
         name: Address::shown(&address.text),
         host: place.host,
         port,
-        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Ok(Endpoint::listen(listen, facts))
 }
 
 struct TcpDial {
@@ -130,22 +148,6 @@ impl Dial for TcpDial {
             Ok(Opened::bytes(stream, StreamFacts::of_bytes(self.framing)))
         })
     }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_fresh_stream(&self) -> bool {
-        true
-    }
-
-    fn host(&self) -> Option<&str> {
-        Some(&self.host)
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
 }
 
 struct TcpListen {
@@ -156,21 +158,23 @@ struct TcpListen {
 }
 
 impl Listen for TcpListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
                 .with_context(|| format!("listening on {}", self.name))?;
-            let accept: Box<dyn Accept> = Box::new(TcpAccept {
-                sockets,
-                framing: self.framing,
-            });
-            Ok(accept)
+            Ok(Bound {
+                places: sockets.places("tcp"),
+                page_place: None,
+                is_exposed: !sockets.is_loopback(),
+                access: None,
+                is_restricted: false,
+                accept: Box::new(TcpAccept {
+                    sockets,
+                    framing: self.framing,
+                }),
+            })
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -354,14 +358,6 @@ impl Accept for TcpAccept {
             Ok(handshake)
         })
     }
-
-    fn is_exposed(&self) -> bool {
-        !self.sockets.is_loopback()
-    }
-
-    fn places(&self) -> Vec<String> {
-        self.sockets.places("tcp")
-    }
 }
 
 struct TcpHandshake {
@@ -412,6 +408,12 @@ impl Offer for TcpOffer {
             }
         })
     }
+
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         let facts = StreamFacts::of_bytes(self.framing);

@@ -10,13 +10,14 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
-    read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, read_framing, read_options,
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
+use crate::http::page::Page;
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Opened, StreamFacts};
 use crate::reread;
@@ -75,17 +76,29 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         return Err(address.place_error(what).into());
     };
     let client = Client::read(read_options(&DIAL, address, settings)?, &[])?;
-    if inner.host().is_none() && !client.has_name() {
+    if inner.facts.host.is_none() && !client.has_name() {
         let what = "TLS asks for a name that this endpoint does not have: tls-name=NAME";
         return Err(address.place_error(what).into());
     }
-    Ok(Endpoint::Dial(Arc::new(TlsDial {
+    let framing = read_framing(&DIAL, address, settings, Framing::BYTES)?;
+    let dial = TlsDial {
         name: Address::shown(&address.text),
         client,
-        inner,
+        inner: inner.dial.clone(),
+        host: inner.facts.host.clone().unwrap_or_default(),
         deadline: read_options::<Deadline>(&DIAL, address, settings)?.handshake_timeout,
-        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: inner.facts.can_half_close && framing.can_half_close(),
+        // They speak TLS now: no page, no size of a terminal and no further connection is known to it.
+        page: None,
+        has_terminal: false,
+        again: None,
+        ..inner.facts.clone()
+    };
+    Ok(Endpoint::Dial(inner.over(Arc::new(dial), facts)))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
@@ -94,12 +107,18 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         return Err(address.place_error(what).into());
     };
     let options = read_options(&LISTEN, address, settings)?;
-    Ok(Endpoint::Listen(Arc::new(TlsListen {
-        inner,
+    let framing = read_framing(&LISTEN, address, settings, Framing::BYTES)?;
+    let listen = TlsListen {
+        inner: inner.listen,
         server: Arc::new(Server::read(options, &[], None)?),
         deadline: read_options::<Deadline>(&LISTEN, address, settings)?.handshake_timeout,
-        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..inner.facts
+    };
+    Ok(Endpoint::listen(listen, facts))
 }
 
 /// The bytes that TLS is to run over, and what is known about them.
@@ -137,6 +156,7 @@ struct TlsDial {
     name: String,
     client: Client,
     inner: Arc<dyn Dial>,
+    host: String,
     deadline: Duration,
     framing: Framing,
 }
@@ -145,51 +165,10 @@ impl Dial for TlsDial {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let (io, facts) = bytes(self.inner.dial(caller).await?)?;
-            let host = self.inner.host().unwrap_or_default();
-            let opened = self.client.connect(io, host, self.deadline).await;
+            let opened = self.client.connect(io, &self.host, self.deadline).await;
             let opened = opened.with_context(|| format!("connecting to {}", self.name))?;
             Ok(Opened::bytes(opened, over(facts, self.framing)))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.inner.can_half_close() && self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn begin(&self) {
-        self.inner.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.inner.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.inner.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.inner.kill_after()
-    }
-
-    fn is_spent(&self) -> bool {
-        self.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.inner.runs_programs()
-    }
-
-    fn is_fresh_stream(&self) -> bool {
-        self.inner.is_fresh_stream()
-    }
-
-    fn host(&self) -> Option<&str> {
-        self.inner.host()
     }
 }
 
@@ -201,22 +180,26 @@ struct TlsListen {
 }
 
 impl Listen for TlsListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
-            let inner = self.inner.bind().await?;
+            let inner = self.inner.bind(None).await?;
             announce(&self.server);
-            let accept: Box<dyn Accept> = Box::new(TlsAccept {
-                inner,
-                server: self.server.clone(),
-                deadline: self.deadline,
-                framing: self.framing,
-            });
-            Ok(accept)
+            let secure = |place: String| match place.strip_prefix("tcp:") {
+                Some(rest) => format!("tls:{rest}"),
+                None => format!("tls:{place}"),
+            };
+            Ok(Bound {
+                accept: Box::new(TlsAccept {
+                    inner: inner.accept,
+                    server: self.server.clone(),
+                    deadline: self.deadline,
+                    framing: self.framing,
+                }),
+                places: inner.places.into_iter().map(secure).collect(),
+                is_restricted: self.server.admits_known_only() || inner.is_restricted,
+                ..inner
+            })
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -238,27 +221,6 @@ impl Accept for TlsAccept {
             });
             Ok(handshake)
         })
-    }
-
-    fn is_exposed(&self) -> bool {
-        self.inner.is_exposed()
-    }
-
-    fn access(&self) -> Option<String> {
-        self.inner.access()
-    }
-
-    fn is_restricted(&self) -> bool {
-        self.server.admits_known_only() || self.inner.is_restricted()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let places = self.inner.places().into_iter();
-        let secure = |place: String| match place.strip_prefix("tcp:") {
-            Some(rest) => format!("tls:{rest}"),
-            None => format!("tls:{place}"),
-        };
-        places.map(secure).collect()
     }
 }
 
@@ -321,6 +283,16 @@ impl Offer for TlsOffer {
     fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
+
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
 
     fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async { Ok(Opened::bytes(self.io, self.facts)) })

@@ -30,8 +30,8 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, Agreed, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings,
-    read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Outlet,
+    Scheme, Settings, read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
@@ -245,14 +245,15 @@ fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Resu
         let wrong = |what| address.place_error(format!("'{}' {what}", place.path));
         options.path = Some(path.map_err(wrong)?);
     }
-    Ok(Endpoint::Listen(Arc::new(WsListen {
+    let listen = WsListen {
         name: Address::shown(&address.text),
         tls: secure::server(scheme, address, settings, place.host.as_deref())?,
         host: place.host,
         port,
         handshake: read_options(scheme, address, settings)?,
         options,
-    })))
+    };
+    Ok(Endpoint::listen(listen, Facts::default()))
 }
 
 struct WsListen {
@@ -265,7 +266,7 @@ struct WsListen {
 }
 
 impl Listen for WsListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
@@ -274,14 +275,26 @@ impl Listen for WsListen {
             if let Some(tls) = &self.tls {
                 super::tls::announce(tls);
             }
-            let shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
+            let mut shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
             shared.warn();
-            let accept: Box<dyn Accept> = Box::new(WsAccept {
-                sockets,
-                tls: self.tls.clone(),
-                shared: Arc::new(shared),
-            });
-            Ok(accept)
+            shared.take_page(page);
+            let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+            let path = shared.service.path.as_deref().unwrap_or("");
+            let places = sockets.places(scheme).into_iter();
+            let places: Vec<_> = places.map(|place| format!("{place}{path}")).collect();
+            let is_known = self.tls.as_ref().is_some_and(|tls| tls.admits_known_only());
+            Ok(Bound {
+                page_place: shared.page_place(&places),
+                places,
+                is_exposed: !is_loopback,
+                access: None,
+                is_restricted: is_known || shared.has_names(),
+                accept: Box::new(WsAccept {
+                    sockets,
+                    tls: self.tls.clone(),
+                    shared: Arc::new(shared),
+                }),
+            })
         })
     }
 }
@@ -360,10 +373,20 @@ impl Shared {
     }
 
     /// Takes the page that suits the other side, unless none or another is to be served.
-    fn offer_page(&mut self, page: Page) {
-        if self.has_any_page {
-            self.service.page = Some(page);
+    fn take_page(&mut self, page: Option<Page>) {
+        if self.has_any_page && page.is_some() {
+            self.service.page = page;
         }
+    }
+
+    /// Where a browser finds the page, if there is one, of a server that is at these places.
+    fn page_place(&self, places: &[String]) -> Option<String> {
+        self.service.page.as_ref()?;
+        let place = places
+            .first()?
+            .strip_prefix("ws")?
+            .replacen('*', "localhost", 1);
+        Some(format!("http{place}"))
     }
 }
 
@@ -385,39 +408,6 @@ impl Accept for WsAccept {
             });
             Ok(handshake)
         })
-    }
-
-    fn offer_page(&mut self, page: Page) {
-        // Nobody shares it before the first caller.
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.offer_page(page);
-        }
-    }
-
-    fn page_place(&self) -> Option<String> {
-        self.shared.service.page.as_ref()?;
-        let places = self.places();
-        let place = places
-            .first()?
-            .strip_prefix("ws")?
-            .replacen('*', "localhost", 1);
-        Some(format!("http{place}"))
-    }
-
-    fn is_exposed(&self) -> bool {
-        !self.sockets.is_loopback()
-    }
-
-    fn is_restricted(&self) -> bool {
-        let is_known = self.tls.as_ref().is_some_and(|tls| tls.admits_known_only());
-        is_known || self.shared.has_names()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let path = self.shared.service.path.as_deref().unwrap_or("");
-        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-        let places = self.sockets.places(scheme).into_iter();
-        places.map(|place| format!("{place}{path}")).collect()
     }
 }
 
@@ -655,11 +645,12 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
             Box::new(tls),
         ),
     });
+    let outlet = Outlet::new(dial, Facts::default());
     Ok(match read_options(scheme, address, settings)? {
-        reconnect::Options { reconnect: false } => Endpoint::Dial(dial),
+        reconnect::Options { reconnect: false } => Endpoint::Dial(outlet),
         _ => {
             let limits = read_options(scheme, address, settings)?;
-            reconnect::over(dial, name, limits, &settings.memory)
+            reconnect::over(outlet, name, limits, &settings.memory)
         }
     })
 }
@@ -686,41 +677,6 @@ impl Dial for WsDial {
             let opened = self.open(caller).await;
             opened.with_context(|| format!("connecting to {}", self.name))
         })
-    }
-
-    fn begin(&self) {
-        if let Transport::Over(inner) = &self.transport {
-            inner.begin();
-        }
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        match &self.transport {
-            Transport::Over(inner) => inner.finish(),
-            Transport::Route(..) => Box::pin(std::future::ready(())),
-        }
-    }
-
-    fn descriptors(&self) -> usize {
-        match &self.transport {
-            Transport::Over(inner) => inner.descriptors(),
-            Transport::Route(..) => 1,
-        }
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        match &self.transport {
-            Transport::Over(inner) => inner.kill_after(),
-            Transport::Route(..) => None,
-        }
-    }
-
-    fn is_spent(&self) -> bool {
-        matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
-    }
-
-    fn runs_programs(&self) -> bool {
-        matches!(&self.transport, Transport::Over(inner) if inner.runs_programs())
     }
 }
 

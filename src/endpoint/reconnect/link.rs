@@ -88,7 +88,7 @@ impl Link {
     ) -> Messages {
         let Opened { stream, facts } = first;
         let facts = StreamFacts {
-            framing: target.dial.framing(),
+            framing: target.framing,
             // An end of input is told once, whichever connection is there then.
             can_half_close: false,
             proof: None,

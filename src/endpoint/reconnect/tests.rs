@@ -50,15 +50,15 @@ async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) ->
         retries,
         reconnect_max: Duration::from_secs(60),
     };
-    let Endpoint::Dial(dial) = over(prepared.clone(), "x".to_owned(), limits, &Memory::default())
-    else {
+    let outlet = Outlet::new(prepared.clone(), Facts::default());
+    let Endpoint::Dial(outlet) = over(outlet, "x".to_owned(), limits, &Memory::default()) else {
         unreachable!()
     };
     let caller = Caller {
         is_local,
         ..Caller::new("left")
     };
-    dial.dial(&caller).await
+    outlet.dial.dial(&caller).await
 }
 
 /// A link over these connections, the first of which is open.

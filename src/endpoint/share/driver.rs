@@ -159,7 +159,7 @@ impl Driver {
             let query = format!("/?cols={}&rows={}&resize=1", size.cols, size.rows);
             caller.uri = query.parse().ok();
         }
-        let opened = self.shared.inner.dial(&caller).await?;
+        let opened = self.shared.inner.dial.dial(&caller).await?;
         Ok(opened.into_messages(&self.shared.memory))
     }
 
@@ -175,7 +175,7 @@ impl Driver {
             self.tell.send_replace(Opened::No(cause, what));
             return None;
         }
-        if shared.inner.is_spent() {
+        if shared.inner.facts.is_spent() {
             warn!("{}: {what}", shared.name);
             self.end_callers(&Ending::Unreachable(cause.unwrap_or(Cause::Refused)));
             return None;
@@ -253,7 +253,7 @@ impl Driver {
         if CLOSINGS.admits() {
             info!("{}: nobody is left", self.shared.name);
         }
-        let kill_after = self.shared.inner.kill_after();
+        let kill_after = self.shared.inner.facts.kill_after;
         let hurried = async {
             let _ = stop.wait_for(|is| *is).await;
             sleep(HURRY).await;
@@ -268,7 +268,7 @@ impl Driver {
     /// is to be one.
     fn ended(&self, ending: &Ending, came: u64) -> Option<Rest> {
         let shared = &self.shared;
-        if shared.inner.is_spent() {
+        if shared.inner.facts.is_spent() {
             if CLOSINGS.admits() {
                 info!("{}: ended by {ending}", shared.name);
             }
@@ -302,7 +302,7 @@ impl Driver {
         shared.room.forget();
         shared.tray.take_all();
         shared.room.close_all(ending);
-        if shared.options.stop != Stop::Never || shared.inner.is_spent() {
+        if shared.options.stop != Stop::Never || shared.inner.facts.is_spent() {
             phase.opened = None;
         }
         // Nobody enters while this lock is held.

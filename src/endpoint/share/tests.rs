@@ -26,7 +26,7 @@ fn shared() -> Arc<Shared> {
     let memory = Memory::default();
     Shared::new(
         "test".to_owned(),
-        Arc::new(Never),
+        Outlet::new(Arc::new(Never), Facts::default()),
         options(),
         options(),
         &memory,
