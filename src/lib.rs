@@ -67,7 +67,7 @@
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
-//! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
+//! follow. What only speaks in messages is an async function ([`endpoint::Spoken`], [`peer::MessageStreamExt`]). To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of
 //! [`framing::Cut`] and a name in [`framing::CUTS`].
 //!
@@ -79,7 +79,8 @@
 //!
 //! What is not there is what holds:
 //!
-//! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side.
+//! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side. What a share and
+//!   `each:` say to the stream that they wrap goes through one [`peer::Carry`].
 //! * **No default method** in the traits of streams and endpoints. What is known about them is data, which a wrapper inherits by
 //!   struct update ([`peer::StreamFacts`], [`endpoint::Facts`], [`endpoint::Bound`]); the compiler finds a method that it forgets.
 //! * **No error channel** in a message stream: a reset is an [`ending::Ending`]. What a peer does is data, never a panic.

@@ -1,5 +1,6 @@
 //! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
 
+mod carry;
 mod early;
 mod ext;
 pub mod kept;
@@ -23,6 +24,7 @@ use crate::ending::{Ending, Loss};
 use crate::message::{Batch, Fragment};
 use crate::sendqueue::{self, Delivery, Hangup};
 
+pub use carry::{Carry, Listener, Speaker};
 pub use early::behind;
 pub use ext::MessageStreamExt;
 pub use opened::{Messages, Opened, Stream, StreamFacts, into_messages};

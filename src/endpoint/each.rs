@@ -16,7 +16,9 @@ use crate::framing::{Added, Framing, Whole};
 use crate::log::REFUSALS;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Messages, Notice, Opened, Spent, StreamFacts, Tally};
+use crate::peer::{
+    Carry, Event, MessageStream, Messages, Notice, Opened, Speaker, Spent, StreamFacts, Tally,
+};
 
 /// `each:`
 pub const SCHEME: Scheme = Scheme {
@@ -130,9 +132,9 @@ enum State {
     Open {
         stream: Box<dyn MessageStream>,
         has_no_end: bool,
+        carry: Carry,
         /// What it has not been told yet.
         question: Option<Question>,
-        is_told: bool,
         /// Whether it has said a whole message.
         has_answered: bool,
     },
@@ -180,54 +182,67 @@ impl Answers {
         }
     }
 
-    /// Sends what is to be sent; ready when that is done or can not be.
+    /// Sends what is to be sent; ready when the end of it is told.
     fn poll_ask(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let State::Open {
             stream,
+            carry,
             question,
-            is_told,
             has_answered,
             ..
         } = &mut self.state
         else {
             return Poll::Ready(());
         };
-        // One that takes nothing may still say something, and how it ended.
-        while let Some(next) = question.take() {
-            let Poll::Ready(ready) = stream.poll_ready(cx) else {
-                *question = Some(next);
-                return Poll::Pending;
-            };
-            let fragment = match next {
-                Question::AtOnce(fragment) => Some(fragment),
-                Question::Collected(kind) => {
-                    // One that had to give way is seen where that is looked for.
-                    let piece = self.whole.take_piece().ok().flatten();
-                    piece.map(|(payload, fin)| Fragment { kind, fin, payload })
-                }
-            };
-            let Some(fragment) = fragment.filter(|_| ready.is_ok()) else {
-                self.whole.drop_waiting();
-                break;
-            };
-            let (kind, fin) = (fragment.kind, fragment.fin);
-            let sent = stream.start_send(fragment.into());
-            if !fin && sent.is_ok() {
-                *question = Some(Question::Collected(kind));
-            } else if !fin {
-                self.whole.drop_waiting();
+        let mut asking = Asking {
+            question,
+            whole: &mut self.whole,
+            // A WebSocket says nothing more after our Close: its answer is waited for.
+            may_end: *has_answered || stream.tally().half_closes,
+        };
+        while !carry.is_told() {
+            if carry.poll_send(cx, &mut **stream, &mut asking).is_pending() {
+                return stream.poll_flush(cx).map(drop);
             }
         }
-        if *is_told {
-            return Poll::Ready(());
-        }
-        let _ = ready!(stream.poll_flush(cx));
-        // A WebSocket says nothing more after our Close: its answer is waited for.
-        if *has_answered || stream.tally().half_closes {
-            let _ = ready!(stream.poll_close(cx, &Ending::Eof));
-            *is_told = true;
-        }
         Poll::Ready(())
+    }
+}
+
+/// What the endpoint has yet to be told.
+struct Asking<'a> {
+    question: &'a mut Option<Question>,
+    whole: &'a mut Whole,
+    may_end: bool,
+}
+
+impl Speaker for Asking<'_> {
+    fn has_finished(&self) -> bool {
+        self.question.is_none() && self.may_end
+    }
+
+    fn poll_say(&mut self, _cx: &mut Context<'_>) -> Poll<Event> {
+        let kind = match self.question.take() {
+            None => return Poll::Pending,
+            Some(Question::AtOnce(fragment)) => return Poll::Ready(fragment.into()),
+            Some(Question::Collected(kind)) => kind,
+        };
+        // One that had to give way is seen where that is looked for.
+        let Some((payload, fin)) = self.whole.take_piece().ok().flatten() else {
+            self.whole.drop_waiting();
+            return Poll::Pending;
+        };
+        if !fin {
+            *self.question = Some(Question::Collected(kind));
+        }
+        Poll::Ready(Fragment { kind, fin, payload }.into())
+    }
+
+    fn refused(&mut self) {
+        // One that takes nothing may still say something, and how it ended.
+        if self.question.take().is_some() {
+            self.whole.drop_waiting();
+        }
     }
 }
 
@@ -321,8 +336,8 @@ impl MessageStream for Answers {
                 Ok(Opened { stream, facts }) => State::Open {
                     stream,
                     has_no_end: facts.has_no_end,
+                    carry: Carry::default(),
                     question: Some(question),
-                    is_told: false,
                     has_answered: false,
                 },
                 Err(error) => {

@@ -23,6 +23,7 @@ pub mod send;
 pub mod serial;
 pub mod share;
 mod size;
+mod spoken;
 pub mod stdio;
 pub mod tcp;
 pub mod tls;
@@ -55,6 +56,7 @@ use crate::tap;
 use crate::variables::Variables;
 pub use facts::{Bound, Facts, Inlet, Outlet, Serve, Service, Stopping};
 pub use reconnect::backoff::Backoff;
+pub use spoken::Spoken;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -21,7 +21,7 @@ use crate::framing::{Added, Whole};
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::copy;
 use crate::message::{Fragment, Kind, SHORT};
-use crate::peer::{Event, MessageStream, MessageStreamExt, Messages};
+use crate::peer::{Carry, Event, Listener, MessageStreamExt, Messages, Speaker};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -31,8 +31,6 @@ const CUT: Duration = Duration::from_secs(10);
 const HURRY: Duration = Duration::from_secs(1);
 /// How long what has ended may take to give back what it had for itself alone: a program's place, a device.
 const GIVEN_BACK: Duration = Duration::from_millis(50);
-/// Messages that are carried before other tasks have their turn.
-const BUDGET: usize = 256;
 
 /// Sees to the connection as long as somebody needs it.
 pub(super) struct Driver {
@@ -206,13 +204,17 @@ impl Driver {
             info!("{}: open", shared.name);
         }
         let stream = &mut *messages.stream;
-        let mut carried = Carried {
+        let mut carry = Carry::default();
+        let mut callers = Callers {
+            driver: self,
             whole: Whole::new(shared.max_message, &shared.memory),
-            is_deaf: false,
         };
         let why = loop {
             tokio::select! {
-                ending = poll_fn(|cx| self.poll_carry(cx, stream, &mut carried)) => break Why::Ended(ending),
+                // It ends with the connection.
+                Err(ending) = poll_fn(|cx| carry.poll_until(cx, stream, &mut callers, |_, _| false)) => {
+                    break Why::Ended(ending);
+                }
                 () = self.unanswered() => break Why::Unanswered,
                 // Where a caller has come meanwhile this one is still whole.
                 () = self.unused() => if let Some(left) = self.leave() {
@@ -376,109 +378,6 @@ impl Driver {
         }
     }
 
-    /// Carries what there is both ways; ready with the end of the connection.
-    fn poll_carry(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<Ending> {
-        for _ in 0..BUDGET {
-            let sent = self.poll_send(cx, stream, carried);
-            let heard = match self.poll_hear(cx, stream, carried) {
-                Poll::Ready(Some(ending)) => return Poll::Ready(ending),
-                heard => heard,
-            };
-            if sent.is_pending() && heard.is_pending() {
-                if let Poll::Ready(Err(_)) = stream.poll_flush(cx) {
-                    carried.is_deaf = true;
-                }
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Sends one message, if there is one.
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<()> {
-        if !carried.is_deaf && ready!(stream.poll_ready(cx)).is_err() {
-            carried.is_deaf = true;
-        }
-        let (kind, payload) = ready!(self.shared.tray.poll_take(cx));
-        let fragment = Fragment {
-            kind,
-            fin: true,
-            payload: BytesMut::from(payload),
-        };
-        if !carried.is_deaf && stream.start_send(fragment.into()).is_ok() {
-            return Poll::Ready(());
-        }
-        if !std::mem::replace(&mut carried.is_deaf, true) {
-            warn!("{}: it takes nothing more", self.shared.name);
-        }
-        Poll::Ready(())
-    }
-
-    /// Hears one message or batch, if there is one and the callers can take it; ready with the end, if it is that.
-    fn poll_hear(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<Option<Ending>> {
-        ready!(self.shared.room.poll_ready(cx));
-        if let Some(shortage) = carried.whole.shortage(cx) {
-            return Poll::Ready(Some(Ending::OutOfMemory(shortage)));
-        }
-        let heard = match ready!(stream.poll_next(cx)) {
-            Event::End(ending) => {
-                carried.whole.leave_out();
-                Err(ending)
-            }
-            // A stream has no place for a line, and the log has it.
-            Event::Gap(gap) => {
-                if self.shared.keeps_callers {
-                    let why = Ending::Close(Close::new(1013, "gap"));
-                    let text = format!("connected again: {gap} may be lost");
-                    self.shared.room.tell_gap(&text, &why);
-                }
-                Ok(())
-            }
-            Event::Batch(batch) if !self.shared.options.pair => {
-                let told = self.shared.room.tell_batch(&batch);
-                told.map_err(Ending::OutOfMemory)
-            }
-            Event::Batch(batch) => batch
-                .messages()
-                .try_for_each(|message| self.hear(batch.kind, Words::Short(message))),
-            Event::Fragment(fragment) => {
-                let kind = fragment.kind;
-                match carried.whole.collect(fragment) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(Added::AtOnce(payload))) if payload.len() <= SHORT => {
-                        self.hear(kind, Words::Short(&payload))
-                    }
-                    // It lies in a buffer that others need.
-                    Ok(Some(Added::AtOnce(payload))) => copy(&payload)
-                        .map_err(Ending::OutOfMemory)
-                        .and_then(|words| self.hear(kind, Words::Long(words))),
-                    Ok(Some(Added::Collected(_))) => {
-                        let payload = carried.whole.take_all();
-                        payload.and_then(|it| self.hear(kind, Words::Long(it.freeze())))
-                    }
-                    Err(ending) => Err(ending),
-                }
-            }
-        };
-        Poll::Ready(heard.err())
-    }
-
     /// Has callers hear a message: who asked, else all.
     fn hear(&self, kind: Kind, words: Words<'_>) -> Result<(), Ending> {
         let shared = &self.shared;
@@ -514,9 +413,85 @@ impl Driver {
     }
 }
 
-/// What is known of one connection.
-struct Carried {
+/// All callers, as the connection knows them.
+struct Callers<'a> {
+    driver: &'a Driver,
+    /// The message that the connection has said in part.
     whole: Whole,
-    /// Whether it takes nothing more; it may still say something.
-    is_deaf: bool,
+}
+
+impl Speaker for Callers<'_> {
+    fn has_finished(&self) -> bool {
+        false
+    }
+
+    fn poll_say(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let said = self.driver.shared.tray.poll_take(cx);
+        said.map(|(kind, payload)| whole(kind, payload).into())
+    }
+
+    fn refused(&mut self) {
+        warn!("{}: it takes nothing more", self.driver.shared.name);
+    }
+}
+
+impl Listener for Callers<'_> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        ready!(self.driver.shared.room.poll_ready(cx));
+        let shortage = self.whole.shortage(cx).map(Ending::OutOfMemory);
+        Poll::Ready(shortage.map_or(Ok(()), Err))
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Ending> {
+        let (driver, shared) = (self.driver, &self.driver.shared);
+        match event {
+            Event::End(ending) => {
+                self.whole.leave_out();
+                Err(ending)
+            }
+            // A stream has no place for a line, and the log has it.
+            Event::Gap(gap) => {
+                if shared.keeps_callers {
+                    let why = Ending::Close(Close::new(1013, "gap"));
+                    let text = format!("connected again: {gap} may be lost");
+                    shared.room.tell_gap(&text, &why);
+                }
+                Ok(())
+            }
+            Event::Batch(batch) if !shared.options.pair => {
+                let told = shared.room.tell_batch(&batch);
+                told.map_err(Ending::OutOfMemory)
+            }
+            Event::Batch(batch) => batch
+                .messages()
+                .try_for_each(|message| driver.hear(batch.kind, Words::Short(message))),
+            Event::Fragment(fragment) => {
+                let kind = fragment.kind;
+                match self.whole.collect(fragment)? {
+                    None => Ok(()),
+                    Some(Added::AtOnce(payload)) if payload.len() <= SHORT => {
+                        driver.hear(kind, Words::Short(&payload))
+                    }
+                    // It lies in a buffer that others need.
+                    Some(Added::AtOnce(payload)) => {
+                        let words = copy(&payload).map_err(Ending::OutOfMemory)?;
+                        driver.hear(kind, Words::Long(words))
+                    }
+                    Some(Added::Collected(_)) => {
+                        let payload = self.whole.take_all()?;
+                        driver.hear(kind, Words::Long(payload.freeze()))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A message that callers said, to be sent.
+pub(super) fn whole(kind: Kind, payload: Bytes) -> Fragment {
+    Fragment {
+        kind,
+        fin: true,
+        payload: BytesMut::from(payload),
+    }
 }
