@@ -175,3 +175,44 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::pipe;
+    use crate::peer::wire::Wire;
+
+    fn bytes(facts: StreamFacts) -> Opened {
+        Opened::bytes(Box::new(Wire(tokio::io::duplex(1).0)), facts)
+    }
+
+    #[test]
+    fn messages_of_bytes_inherit_the_facts_and_have_no_bytes_below_them() {
+        for (framing, ignores_boundaries) in [(Framing::BYTES, true), (Framing::LINES, false)] {
+            let facts = StreamFacts {
+                is_local: true,
+                has_no_end: true,
+                ..StreamFacts::of_bytes(framing)
+            };
+            let facts = bytes(facts).into_messages(&Memory::default()).facts;
+            assert_eq!(facts.framing, None);
+            assert_eq!(facts.ignores_boundaries, ignores_boundaries);
+            assert!(facts.is_local && facts.has_no_end && facts.can_half_close);
+        }
+    }
+
+    #[test]
+    fn bytes_are_cut_as_the_bytes_below_messages_across() {
+        let messages = |framing| {
+            let mut opened = Opened::from(pipe().0);
+            opened.facts.framing = framing;
+            opened
+        };
+        for (across, ignores_boundaries) in [(None, false), (Some(Framing::BYTES), true)] {
+            let lines = bytes(StreamFacts::of_bytes(Framing::LINES));
+            let [left, right] = into_messages(lines, messages(across), &Memory::default());
+            assert_eq!(left.facts.ignores_boundaries, ignores_boundaries);
+            assert!(!right.facts.ignores_boundaries);
+        }
+    }
+}

@@ -92,6 +92,9 @@ impl Link {
             // An end of input is told once, whichever connection is there then.
             can_half_close: false,
             proof: None,
+            // What is asked of the other side is asked by one connection, and not by those that follow it.
+            greeting: Vec::new(),
+            pings: None,
             // The reader of our own output is looked for by each write, and leaves one connection alone.
             is_local: false,
             // Another connection may bring more.

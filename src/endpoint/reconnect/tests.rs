@@ -330,3 +330,29 @@ async fn an_end_of_ours_ends_the_wait() {
     assert_eq!(next(&mut *link).await, end);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_link_has_the_facts_of_its_connection_but_carries_no_half_close() {
+    let opened = Opened::from(pipe().0);
+    assert!(opened.facts.can_half_close);
+    let prepared = Prepared::of(vec![Ok(pipe().0)]);
+    let link = dial(&prepared, None, true).await.unwrap();
+    assert!(!link.facts.can_half_close, "an end of input is told once");
+    let outlet = Outlet::new(
+        prepared,
+        Facts {
+            kill_after: Some(Duration::from_secs(3)),
+            descriptors: 7,
+            host: Some("x".to_owned()),
+            ..Facts::default()
+        },
+    );
+    let limits = Limits {
+        retries: None,
+        reconnect_max: Duration::from_secs(60),
+    };
+    let endpoint = over(outlet, "x".to_owned(), limits, &Memory::default());
+    let facts = endpoint.facts();
+    assert_eq!((facts.kill_after.is_some(), facts.descriptors), (true, 7));
+    assert_eq!((&facts.host, facts.again.is_some()), (&None, true));
+}
