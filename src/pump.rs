@@ -317,7 +317,7 @@ struct End {
     ahead: Option<Box<Ahead>>,
     /// The watch over it while the other side takes nothing.
     watch: Option<Box<Watch>>,
-    /// What is known about it: [`StreamFacts`] without what matters only at the beginning.
+    /// What is known about it: [`StreamFacts`](crate::peer::StreamFacts) without what matters only at the beginning.
     is_local: bool,
     has_no_end: bool,
     is_feed: bool,
