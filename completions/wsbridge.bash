@@ -123,22 +123,22 @@ generate	-	words man man-cookbook complete-bash complete-zsh complete-fish	Print
 quiet	q	flag	Say nothing but errors
 verbose	v	flag	Say more; twice or three times for even more
 log-format	-	words text json	How messages are written
-linger	-	any	Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
+linger	-	any	Wait this long for answers after an end (default: 1s with stdin, else 10s, or 2s)
 close-timeout	-	any	Wait this long for the answer to our Close
 deliver-timeout	-	any	Wait this long for a side that takes nothing after the other has finished; 0 waits for ever
 stall	-	any	End a session in which a side takes nothing of what there is for it for this time
 no-close	n	flag	Do not close the WebSocket at the end of a caller'\''s input
 idle	-	any	End a session in which nothing has moved for this time
 max-time	-	any	End a session after this time, connecting included
-drain	-	any	Give sessions this long to end after a signal (1s with stdin, else 8s)
+drain	-	any	Give sessions this long to end after a signal (default: 1s with stdin, else 8s)
 exit-status	-	words session command peer	Whose end the exit status tells
 unidirectional	u	flag	Copy from left to right only
 unidirectional-reverse	U	flag	Copy from right to left only
 one-message	1	flag	Copy one message in each direction, then end
 max-messages	-	any	Copy this many messages in each direction, then end
-memory	-	any	Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
+memory	-	any	Hold at most this much of what sessions collect and queue (default: a quarter of the memory there is, 32M to 256M)
 progress	-	flag	Show on a terminal how much has passed, and how fast
-threads	-	any	Run sessions on this many threads (one for each processor)
+threads	-	any	Run sessions on this many threads (default: one for each processor)
 max-handshakes	-	any	Keep this many unfinished handshakes, at most a quarter of the open files allowed
 max-per-ip	-	any	Allow each address this many connections, sessions and handshakes together
 handshake-timeout	-	any	Give up on an opening handshake after this time
@@ -148,7 +148,7 @@ origin-only	-	flag	Let no pages connect but those of --origin, not even those of
 host	-	any	Answer for this host name (repeatable; * is any)
 trusted-proxy	-	any	Take the word of these proxies for what they were asked for, and by whom
 accept-first	-	flag	Accept a caller before the target has been reached
-page	-	file chat none	What a browser gets that opens the address as a page (chat in front of hub:, else none)
+page	-	file chat none	What a browser gets that opens the address as a page (default: chat in front of hub:, else none)
 dump	-	flag	Show on stderr what passes: direction, time, bytes, and how it ended
 tee	-	file	Append what passes to FILE too, as it would be printed
 header	H	any	Send this header with the request (repeatable)
@@ -181,7 +181,7 @@ tls-min	-	words 1.2 1.3	Speak no older version of TLS
 alpn	-	any	Offer these application protocols, best first
 keylog	-	file	Append the keys of sessions to this file: who reads it reads them
 reconnect	-	flag	Connect again whenever the connection is lost
-retries	-	any	Connect again at most so often in a row (no limit)
+retries	-	any	Connect again at most so often in a row (default: no limit)
 reconnect-max	-	any	Wait at most this long between two attempts
 self-signed	-	flag	Make a certificate for localhost, to try things out; its pin is printed
 client-ca	-	file	Let in who has a certificate that these issued, or one of these
@@ -196,13 +196,13 @@ timestamp	-	flag	Write the time before each message that is written as a line
 jsonrpc	-	flag	Make JSON-RPC 2.0 requests of lines: a method and its parameters
 strict-lines	-	flag	Refuse a message that has the end of a line in it, where messages become lines
 max-message	-	any	Take no message over this many bytes where one must be whole to be framed
-mode	-	any	Permissions of the socket, in octal (600)
+mode	-	any	Permissions of the socket, in octal (default: 600)
 udp-timeout	-	any	End the session of a UDP sender when nothing has gone either way for this time
 send	-	any	Send this message on connect, and do not read stdin; @FILE sends a file
 no-interactive	-	flag	Read plain lines from a terminal, without a prompt
 no-history	-	flag	Keep no history of what is typed at the prompt
 pty	-	flag	Give each program a terminal of its own
-stderr	-	words inherit null log merge json	What becomes of a program'\''s stderr (inherit with stdin, else log)
+stderr	-	words inherit null log merge json	What becomes of a program'\''s stderr (default: inherit with stdin, else log)
 kill-after	-	any	Give a program this time to end by itself, and again after TERM
 max-children	-	any	Run this many programs at a time; a further caller gets HTTP 503
 env	-	any	Give programs this variable too: NAME from our environment, or NAME=VALUE
@@ -236,12 +236,12 @@ uri	-	any	Ask for this host and path over ws-c:
 path	-	any	Upgrade this path only; others get 404
 tls-name	-	any	Ask for this name instead of the host, and want a certificate for it
 env-header	-	any	Give programs this header of the request, as WSBRIDGE_HTTP_NAME
-max-connections	-	any	Serve this many callers at a time (4096, or what the limit of open files allows)
+max-connections	-	any	Serve this many callers at a time (default: 4096, or what the limit of open files allows)
 null	0	flag	End each message with NUL: --framing null
 ping	-	any	Send a ping after this much silence; 0 sends none
 protocol	-	any	Offer these subprotocols, or as a server choose among them; best first
 queue	-	any	Messages that wait for one member at most
-chunk	B	any	Send bytes as messages of at most this size, and a longer message in fragments (32K, or that of the other side)
+chunk	B	any	Send bytes as messages of at most this size, and a longer message in fragments (default: 32K, or that of the other side)
 version	V	flag	Print version
 write	=	words all first lock none	Who of those who share an endpoint may write to it'
 

@@ -4,27 +4,30 @@ mod hidden;
 mod network;
 
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use self::hidden::hidden;
-pub use self::network::Network;
+pub(crate) use self::network::Network;
 use crate::host;
-use crate::lossless;
 use crate::secret::{HIDDEN, Secret};
 use crate::shown::is_harmful;
+use crate::word::{Word, joined};
 
 /// A typed address, cut into its parts: `ws-l:8080/chat,protocol=x` or `ws://host/path#ping=0`.
 #[derive(Clone, Debug)]
 pub struct Address {
     /// All of it, as typed.
-    pub text: String,
+    pub text: OsString,
     /// The word that names the kind of endpoint, as typed, without its colon; `-` is a word of its own.
     pub word: String,
     /// What stands between the word and the options.
-    pub place: String,
+    pub place: OsString,
     /// Where in the text the place begins, in bytes.
     pub place_at: usize,
     /// The options in their order.
@@ -39,7 +42,7 @@ pub struct AddressOption {
     /// The key.
     pub key: String,
     /// The value, where there is one.
-    pub value: Option<String>,
+    pub value: Option<OsString>,
     /// Where it stands in the text, in bytes.
     pub at: Range<usize>,
 }
@@ -50,7 +53,7 @@ pub struct AddressError {
     /// What is wrong, in one line.
     pub what: String,
     /// The address as typed.
-    pub text: String,
+    pub text: OsString,
     /// The bytes of it that are wrong.
     pub at: Range<usize>,
     /// Whether a word is unknown (exit status 2) rather than a place malformed (3).
@@ -59,21 +62,17 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = hidden(&self.text);
+        let hidden = hidden(&self.text.outline());
         let (mut shown, mut before, mut under) = (String::new(), 0, 0);
-        for (at, char) in self.text.char_indices() {
+        for (at, character) in self.text.characters() {
             let is_hidden = hidden.iter().any(|range| range.contains(&at));
-            let count = match hidden.iter().any(|range| range.start == at) {
-                true => {
-                    shown += HIDDEN;
-                    HIDDEN.len()
-                }
-                false if is_hidden => 0,
-                false => {
-                    shown.push(printable(char));
-                    1
-                }
+            let piece = match hidden.iter().any(|range| range.start == at) {
+                true => HIDDEN.to_owned(),
+                false if is_hidden => String::new(),
+                false => printable(character),
             };
+            let count = piece.chars().count();
+            shown += &piece;
             before += if at < self.at.start { count } else { 0 };
             under += if self.at.contains(&at) { count } else { 0 };
         }
@@ -87,18 +86,18 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
-/// A character to show, in one column.
-fn printable(char: char) -> char {
-    match char {
-        char if is_harmful(char) => '?',
-        char if lossless::is_byte(char) => char::REPLACEMENT_CHARACTER,
-        char => char,
+/// A character to show, in one column, or a byte that is not UTF-8, in four.
+fn printable(character: Result<char, u8>) -> String {
+    match character {
+        Ok(char) if is_harmful(char) => "?".to_owned(),
+        Ok(char) => char.to_string(),
+        Err(byte) => format!("\\x{byte:02x}"),
     }
 }
 
 impl AddressError {
     /// The same error about a text of which the address is the end, from a byte on.
-    pub fn within(mut self, text: &str, from: usize) -> AddressError {
+    pub fn within(mut self, text: &OsStr, from: usize) -> AddressError {
         text.clone_into(&mut self.text);
         self.at = self.at.start + from..self.at.end + from;
         self
@@ -108,7 +107,7 @@ impl AddressError {
     pub fn elsewhere(what: String) -> AddressError {
         AddressError {
             what,
-            text: String::new(),
+            text: OsString::new(),
             at: 0..0,
             is_usage: true,
         }
@@ -148,73 +147,72 @@ impl Address {
     }
 
     /// The address as messages show it: of a URL neither user nor options nor query, which may be secret.
-    pub fn shown(text: &str) -> String {
-        let end = if text.contains("://") {
-            text.find(['?', '#'])
+    pub fn shown(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
+        let text = text.as_ref();
+        let outline = text.outline();
+        let end = if outline.contains("://") {
+            outline.find(['?', '#'])
         } else {
             None
         };
-        let end = end.unwrap_or(text.len());
-        let (mut name, mut from) = (String::new(), 0);
-        for range in hidden(text).iter().filter(|range| range.end <= end) {
-            name += &text[from..range.start];
-            from = range.end;
-            match text[from..].strip_prefix('@') {
-                Some(_) => from += 1,
-                None => name += HIDDEN,
-            }
-        }
-        name += &text[from..end];
+        let name = without_secrets(text, end.unwrap_or(text.len()));
         if name == "-" {
             return "stdio".to_owned();
         }
-        name.chars().map(printable).collect()
+        let characters = name.characters().into_iter();
+        characters.map(|(_, it)| printable(it)).collect()
     }
 
     /// The address with all that it says but secrets: for a command line that can be run again.
-    pub fn public(text: &str) -> String {
-        let (mut name, mut from) = (String::new(), 0);
-        for range in hidden(text) {
-            name += &text[from..range.start];
-            from = range.end;
-            match text[from..].strip_prefix('@') {
-                Some(_) => from += 1,
-                None => name += HIDDEN,
-            }
-        }
-        name + &text[from..]
+    pub fn public(text: &(impl AsRef<OsStr> + ?Sized)) -> OsString {
+        let text = text.as_ref();
+        without_secrets(text, text.len())
+    }
+
+    /// [`public`](Address::public) of a text, which stays one: what is hidden begins and ends at ASCII.
+    pub fn public_text(text: &str) -> String {
+        Address::public(text).to_string_lossy().into_owned()
     }
 
     /// A text that is no address as it should be, without what stands before an `@` and may be a password.
-    pub fn without_password(text: &str) -> String {
-        match text.split_once(':') {
-            Some((word, rest)) if !text.contains("//") => match rest.rsplit_once('@') {
-                Some((_, host)) => format!("{word}:{HIDDEN}@{host}"),
-                None => text.to_owned(),
-            },
+    pub fn without_password(text: &(impl AsRef<OsStr> + ?Sized)) -> OsString {
+        let text = text.as_ref();
+        let outline = text.outline();
+        let at = match outline.split_once(':') {
             // What stands behind slashes is hidden where it is shown.
-            _ => text.to_owned(),
-        }
+            Some((word, rest)) if !outline.contains("//") => {
+                rest.rfind('@').map(|at| (word, word.len() + 1 + at))
+            }
+            _ => None,
+        };
+        let Some((word, at)) = at else {
+            return text.to_owned();
+        };
+        let mut shown = OsString::from(format!("{word}:{HIDDEN}"));
+        shown.push(text.part(at..text.len()));
+        shown
     }
 
     /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
-    pub fn parse(text: &str, is_raw: bool) -> Address {
-        let word = Address::word_of(text);
+    pub fn parse(text: &(impl AsRef<OsStr> + ?Sized), is_raw: bool) -> Address {
+        let text = text.as_ref();
+        let outline = text.outline();
+        let word = Address::word_of(&outline);
         let rest_at = text.len().min(word.len() + 1);
-        let is_url = text[rest_at..].starts_with("//");
+        let is_url = outline[rest_at..].starts_with("//");
         let place_at = if is_url { rest_at + 2 } else { rest_at };
         let (place_end, options) = if is_raw {
             (text.len(), Vec::new())
         } else if is_url {
-            let end = text[place_at..]
+            let end = outline[place_at..]
                 .find('#')
                 .map_or(text.len(), |at| place_at + at);
             (end, options(text, end))
         } else {
-            let end = next_comma(text, rest_at.min(text.len()));
+            let end = next_comma(&outline, rest_at.min(text.len()));
             (end, options(text, end))
         };
-        let place = &text[place_at..place_end];
+        let place = text.part(place_at..place_end);
         Address {
             text: text.to_owned(),
             word: word.to_owned(),
@@ -230,8 +228,9 @@ impl Address {
     }
 
     /// The place at the end of a text, from a byte on, under a word that was not typed; and its options.
-    pub fn behind(word: &str, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
-        let typed = Address::parse(&format!(":{}", &text[from..]), false);
+    pub fn behind(word: &str, text: &OsStr, from: usize) -> (Address, Vec<AddressOption>) {
+        let behind = [OsStr::new(":"), text.part(from..text.len())];
+        let typed = Address::parse(&joined(behind), false);
         let (mut address, mut options) = typed.within(text, from);
         word.clone_into(&mut address.word);
         address.place_at -= 1;
@@ -242,7 +241,7 @@ impl Address {
     }
 
     /// The same address as the end of a text, from a byte on; and its options.
-    pub fn within(mut self, text: &str, from: usize) -> (Address, Vec<AddressOption>) {
+    pub fn within(mut self, text: &OsStr, from: usize) -> (Address, Vec<AddressOption>) {
         text.clone_into(&mut self.text);
         self.place_at += from;
         let mut options = std::mem::take(&mut self.options);
@@ -261,6 +260,15 @@ impl Address {
             return Ok(());
         }
         Err(self.place_error(format!("'{}:' takes nothing behind the colon", self.word)))
+    }
+
+    /// Returns the place as text.
+    ///
+    /// # Errors
+    /// Where it is not UTF-8, with the word for what it is.
+    pub fn place_text(&self, what: &str) -> Result<&str, AddressError> {
+        let text = self.place.to_str();
+        text.ok_or_else(|| self.place_error(format!("{what} is UTF-8")))
     }
 
     /// Makes an error about a part of this address's text.
@@ -286,8 +294,9 @@ impl Address {
         match self.url_place()? {
             (None, place) => Ok(place),
             (Some(_), _) => {
-                let at = self.place.find(['/', '?']).unwrap_or(self.place.len());
-                let end = self.place[..at].rfind('@').unwrap_or(at);
+                let place = self.place.outline();
+                let at = place.find(['/', '?']).unwrap_or(place.len());
+                let end = place[..at].rfind('@').unwrap_or(at);
                 let what = format!("a user means nothing to {}:", self.word);
                 Err(self.error(self.place_at..self.place_at + end, what))
             }
@@ -296,7 +305,8 @@ impl Address {
 
     /// Whether what stands at a byte is hidden.
     fn hides_at(&self, at: usize) -> bool {
-        hidden(&self.text).iter().any(|range| range.contains(&at))
+        let hidden = hidden(&self.text.outline());
+        hidden.iter().any(|range| range.contains(&at))
     }
 
     /// Reads the place as [`host_port`](Address::host_port) does, with a user and a password before an `@`.
@@ -304,10 +314,7 @@ impl Address {
     /// # Errors
     /// What is wrong with the user, the host or the port, and where.
     pub fn url_place(&self) -> Result<(Option<UserInfo>, Place), AddressError> {
-        let place = self.place.as_str();
-        if !lossless::is_text(place) {
-            return Err(self.place_error("an address of hosts and ports is UTF-8"));
-        }
+        let place = self.place_text("an address of hosts and ports")?;
         let path_at = place.find(['/', '?']).unwrap_or(place.len());
         // What stands for a path or a query begins one.
         let path_at = ["{path}", "{query}"]
@@ -332,7 +339,7 @@ impl Address {
             Some((text, _)) if self.hides_at(at) && text.parse::<u16>().is_err() => {
                 return Err(AddressError {
                     what: "in a password '/' is written %2F and '?' %3F".to_owned(),
-                    text: format!("{}{HIDDEN}", &self.text[..self.place_at]),
+                    text: joined([self.text.part(0..self.place_at), HIDDEN.as_ref()]),
                     at: self.place_at..self.place_at + HIDDEN.len(),
                     is_usage: false,
                 });
@@ -443,20 +450,36 @@ impl Address {
     }
 }
 
+/// A text up to a byte, without what is secret in it.
+fn without_secrets(text: &OsStr, end: usize) -> OsString {
+    let (mut name, mut from) = (OsString::new(), 0);
+    let hidden = hidden(&text.outline());
+    for range in hidden.iter().filter(|range| range.end <= end) {
+        name.push(text.part(from..range.start));
+        from = range.end;
+        match text.part(from..text.len()).without_prefix("@") {
+            Some(_) => from += 1,
+            None => name.push(HIDDEN),
+        }
+    }
+    name.push(text.part(from..end));
+    name
+}
+
 /// Cuts `,key=value,key` behind `from` into options.
-fn options(text: &str, from: usize) -> Vec<AddressOption> {
-    let mut options = Vec::new();
+fn options(text: &OsStr, from: usize) -> Vec<AddressOption> {
+    let (mut options, outline) = (Vec::new(), text.outline());
     let mut at = from;
     while at < text.len() {
         let start = at + 1;
-        at = next_comma(text, start);
-        let option = unescape(&text[start..at]);
-        let (key, value) = match option.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-            None => (option, None),
+        at = next_comma(&outline, start);
+        let option = unescape(text.part(start..at));
+        let (key, value) = match option.cut_at('=') {
+            Some((key, value)) => (key, Some(value.to_owned())),
+            None => (option.as_os_str(), None),
         };
         options.push(AddressOption {
-            key,
+            key: key.shown().into_owned(),
             value,
             at: start..at,
         });
@@ -473,7 +496,7 @@ fn next_comma(text: &str, from: usize) -> usize {
 }
 
 /// A host and a port as one word: an IPv6 address in brackets, the port where there is one.
-pub fn authority(host: &str, port: Option<u16>) -> String {
+pub(crate) fn authority(host: &str, port: Option<u16>) -> String {
     let host = match host.contains(':') {
         true => format!("[{host}]"),
         false => host.to_owned(),
@@ -484,66 +507,34 @@ pub fn authority(host: &str, port: Option<u16>) -> String {
     }
 }
 
-/// Replaces `%XX` by its byte; `None` where that is no UTF-8 or no hexadecimal number.
+/// Decodes `%XX`; `None` where that is not UTF-8 or a `%` has no two hexadecimal digits behind it.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
+    let has_digits = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    let is_encoded = text.split('%').skip(1).all(has_digits);
+    is_encoded.then(|| decoded.into_owned())
 }
 
-fn unescape(text: &str) -> String {
-    text.replace("\\,", ",")
+fn unescape(text: &OsStr) -> OsString {
+    text.replaced("\\,", ",")
 }
 
 /// The known word that is nearest to what was typed, where one is near: at most two typing errors, or a third of it.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let typed = typed.to_ascii_lowercase();
     let allowed = typed.chars().count().div_ceil(3).min(2);
     known
         .into_iter()
-        .map(|word| (distance(&typed, word), word))
+        .map(|word| (strsim::osa_distance(&typed, word), word))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
-}
-
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let same = usize::from(one[i - 1] != other[j - 1]);
-                let best = (rows[i - 1][j] + 1)
-                    .min(rows[i][j - 1] + 1)
-                    .min(rows[i - 1][j - 1] + same);
-                let is_swap =
-                    i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1];
-                if is_swap {
-                    best.min(rows[i - 2][j - 2] + 1)
-                } else {
-                    best
-                }
-            };
-        }
-    }
-    rows[one.len()][other.len()]
 }
 
 const NO_DURATION: &str = "is no duration; 500ms, 3s, 2m and 1h are";
@@ -552,7 +543,7 @@ const NO_DURATION: &str = "is no duration; 500ms, 3s, 2m and 1h are";
 ///
 /// # Errors
 /// What would have been understood.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let unit_at = text
         .find(|c: char| c.is_ascii_alphabetic())
         .unwrap_or(text.len());
@@ -576,7 +567,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// What would have been understood.
-pub fn parse_size(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
     let (number, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
@@ -592,7 +583,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 }
 
 /// Makes a reader of whole numbers of a range.
-pub fn number<T>(
+pub(crate) fn number<T>(
     range: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where

@@ -3,6 +3,7 @@
 mod addresses;
 mod admission;
 mod descriptors;
+mod ebb;
 mod places;
 mod seats;
 
@@ -23,29 +24,28 @@ use tracing::{debug, info, warn};
 
 use crate::address::{number, parse_size};
 use crate::buffer;
-use crate::child;
 use crate::ending::{Cause, Stop};
 use crate::endpoint::{Endpoint, Facts, Handshake, Listen, Offer, Stopping};
 use crate::heap;
 use crate::log::{self, REFUSALS};
-use crate::memory::Memory;
 use crate::progress::{Line, Meter};
 use crate::pump;
 use crate::pump::lingering::Held;
-use crate::session::table::Table;
 use crate::session::{self, Right, Served, Shared, stopped};
 use crate::tap::{self, Taps};
 use crate::workers::{Share, Workers};
+use crate::world::World;
 use addresses::Guest;
 use admission::{Admission, at_once};
 use descriptors::{Budget, Spare};
+use ebb::Ebb;
 
 /// How often it is seen whether sessions have left memory behind, while there are some.
 const LOOK: Duration = Duration::from_millis(200);
-/// Sessions up to which nothing is given back: they leave less behind than is kept for the next ones.
-const FEW: usize = 64;
 /// The exit status where all went well but what passed could not be recorded.
 const INCOMPLETE: u8 = 23;
+/// The exit status where a bug of ours ended the only session: that of any other error.
+const BUG: u8 = 1;
 /// How much longer than `--drain` a stop may take: programs that were killed are reaped, the log and records are written.
 const GRACE: Duration = Duration::from_millis(500);
 /// A stop of a single session that takes no longer is worth no line.
@@ -67,13 +67,13 @@ pub struct Options {
     /// Serve one caller, then end with its exit status
     #[arg(long)]
     pub once: bool,
-    /// Serve this many callers at a time (4096, or what the limit of open files allows)
+    /// Serve this many callers at a time (default: 4096, or what the limit of open files allows)
     ///
     /// A further one gets HTTP 503, or a reset where it speaks no HTTP. Without this option it waits until a session has ended,
     /// and gets its 503 after 5 seconds in which none has.
     #[arg(long, value_name = "N", value_parser = number(1..=u32::MAX))]
     pub max_connections: Option<u32>,
-    /// Hold at most this much of what sessions collect and queue (a quarter of the memory there is, 32M to 256M)
+    /// Hold at most this much of what sessions collect and queue (default: a quarter of the memory there is, 32M to 256M)
     ///
     /// Unfinished messages that must be whole, queues of rooms and shares, their replay, datagrams, what is read ahead of a
     /// side that takes nothing: all sessions together, beside their buffers of 256 KiB. Where it is used up the largest holder
@@ -87,13 +87,14 @@ pub struct Options {
     /// all sessions together; at the end it shows the whole. Where stderr is no terminal nothing is shown.
     #[arg(long, help_heading = "Watching")]
     pub progress: bool,
-    /// Run sessions on this many threads (one for each processor)
+    /// Run sessions on this many threads (default: one for each processor)
     #[arg(long, value_name = "N", value_parser = number(NonZero::<usize>::MIN..=NonZero::<usize>::MAX))]
     pub threads: Option<NonZero<usize>>,
     /// Keep this many unfinished handshakes, at most a quarter of the open files allowed
     ///
     /// A caller whose request has come whole needs none. Where all are taken the oldest of the address that has most of them
-    /// gives way, if it has more than 8; else the oldest that is over a second old.
+    /// gives way, if it has more than 8; else the oldest that is over a second old. Callers behind --trusted-proxy may have
+    /// half of them together.
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = number(1..=u32::MAX))]
     pub max_handshakes: u32,
     /// Allow each address this many connections, sessions and handshakes together
@@ -119,10 +120,6 @@ pub struct Plan {
     pub session: session::Options,
     /// How many there are.
     pub bridge: Options,
-    /// Whether it is one end of somebody's pipe, as the ProxyCommand of ssh: SIGHUP ends it then.
-    pub is_piped: bool,
-    /// What all sessions may hold; the endpoints have it too.
-    pub memory: Memory,
 }
 
 impl Plan {
@@ -133,22 +130,18 @@ impl Plan {
     }
 }
 
-/// Runs a plan to its end and returns the exit status; its sessions are in the table meanwhile. After a stop that end comes within `--drain` and half a second, whatever
-/// is on either side.
+/// Runs a plan to its end in the world that its endpoints were made in, and returns the exit status. After a stop that end comes
+/// within `--drain` and half a second, whatever is on either side.
 ///
 /// # Errors
 /// What could not be opened or bound.
-pub async fn run(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-) -> Result<u8> {
+pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
     let services = Services::default();
     tokio::select! {
         biased;
-        status = run_to_end(plan, stop.clone(), table, &services) => status,
-        stop = overdue(plan, stop, &services) => {
-            let programs = child::count();
+        status = run_to_end(plan, world, &services) => status,
+        stop = overdue(plan, world, &services) => {
+            let programs = world.children.count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
             Ok(stop.exit_status())
         }
@@ -157,23 +150,23 @@ pub async fn run(
 
 /// Waits until a stop has taken longer than it may. Programs are sent TERM after three quarters of `--drain`, and KILL at its
 /// end.
-async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>, services: &Services) -> Stop {
-    let stop = stopped(stop).await;
-    log::release();
+async fn overdue(plan: &Plan, world: &World, services: &Services) -> Stop {
+    let stop = stopped(world.stopping()).await;
+    log::release(&world.release);
     let drain = plan.drain();
     let tell = async {
         sleep(SHORT).await;
         if matches!(plan.left, Endpoint::Dial(_)) {
-            say_stopping(stop, 1, drain);
+            say_stopping(stop, 1, world.children.count(), drain);
         }
         std::future::pending::<()>().await;
     };
     let help = async {
         sleep(drain - drain / 4).await;
-        child::terminate_all();
+        world.children.terminate_all();
         // Callers that hold on to what they share do so no longer.
         let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, services.end()));
-        child::kill_all();
+        world.children.kill_all();
         sleep(GRACE).await;
     };
     tokio::select! {
@@ -184,8 +177,7 @@ async fn overdue(plan: &Plan, stop: watch::Receiver<Option<Stop>>, services: &Se
 }
 
 /// Says what a stop waits for, and how not to.
-fn say_stopping(stop: Stop, sessions: usize, drain: Duration) {
-    let programs = child::count();
+fn say_stopping(stop: Stop, sessions: usize, programs: usize, drain: Duration) {
     if sessions + programs == 0 {
         return info!("{stop}: stopping");
     }
@@ -220,30 +212,32 @@ impl Services {
     }
 }
 
-async fn run_to_end(
-    plan: &Plan,
-    stop: watch::Receiver<Option<Stop>>,
-    table: Arc<Table>,
-    services: &Services,
-) -> Result<u8> {
-    buffer::suit(plan.memory.limit());
+async fn run_to_end(plan: &Plan, world: &World, services: &Services) -> Result<u8> {
+    let _asked = buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
-    let memory = plan.memory.clone();
+    let own = world.clone();
     // The open of a FIFO waits for its reader.
-    let taps = spawn_blocking(move || Taps::open(&asked, names_callers, &memory));
+    let taps = spawn_blocking(move || {
+        Taps::open(
+            &asked,
+            names_callers,
+            &own.memory,
+            &own.rereads,
+            &own.release,
+        )
+    });
     let taps = tokio::select! {
         biased;
         taps = taps => Arc::new(taps??),
-        stop = stopped(stop.clone()) => return Ok(stop.exit_status()),
+        stop = stopped(world.stopping()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
-    tokio::spawn(child::reap_orphans());
     sides.iter().for_each(|side| services.start(side));
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
-    let status = run_watched(plan, taps.clone(), meter, (stop, table), &mut workers).await;
+    let status = run_watched(plan, world, taps.clone(), meter, &mut workers).await;
     let kill_after = sides
         .iter()
         .filter_map(|side| side.facts().kill_after)
@@ -252,13 +246,13 @@ async fn run_to_end(
     let patience = patience.saturating_add(UNASKED);
     let gone = async {
         services.end().await;
-        child::all_gone().await;
+        world.children.all_gone().await;
     };
     // Without a stop each program has the time that it was given, to end by itself and again after TERM.
     if timeout(patience, gone).await.is_err() {
-        child::kill_all();
+        world.children.kill_all();
         warn!(
-            programs = child::count(),
+            programs = world.children.count(),
             "not waited for any longer: what has not ended"
         );
     }
@@ -274,28 +268,28 @@ async fn run_to_end(
 
 async fn run_watched(
     plan: &Plan,
+    world: &World,
     taps: Arc<Taps>,
     meter: Option<Arc<Meter>>,
-    (stop, table): (watch::Receiver<Option<Stop>>, Arc<Table>),
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
     let shared = Arc::new(Shared {
         names: plan.names.clone(),
         right: Right::prepare(&plan.right, &plan.names[0]).await?,
         options: plan.session.clone(),
-        memory: plan.memory.clone(),
+        memory: world.memory.clone(),
         taps,
         meter,
-        stop,
+        stop: world.stopping(),
         cut: 0.into(),
-        table,
+        table: world.sessions.clone(),
     });
     match &plan.left {
         Endpoint::Dial(left) => {
             let outcome = session::run(left, &shared).await?;
             Ok(plan.session.status_of(&outcome))
         }
-        Endpoint::Listen(left) => listen(&*left.listen, plan, shared, workers).await,
+        Endpoint::Listen(left) => listen(&*left.listen, plan, world, shared, workers).await,
     }
 }
 
@@ -303,11 +297,14 @@ async fn run_watched(
 enum News {
     Begun,
     Ended(Served),
+    /// It panicked, or its thread ends.
+    Failed,
 }
 
 async fn listen(
     left: &dyn Listen,
     plan: &Plan,
+    world: &World,
     shared: Arc<Shared>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
@@ -342,8 +339,7 @@ async fn listen(
     let tasks = TaskTracker::new();
     let mut pause = Duration::ZERO;
     let mut is_open = true;
-    // The most sessions since memory was last given back.
-    let mut most = 0;
+    let mut ebb = Ebb::default();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stopped(shared.stop.clone()));
@@ -358,6 +354,8 @@ async fn listen(
                     return Ok(plan.session.status_of(&outcome));
                 }
                 News::Ended(Served::Refused(cause)) if plan.bridge.once => return Ok(cause.exit_status()),
+                News::Failed if plan.bridge.once || shared.right.is_spent() => return Ok(BUG),
+                News::Failed => {}
                 // Whoever comes next is the one.
                 News::Ended(_) => is_open = true,
             },
@@ -370,22 +368,22 @@ async fn listen(
                         None => tasks.spawn_on(house.receive(handshake, share), &runtime),
                         Some(spare) => tasks.spawn_on(house.turn_away(handshake, share, spare), &runtime),
                     };
-                    most = most.max(tasks.len());
+                    ebb.rise(tasks.len());
                 }
                 Err(error) => {
                     pause = (2 * pause).clamp(Duration::from_millis(10), LONGEST_PAUSE);
                     accept_failed(&error, pause).await;
                 }
             },
-            _ = look.tick(), if most > FEW => if tasks.len() < most / 2 {
-                most = tasks.len();
-                heap::give_back();
+            _ = look.tick(), if ebb.is_watched() => if ebb.is_due(tasks.len()) {
+                let freed = workers.on_each(buffer::give_back);
+                tokio::spawn(async { freed.await; heap::give_back() });
             },
         }
     };
     drop(accept);
     tasks.close();
-    say_stopping(stop, tasks.len(), plan.drain());
+    say_stopping(stop, tasks.len(), world.children.count(), plan.drain());
     // Each session ends itself by then.
     let latest = plan.drain().saturating_add(GRACE / 2);
     let drained = timeout(latest, tasks.wait()).await;
@@ -411,20 +409,39 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// Tells the accept loop how a session has ended, also where it panics.
+struct Serving<'a> {
+    house: &'a House,
+    /// What became of the caller; `None` while it is served.
+    served: Option<Served>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        let ended = self.served.take().map_or(News::Failed, News::Ended);
+        self.house.tell(ended);
+    }
+}
+
 impl House {
     /// Takes a caller through its handshake and serves it, on its share of a thread.
     async fn receive(self: Arc<House>, handshake: Box<dyn Handshake>, mut share: Share) {
         let _leaving = Leaving(&self.admission);
+        share.begin();
         // Each phase in a box of its own, gone when it is over: what an idle session costs is its pump.
         let Some((offer, held, _guest)) = Box::pin(self.let_in(handshake, &mut share)).await else {
             return;
         };
         self.tell(News::Begun);
+        let mut serving = Serving {
+            house: &self,
+            served: None,
+        };
         let served = Box::pin(session::serve(offer, &self.shared, held.permit())).await;
         if matches!(served, Served::Gone) {
             self.is_taken.store(false, Ordering::Release);
         }
-        self.tell(News::Ended(served));
+        serving.served = Some(served);
     }
 
     /// Takes a caller through its handshake and finds it a seat; `None` where it has been refused or is gone.
@@ -563,73 +580,4 @@ async fn accept_failed(error: &io::Error, pause: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    use super::*;
-    use crate::address::Address;
-    use crate::caller::Caller;
-    use crate::endpoint::{BoxFuture, Dial, Settings, tcp};
-    use crate::peer::{Opened, Pipe};
-
-    /// A target that has a bug: it panics for its first caller.
-    struct Faulty(AtomicUsize);
-
-    impl Dial for Faulty {
-        fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
-            assert!(
-                self.0.fetch_add(1, Ordering::Relaxed) > 0,
-                "the first one fails"
-            );
-            Box::pin(async { Ok(Pipe::looped().into()) })
-        }
-    }
-
-    fn defaults<G: Args>() -> G {
-        let command = G::augment_args(clap::Command::new("").no_binary_name(true));
-        G::from_arg_matches(&command.get_matches_from([""; 0])).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_panic_in_one_session_ends_that_session_alone() {
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap().port()
-        };
-        let address = Address::parse(&format!("tcp-l:127.0.0.1:{port}"), false);
-        let plan = Plan {
-            names: ["left".to_owned(), "right".to_owned()],
-            left: (tcp::LISTEN.build)(&address, &Settings::default()).unwrap(),
-            right: Endpoint::dial(Faulty(0.into()), Facts::default()),
-            taps: Default::default(),
-            session: defaults(),
-            bridge: defaults(),
-            is_piped: false,
-            memory: Memory::default(),
-        };
-        let (stop, stopped) = watch::channel(None);
-        let table = Table::new(&stop);
-        let bridge = tokio::spawn(async move { run(&plan, stopped, table).await });
-        let connect = || async {
-            loop {
-                match TcpStream::connect(("127.0.0.1", port)).await {
-                    Ok(stream) => return stream,
-                    Err(_) => tokio::task::yield_now().await,
-                }
-            }
-        };
-        let mut answer = Vec::new();
-        let failed = connect().await.read_to_end(&mut answer).await;
-        assert!(failed.is_err(), "a session that failed is no end of file");
-        let mut second = connect().await;
-        second.write_all(b"hello").await.unwrap();
-        second.shutdown().await.unwrap();
-        second.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, b"hello");
-        stop.send_replace(Some(Stop::Terminate));
-        assert_eq!(bridge.await.unwrap().unwrap(), 0);
-    }
-}
+mod tests;

@@ -45,18 +45,47 @@ const PAGE: usize = 4096;
 const BEHIND_PAGE: usize = 128;
 
 static LENT: AtomicUsize = AtomicUsize::new(0);
-static BUDGET: AtomicUsize = AtomicUsize::new(MOST_LENT);
+/// Bytes that all bridges of the process have asked for. Buffers belong to threads and are lent to whichever bridge runs there, as
+/// malloc's memory is: what may be lent is a bound of the process, to which each bridge adds its own part.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets no more large buffers be lent than suit a machine that leaves `memory` bytes to what is collected: half of that,
-/// between 16 and 128 MiB.
-pub fn suit(memory: usize) {
-    let budget = (memory / 2).clamp(LEAST_LENT, MOST_LENT);
-    BUDGET.store(budget, Ordering::Relaxed);
+/// Bytes that a bridge adds to what may be lent, until it is dropped.
+#[derive(Debug)]
+pub struct Asked(usize);
+
+/// Lets as many large buffers be lent as suit a bridge with `memory` bytes for what it collects: half of that. All bridges
+/// together are lent between 16 and 128 MiB.
+#[must_use = "what is dropped asks for nothing"]
+pub fn suit(memory: usize) -> Asked {
+    // Each has a bound, so that their sum does not overflow.
+    let asked = (memory / 2).clamp(1, MOST_LENT);
+    ASKED.fetch_add(asked, Ordering::Relaxed);
+    Asked(asked)
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        ASKED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that may be lent where so many are asked for.
+fn budget(asked: usize) -> usize {
+    match asked {
+        0 => MOST_LENT,
+        asked => asked.clamp(LEAST_LENT, MOST_LENT),
+    }
 }
 
 thread_local! {
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static ROOMS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Frees what this thread keeps for the next ones that borrow: a mebibyte or more where many sessions have ended together.
+pub fn give_back() {
+    FREE.take();
+    ROOMS.take();
 }
 
 /// A buffer that was lent: its room is counted until it is given back.
@@ -104,7 +133,7 @@ fn placed(mut bytes: BytesMut) -> BytesMut {
 impl Lease {
     /// Takes a lease of a large buffer, or of a small one, which is not counted, while too many large ones are lent.
     fn take() -> Lease {
-        let budget = BUDGET.load(Ordering::Relaxed);
+        let budget = budget(ASKED.load(Ordering::Relaxed));
         if LENT.fetch_add(LARGE, Ordering::Relaxed) + LARGE <= budget {
             return Lease { size: LARGE };
         }
@@ -469,6 +498,18 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
 
+    #[test]
+    fn what_may_be_lent_has_bounds_whoever_asks() {
+        for (asked, expected) in [
+            (0, MOST_LENT),
+            (1, LEAST_LENT),
+            (LEAST_LENT + 1, LEAST_LENT + 1),
+            (3 * MOST_LENT, MOST_LENT),
+        ] {
+            assert_eq!(budget(asked), expected, "{asked}");
+        }
+    }
+
     #[tokio::test]
     async fn an_idle_reader_holds_no_buffer() {
         let (mut near, far) = tokio::io::duplex(LARGE);
@@ -486,6 +527,20 @@ mod tests {
         .await;
         assert!(buffer.lease.is_none());
         assert_eq!(&buffer.bytes()[..], b"lo");
+    }
+
+    #[tokio::test]
+    async fn what_a_thread_keeps_for_the_next_is_given_back() {
+        let kept = || FREE.with_borrow(Vec::len) + ROOMS.with_borrow(Vec::len);
+        give_back();
+        let (mut near, mut far) = tokio::io::duplex(LARGE);
+        drop(near.try_write_for_test(b"hello").await);
+        let mut buffer = ReadBuffer::default();
+        poll_fn(|cx| buffer.poll_fill(&mut far, cx)).await.unwrap();
+        drop((buffer, Room::lend(SMALL)));
+        assert_eq!(kept(), 2);
+        give_back();
+        assert_eq!(kept(), 0);
     }
 
     /// How far behind the beginning of a page it begins.

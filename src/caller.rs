@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Uri};
 
+use crate::address::Address;
 use crate::shown::Shown;
 
 /// Whose a connection is where those of one caller are counted.
@@ -20,6 +21,8 @@ pub enum Source {
     V6([u8; 8]),
     /// A user of this machine.
     Uid(u32),
+    /// A trusted proxy that has not said yet for whom it calls: as good as many callers.
+    Proxy,
 }
 
 impl From<IpAddr> for Source {
@@ -45,6 +48,7 @@ impl fmt::Display for Source {
                 write!(f, "{}/64", std::net::Ipv6Addr::from(octets))
             }
             Source::Uid(uid) => write!(f, "uid {uid}"),
+            Source::Proxy => f.write_str("trusted proxies"),
         }
     }
 }
@@ -117,7 +121,10 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.uri {
-            Some(uri) => write!(f, "{} {}", self.from, Shown::short(uri.path())),
+            Some(uri) => {
+                let path = Address::public_text(uri.path());
+                write!(f, "{} {}", self.from, Shown::short(&path))
+            }
             None => f.write_str(&self.from),
         }
     }

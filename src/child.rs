@@ -9,7 +9,7 @@ mod spawn;
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,70 +22,123 @@ use keeper::{Keeper, Wish};
 pub use others::reap_orphans;
 use spawn::Process;
 
-/// The groups that are kept, of all threads, and whether each has a terminal: none of them may outlive us.
-static GROUPS: Mutex<BTreeMap<i32, bool>> = Mutex::new(BTreeMap::new());
-/// Told when a group is kept no more.
-static GONE: Notify = Notify::const_new();
+/// The processes that one owner has started, of all threads: none of them may outlive us. A clone is the same owner.
+#[derive(Clone, Debug, Default)]
+pub struct Children(Arc<Groups>);
 
-fn groups() -> MutexGuard<'static, BTreeMap<i32, bool>> {
-    // Nothing panics while it is held.
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+#[derive(Debug, Default)]
+struct Groups {
+    /// The process groups that have not ended, and whether each has a terminal.
+    kept: Mutex<BTreeMap<i32, bool>>,
+    /// Told when a group has ended.
+    gone: Notify,
 }
 
 /// A group while somebody sees to its end.
-struct Kept(i32);
+struct Kept {
+    owner: Children,
+    group: i32,
+}
 
 impl Kept {
-    fn new(group: Pid, has_terminal: bool) -> Kept {
-        groups().insert(group.as_raw_nonzero().get(), has_terminal);
-        Kept(group.as_raw_nonzero().get())
+    fn new(owner: &Children, group: Pid, has_terminal: bool) -> Kept {
+        let group = group.as_raw_nonzero().get();
+        owner.kept().insert(group, has_terminal);
+        Kept {
+            owner: owner.clone(),
+            group,
+        }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        groups().remove(&self.0);
-        GONE.notify_waiters();
+        self.owner.kept().remove(&self.group);
+        self.owner.0.gone.notify_waiters();
     }
 }
 
-/// Waits until all processes have ended that were started, each in the time that it has for that.
-pub async fn all_gone() {
-    loop {
-        let gone = GONE.notified();
-        if groups().is_empty() {
-            return;
+impl Children {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<i32, bool>> {
+        // Nothing panics while it is held.
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a command in a session of its own. `patience` is how long its group has to end when the child is dropped before
+    /// it is sent TERM, and again before KILL. `keeps` is dropped when the group has ended and is reaped.
+    ///
+    /// # Errors
+    /// The system's, of fork or exec.
+    pub fn start(
+        &self,
+        command: Command,
+        patience: Duration,
+        keeps: impl Send + 'static,
+    ) -> io::Result<Child> {
+        let has_terminal = command.has_terminal;
+        let process = Process::start(command)?;
+        // Registered before anything else, so that the reaper of orphans leaves it alone.
+        let kept = Kept::new(self, process.id(), has_terminal);
+        let (keeper, wishes) = mpsc::unbounded_channel();
+        let (exited, exit) = oneshot::channel();
+        let (gone, over) = oneshot::channel();
+        let watched = Keeper::new(process, patience, exited);
+        tokio::spawn(async move {
+            watched.keep(wishes).await;
+            drop((kept, keeps));
+            // The receiver is gone where the session is.
+            let _ = gone.send(());
+        });
+        Ok(Child {
+            keeper,
+            exit: Known::Waiting(exit),
+            over: Known::Waiting(over),
+        })
+    }
+
+    /// Waits until all groups have ended that were started, each in the time that it has for that.
+    pub async fn all_gone(&self) {
+        loop {
+            let gone = self.0.gone.notified();
+            if self.kept().is_empty() {
+                return;
+            }
+            gone.await;
         }
-        gone.await;
     }
-}
 
-/// Number of groups that are kept.
-pub fn count() -> usize {
-    groups().len()
-}
+    /// Returns the number of groups that have not ended.
+    pub fn count(&self) -> usize {
+        self.kept().len()
+    }
 
-/// Sends TERM to all groups: a stop leaves them no more time to end by themselves. A terminal hangs up first.
-pub fn terminate_all() {
-    signal_all(|has_terminal| match has_terminal {
-        true => &[Signal::HUP, Signal::CONT, Signal::TERM],
-        false => &[Signal::TERM],
-    });
-}
+    /// Whether a process leads a group that has not ended.
+    fn has(&self, id: i32) -> bool {
+        self.kept().contains_key(&id)
+    }
 
-/// Kills what is left of all groups: we end at once.
-pub fn kill_all() {
-    signal_all(|_| &[Signal::KILL]);
-}
+    /// Sends TERM to all groups: a stop leaves them no more time to end by themselves. A terminal hangs up first.
+    pub fn terminate_all(&self) {
+        self.signal_all(|has_terminal| match has_terminal {
+            true => &[Signal::HUP, Signal::CONT, Signal::TERM],
+            false => &[Signal::TERM],
+        });
+    }
 
-fn signal_all(signals: fn(bool) -> &'static [Signal]) {
-    for (group, has_terminal) in groups().iter() {
-        let Some(group) = Pid::from_raw(*group) else {
-            continue;
-        };
-        for signal in signals(*has_terminal) {
-            // A group that is gone needs none.
-            let _ = kill_process_group(group, *signal);
+    /// Kills what is left of all groups: their owner ends at once.
+    pub fn kill_all(&self) {
+        self.signal_all(|_| &[Signal::KILL]);
+    }
+
+    fn signal_all(&self, signals: fn(bool) -> &'static [Signal]) {
+        for (group, has_terminal) in self.kept().iter() {
+            let Some(group) = Pid::from_raw(*group) else {
+                continue;
+            };
+            for signal in signals(*has_terminal) {
+                // A group that is gone needs none.
+                let _ = kill_process_group(group, *signal);
+            }
         }
     }
 }
@@ -121,37 +174,6 @@ impl<T: Copy> Known<T> {
 }
 
 impl Child {
-    /// Starts a command in a session of its own. `patience` is how long its group has to end when it is dropped before it
-    /// is sent TERM, and again before KILL. `keeps` is dropped when the group has ended and is reaped.
-    ///
-    /// # Errors
-    /// The system's, of fork or exec.
-    pub fn start(
-        command: Command,
-        patience: Duration,
-        keeps: impl Send + 'static,
-    ) -> io::Result<Child> {
-        let has_terminal = command.has_terminal;
-        let process = Process::start(command)?;
-        // Registered before anything else, so that the reaper of orphans leaves it alone.
-        let kept = Kept::new(process.id(), has_terminal);
-        let (keeper, wishes) = mpsc::unbounded_channel();
-        let (exited, exit) = oneshot::channel();
-        let (gone, over) = oneshot::channel();
-        let watched = Keeper::new(process, patience, exited);
-        tokio::spawn(async move {
-            watched.keep(wishes).await;
-            drop((kept, keeps));
-            // The receiver is gone where the session is.
-            let _ = gone.send(());
-        });
-        Ok(Child {
-            keeper,
-            exit: Known::Waiting(exit),
-            over: Known::Waiting(over),
-        })
-    }
-
     /// Asks its group to end now: TERM, and KILL when that does not help.
     pub fn terminate(&self) {
         // A keeper that is gone has reaped it.
@@ -201,7 +223,9 @@ mod tests {
     fn check(line: &str, expected: Exit, shown: &str) {
         let runtime = crate::workers::runtime().unwrap();
         let exit = runtime.block_on(async {
-            let mut child = Child::start(sh(line), Duration::from_secs(5), ()).unwrap();
+            let mut child = Children::default()
+                .start(sh(line), Duration::from_secs(5), ())
+                .unwrap();
             poll_fn(|cx| child.poll_exit(cx)).await
         });
         assert_eq!((exit, exit.to_string()), (expected, shown.to_owned()));
@@ -223,7 +247,9 @@ mod tests {
         let mut command = sh("trap '' TERM; echo up; while :; do sleep 1; done");
         let (mut out, theirs) = io::pipe().unwrap();
         command.stdout = theirs.into();
-        let child = Child::start(command, Duration::from_millis(50), reaped).unwrap();
+        let child = Children::default()
+            .start(command, Duration::from_millis(50), reaped)
+            .unwrap();
         let up = tokio::task::spawn_blocking(move || {
             let mut up = [0; 3];
             io::Read::read_exact(&mut out, &mut up).map(|()| (up, out))
@@ -244,10 +270,34 @@ mod tests {
     async fn one_that_obeys_gives_its_place_back_at_once() {
         let (reaped, is_reaped) = oneshot::channel::<()>();
         let hour = Duration::from_secs(3600);
-        let child = Child::start(sh("exec sleep 600"), hour, reaped).unwrap();
+        let child = Children::default()
+            .start(sh("exec sleep 600"), hour, reaped)
+            .unwrap();
         child.terminate();
         let is_reaped = tokio::time::timeout(Duration::from_secs(30), is_reaped).await;
         assert!(is_reaped.expect("it keeps its place").is_err());
+    }
+
+    #[tokio::test]
+    async fn an_owner_neither_counts_nor_kills_what_another_has_started() {
+        let (first, second) = (Children::default(), Children::default());
+        let hour = Duration::from_secs(3600);
+        let mut killed = first.start(sh("exec sleep 600"), hour, ()).unwrap();
+        let (theirs, input) = io::pipe().unwrap();
+        let mut command = sh("exec cat");
+        command.stdin = theirs.into();
+        let mut left = second.start(command, hour, ()).unwrap();
+        assert_eq!((first.count(), second.count()), (1, 1));
+        first.terminate_all();
+        first.kill_all();
+        let exit = poll_fn(|cx| killed.poll_exit(cx)).await;
+        assert!(matches!(exit, Exit::Signal(_)), "{exit}");
+        first.all_gone().await;
+        assert_eq!((first.count(), second.count()), (0, 1));
+        // It reads to the end of its input: nobody has sent it a signal.
+        drop(input);
+        assert_eq!(poll_fn(|cx| left.poll_exit(cx)).await, Exit::Status(0));
+        second.all_gone().await;
     }
 
     #[tokio::test]
@@ -255,7 +305,9 @@ mod tests {
         let mut command = sh("cat /proc/$$/stat");
         let (out, theirs) = io::pipe().unwrap();
         command.stdout = theirs.into();
-        let _child = Child::start(command, Duration::from_secs(5), ()).unwrap();
+        let _child = Children::default()
+            .start(command, Duration::from_secs(5), ())
+            .unwrap();
         let mut out = pipe::Receiver::from_owned_fd(out.into()).unwrap();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();

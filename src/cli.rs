@@ -4,7 +4,7 @@ mod explain;
 mod spellings;
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
@@ -16,14 +16,15 @@ use crate::address::{Address, AddressError, nearest};
 use crate::bridge::{self, Plan};
 use crate::docs;
 use crate::doctor::Patient;
-use crate::endpoint::{Endpoint, Scheme, Settings, word_of, ws};
-use crate::lossless;
+use crate::endpoint::{self, Endpoint, Scheme, Settings, word_of, ws};
 use crate::memory::{self, Memory};
 use crate::mistake;
 use crate::scheme::{self, SCHEMES};
 use crate::secret;
 use crate::session;
 use crate::variables::Variables;
+use crate::word::{Word, joined};
+use crate::world::World;
 
 /// Join any two endpoints: WebSocket, TCP, Unix sockets, programs, files ...
 #[derive(Parser, Debug)]
@@ -42,22 +43,22 @@ use crate::variables::Variables;
 pub struct Args {
     /// The left side: ws-l:PORT, ws://HOST, tcp:HOST:PORT, unix:PATH, - (stdin and stdout) ...
     #[arg(value_name = "LEFT", required_unless_present_any = ["server", "help", "generate"])]
-    left: Option<String>,
+    left: Option<OsString>,
     /// The right side; without it stdin and stdout are joined to LEFT
     #[arg(value_name = "RIGHT")]
-    right: Option<String>,
+    right: Option<OsString>,
     /// Further addresses of doctor
     #[arg(value_name = "ADDRESS", hide = true)]
-    more: Vec<String>,
+    more: Vec<OsString>,
     /// The right side is this program, one for each caller
     #[arg(last = true, value_name = "PROGRAM ARGS")]
-    program: Vec<String>,
+    program: Vec<OsString>,
     /// Serve WebSockets on this port for stdin and stdout: ws-l:PORT -
     #[arg(long, short, value_name = "PORT")]
-    server: Option<String>,
+    server: Option<OsString>,
     /// Set an option of one side: left.path=/chat
     #[arg(long = "option", short, value_name = "SIDE.KEY=VALUE")]
-    option: Vec<String>,
+    option: Vec<OsString>,
     /// Say in words what would be done, and do nothing
     #[arg(long)]
     explain: bool,
@@ -151,15 +152,17 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
     // websocat's name for what is `--` everywhere else.
     let mut is_program = false;
     let words = words.into_iter().map(|word| match word.to_str() {
-        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".to_owned(),
-        _ => lossless::text(&word),
+        Some("--" | "--exec-args") if !std::mem::replace(&mut is_program, true) => "--".into(),
+        _ => word,
     });
+    let words: Vec<OsString> = words.collect();
     let command = command();
     let short = docs::short(&command);
-    let matches = command.override_help(short).try_get_matches_from(words);
+    let matches = command.override_help(short).try_get_matches_from(&words);
     let matches = matches.map_err(|error| match error.kind() {
         ErrorKind::MissingRequiredArgument => no_left(is_program),
-        _ => error,
+        ErrorKind::InvalidUtf8 => not_text(&words).unwrap_or(error),
+        _ => mistake::spelled(error, &words),
     })?;
     spellings::check(&matches)?;
     let args = Args::from_arg_matches(&matches)?;
@@ -168,6 +171,24 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
         return Err(Args::command().error(ErrorKind::MissingRequiredArgument, what));
     }
     Ok((args, matches))
+}
+
+/// The error for an option whose value is not UTF-8: clap does not say which one it is.
+fn not_text(words: &[OsString]) -> Option<clap::Error> {
+    let is_it = |pair: &&[OsString]| {
+        let alone = [OsStr::new("wsbridge"), &pair[0], &pair[1]];
+        let error = command().try_get_matches_from(alone).err();
+        error.is_some_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+    };
+    let pair = words.windows(2).find(is_it)?;
+    // The value may be a secret.
+    let name = match pair[1].cut_at('=') {
+        Some((name, _)) if name.without_prefix("--").is_some() => name,
+        _ if pair[1].without_prefix("-").is_some() => pair[1].part(0..pair[1].len().min(2)),
+        _ => &pair[0],
+    };
+    let what = format!("{}\n", mistake::not_text(&name.shown()));
+    Some(Args::command().error(ErrorKind::InvalidUtf8, what))
 }
 
 fn no_left(is_program: bool) -> clap::Error {
@@ -195,13 +216,13 @@ impl Args {
         if let Some(file) = docs::GENERATED.iter().find(|it| wanted == Some(it.name)) {
             return Ok(Some((file.text)(&command())));
         }
-        if self.left.as_deref() != Some("help") {
+        if !self.calls("help") {
             return Ok(None);
         }
         let Some(name) = &self.right else {
             return Ok(Some(docs::overview()));
         };
-        let name = name.to_ascii_lowercase();
+        let name = name.escaped().to_ascii_lowercase();
         match docs::topic(&name) {
             Some(topic) => Ok(Some((topic.text)())),
             None => {
@@ -210,19 +231,23 @@ impl Args {
                     Some(near) => format!("did you mean '{near}'?"),
                     None => "wsbridge help lists all".to_owned(),
                 };
-                let name = name.escape_debug();
                 let what = format!("there is no page '{name}' of help; {near}\n");
                 Err(command().error(ErrorKind::InvalidValue, what))
             }
         }
     }
 
+    /// Whether a word of ours stands where an address does.
+    fn calls(&self, word: &str) -> bool {
+        self.left.as_ref().is_some_and(|left| left == word)
+    }
+
     /// The endpoints that doctor is to look at, where it is called.
     ///
     /// # Errors
     /// Those of [`plan`](Args::plan); there is none to look at.
-    pub fn patients(&self, matches: &ArgMatches) -> Result<Option<Vec<Patient>>> {
-        if self.left.as_deref() != Some("doctor") {
+    pub fn patients(&self, matches: &ArgMatches, world: &World) -> Result<Option<Vec<Patient>>> {
+        if !self.calls("doctor") {
             return Ok(None);
         }
         if self.right.is_none() && self.program.is_empty() {
@@ -233,13 +258,13 @@ impl Args {
         }
         let mut addresses: Vec<_> = self.right.iter().chain(&self.more).cloned().collect();
         if let [program, ..] = &self.program[..] {
-            addresses.push(format!("exec:{program}"));
+            addresses.push(joined(["exec:".as_ref(), program]));
         }
-        let patient = |text: &String| {
+        let patient = |text: &OsString| {
             let chain = scheme::chain(text);
             let core = chain.last().map_or("", |scheme| scheme.names[0]);
             let row = LEFT_ALONE.iter().find(|row| row.0 == core);
-            let (_, settings) = self.settings(matches, &[Vec::new(), chain])?;
+            let (_, settings) = self.settings(matches, world, &[Vec::new(), chain])?;
             Ok(Patient {
                 name: Address::shown(text),
                 endpoint: scheme::build(text, &settings)?,
@@ -253,40 +278,40 @@ impl Args {
             .map(Some)
     }
 
-    /// Makes the plan: both endpoints with the options that were given for them.
+    /// Makes the world that the bridge is to run in.
+    pub fn world(&self) -> World {
+        let limit = self.bridge.memory.unwrap_or_else(memory::usual_limit);
+        World::new(Memory::new(limit))
+    }
+
+    /// Makes the plan: both endpoints with the options that were given for them, in a world.
     ///
     /// # Errors
     /// [`AddressError`] for what is wrong in an address; clap's error for a flag that belongs to neither side.
-    pub fn plan(&self, matches: &ArgMatches) -> Result<Plan> {
-        self.planned(matches, &self.sides(matches)?)
+    pub fn plan(&self, matches: &ArgMatches, world: &World) -> Result<Plan> {
+        self.planned(matches, &self.sides(matches, world)?)
     }
 
     /// Says in words what the plan is, where that is asked for.
     ///
     /// # Errors
     /// Those of [`plan`](Args::plan).
-    pub fn explanation(&self, matches: &ArgMatches) -> Result<Option<String>> {
+    pub fn explanation(&self, matches: &ArgMatches, world: &World) -> Result<Option<String>> {
         if !self.explain {
             return Ok(None);
         }
-        let sides = self.sides(matches)?;
+        let sides = self.sides(matches, world)?;
         let plan = self.planned(matches, &sides)?;
         explain::explain(self, matches, &plan, &sides).map(Some)
     }
 
-    fn planned(&self, matches: &ArgMatches, sides: &[(String, Settings); 2]) -> Result<Plan> {
+    fn planned(&self, matches: &ArgMatches, sides: &[(OsString, Settings); 2]) -> Result<Plan> {
         let [(left, left_settings), (right, right_settings)] = sides;
-        let has_stdio = |side: &str| {
-            let core = scheme::chain(side).pop();
-            core.is_some_and(|core| core.names[0] == "-")
-        };
-        let built = scheme::build(left, left_settings)?;
         // Its default is for what connects.
         let is_given = matches.value_source("connect_timeout") == Some(ValueSource::CommandLine);
         Ok(Plan {
             names: [Address::shown(left), Address::shown(right)],
-            is_piped: matches!(built, Endpoint::Dial(_)) && (has_stdio(left) || has_stdio(right)),
-            left: built,
+            left: scheme::build(left, left_settings)?,
             right: scheme::build(right, right_settings)?,
             taps: [
                 scheme::tap(left, left_settings)?,
@@ -300,17 +325,16 @@ impl Args {
                 ..self.session.clone()
             },
             bridge: self.bridge.clone(),
-            memory: left_settings.memory.clone(),
         })
     }
 
     /// Both addresses with what flags and `-o` say for them.
-    fn sides(&self, matches: &ArgMatches) -> Result<[(String, Settings); 2]> {
+    fn sides(&self, matches: &ArgMatches, world: &World) -> Result<[(OsString, Settings); 2]> {
         let (left, right) = self.addresses()?;
         let (of_left, of_right) = (scheme::chain(&left), scheme::chain(&right));
         let (mut left_settings, mut right_settings) =
-            self.settings(matches, &[of_left, of_right])?;
-        right_settings.words = self.words().iter().map(|it| lossless::word(it)).collect();
+            self.settings(matches, world, &[of_left, of_right])?;
+        right_settings.words = self.words().to_vec();
         left_settings.opposite = Address::shown(&right);
         right_settings.opposite = Address::shown(&left);
         let is_one_way = self.session.unidirectional || self.session.unidirectional_reverse;
@@ -324,7 +348,7 @@ impl Args {
     }
 
     /// The two addresses: `wsbridge URL` has stdin on its left, `wsbridge ws-l:PORT` on its right.
-    fn addresses(&self) -> Result<(String, String), clap::Error> {
+    fn addresses(&self) -> Result<(OsString, OsString), clap::Error> {
         if let [third, ..] = &self.more[..] {
             let third = Address::shown(third);
             let what = format!(
@@ -333,28 +357,30 @@ impl Args {
             return Err(command().error(ErrorKind::TooManyValues, what));
         }
         if let (Some(port), Some(left)) = (&self.server, &self.left) {
-            let left = match left.as_str() {
-                "-" => "-".to_owned(),
-                left => Address::shown(left),
+            let left = match left == "-" {
+                true => "-".to_owned(),
+                false => Address::shown(left),
             };
+            let port = port.shown();
             let what = format!(
                 "-s {port} serves stdin and stdout; to join it with another write ws-l:{port} {left}\n"
             );
             return Err(command().error(ErrorKind::ArgumentConflict, what));
         }
-        let stdio = || "-".to_owned();
+        let stdio = || OsString::from("-");
+        let server = |port: &OsString| joined(["ws-l:".as_ref(), port]);
         if let Some(program) = self.program()? {
-            let served = self.server.as_ref().map(|port| format!("ws-l:{port}"));
+            let served = self.server.as_ref().map(server);
             let left = served.or_else(|| self.left.clone());
             return Ok((left.unwrap_or_else(stdio), program));
         }
         Ok(match (&self.server, &self.left, &self.right) {
-            (Some(port), _, _) => (format!("ws-l:{port}"), stdio()),
+            (Some(port), _, _) => (server(port), stdio()),
             (None, Some(left), Some(right)) => (left.clone(), right.clone()),
             (None, Some(only), None) => {
                 let is_listener = scheme::find(only).is_some_and(|found| {
                     // A listener is one whatever its options are.
-                    let address = only.split(',').next().unwrap_or(only);
+                    let address = only.cut_at(',').map_or(only.as_os_str(), |(it, _)| it);
                     scheme::build(address, &Settings::default())
                         .map_or(found.names[0].ends_with("-l"), |it| {
                             matches!(it, Endpoint::Listen(_))
@@ -371,7 +397,7 @@ impl Args {
     }
 
     /// The address of the program behind `--`, if there is one: that of RIGHT where it is `exec:`.
-    fn program(&self) -> Result<Option<String>, clap::Error> {
+    fn program(&self) -> Result<Option<OsString>, clap::Error> {
         let refuse = |what: &str| Err(command().error(ErrorKind::ValueValidation, what));
         match (&self.program[..], &self.right) {
             ([], _) => Ok(None),
@@ -384,12 +410,12 @@ impl Args {
                     "{right} and the program behind -- are two right sides, and there is one\n"
                 ))
             }
-            ([program, ..], None) => Ok(Some(format!("exec:{program}"))),
+            ([program, ..], None) => Ok(Some(joined(["exec:".as_ref(), program]))),
         }
     }
 
     /// The words that follow the program's name.
-    fn words(&self) -> &[String] {
+    fn words(&self) -> &[OsString] {
         match (&self.program[..], &self.right) {
             (all, Some(_)) => all,
             (all, None) => all.get(1..).unwrap_or_default(),
@@ -400,6 +426,7 @@ impl Args {
     fn settings(
         &self,
         matches: &ArgMatches,
+        world: &World,
         sides: &[Vec<&Scheme>; 2],
     ) -> Result<(Settings, Settings), clap::Error> {
         let commands = sides.each_ref().map(|side| {
@@ -425,8 +452,7 @@ impl Args {
         };
         let own = Settings {
             variables: self.variables.clone(),
-            memory: Memory::new(self.bridge.memory.unwrap_or_else(memory::usual_limit)),
-            ..Settings::default()
+            ..world.settings()
         };
         let mut settings = [own.clone(), own];
         let names = |side: &[&Scheme]| {
@@ -475,7 +501,8 @@ impl Args {
         }
         for option in &self.option {
             let (side, key, value) = side_option(option).ok_or_else(|| {
-                let typed = word_of(option);
+                let typed = option.shown();
+                let typed = word_of(&typed);
                 let what = format!(
                     "-o: '{typed}' is no option of a side, which is written left.KEY=VALUE or right.KEY=VALUE\n"
                 );
@@ -498,7 +525,7 @@ impl Args {
 }
 
 /// The endpoints' flags that were typed, with their values.
-fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
+fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<OsString>>)> {
     let mut given = Vec::new();
     let mut seen = HashSet::new();
     for scheme in SCHEMES {
@@ -514,8 +541,7 @@ fn given_flags(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
                 vec![None]
             } else {
                 let raw = matches.get_raw(id.as_str()).into_iter().flatten();
-                raw.map(|value| Some(value.to_string_lossy().into_owned()))
-                    .collect()
+                raw.map(|value| Some(value.to_owned())).collect()
             };
             given.push((key.to_owned(), values));
         }
@@ -545,7 +571,7 @@ fn who_takes(key: &str) -> String {
 
 /// What is wrong with an option of a side that speaks by these commands, its key first. A value may be a secret, and is shown
 /// only where a reader of values has refused it.
-fn wrong_option(commands: &[Command], key: &str, value: Option<&str>) -> Option<String> {
+fn wrong_option(commands: &[Command], key: &str, value: Option<&OsStr>) -> Option<String> {
     let arguments = commands.iter().flat_map(Command::get_arguments);
     let keys: Vec<_> = arguments.filter_map(clap::Arg::get_long).collect();
     if !keys.contains(&key) {
@@ -557,30 +583,31 @@ fn wrong_option(commands: &[Command], key: &str, value: Option<&str>) -> Option<
         let key = word_of(key);
         return Some(format!("{key} is no option of {name}; {near}"));
     }
-    let word = match value {
-        Some(value) => format!("--{key}={value}"),
-        None => format!("--{key}"),
-    };
     let its_own = |command: &&Command| {
         let mut arguments = command.get_arguments();
         arguments.any(|arg| arg.get_long() == Some(key))
     };
     let command = commands.iter().find(its_own)?;
+    let word = endpoint::word(key, value);
     let error = command.clone().try_get_matches_from([word]).err()?;
-    mistake::line(&error, "")
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => Some(mistake::not_text(key)),
+        _ => mistake::line(&error, ""),
+    }
 }
 
-fn side_option(option: &str) -> Option<(usize, String, Option<String>)> {
-    let (side, rest) = option.split_once('.')?;
-    let side = match side {
+fn side_option(option: &OsStr) -> Option<(usize, String, Option<OsString>)> {
+    let (side, rest) = option.cut_at('.')?;
+    let side = match side.to_str()? {
         "left" => 0,
         "right" => 1,
         _ => return None,
     };
-    match rest.split_once('=') {
-        Some((key, value)) => Some((side, key.to_owned(), Some(value.to_owned()))),
-        None => Some((side, rest.to_owned(), None)),
-    }
+    let (key, value) = match rest.cut_at('=') {
+        Some((key, value)) => (key, Some(value.to_owned())),
+        None => (rest, None),
+    };
+    Some((side, key.shown().into_owned(), value))
 }
 
 /// The line for a command line that makes no sense; `None` where help or the version is to be shown instead.
@@ -641,7 +668,8 @@ mod tests {
     #[track_caller]
     fn addresses(words: &[&str]) -> (String, String) {
         let words = ["wsbridge"].iter().chain(words).map(OsString::from);
-        parse(words).unwrap().0.addresses().unwrap()
+        let (left, right) = parse(words).unwrap().0.addresses().unwrap();
+        (left.into_string().unwrap(), right.into_string().unwrap())
     }
 
     #[test]
@@ -681,7 +709,7 @@ mod tests {
     pub(super) fn plan(words: &[&str]) -> Result<Plan> {
         let words = ["wsbridge"].iter().chain(words).map(OsString::from);
         let (args, matches) = parse(words)?;
-        args.plan(&matches)
+        args.plan(&matches, &args.world())
     }
 
     #[track_caller]

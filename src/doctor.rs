@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
@@ -35,9 +36,8 @@ pub struct Patient {
     pub is_left_alone: Option<&'static str>,
 }
 
-/// How a terminal begins a colour (ECMA-48, SGR).
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[1;31m";
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// What helps: the step that it is for, where it is for one, the cause, and the words.
 type Advice = (Option<&'static str>, Cause, &'static str);
@@ -206,9 +206,9 @@ impl Lines {
 }
 
 /// A verdict in four columns.
-fn painted(verdict: &str, colour: &str, is_coloured: bool) -> String {
+fn painted(verdict: &str, style: Style, is_coloured: bool) -> String {
     match is_coloured {
-        true => format!("{colour}{verdict:4}\x1b[0m"),
+        true => format!("{style}{verdict:4}{style:#}"),
         false => format!("{verdict:4}"),
     }
 }

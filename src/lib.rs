@@ -21,13 +21,13 @@
 //!
 //! ```text
 //! main > signals                           the process: exit, environment, signals
-//!   > cli > docs > scheme > bridge, doctor > session > takers
+//!   > cli > docs > scheme > bridge, doctor > world > session > takers
 //!     > endpoint/*                         what the tool speaks, a file each
 //!       > http, ws, tls                    protocols, over any ByteStream; they never dial
 //!       > tap                              looks at what passes, for --dump and --tee
 //!         > pump > framing + peer          the data path; knows no endpoint, no WebSocket, no socket
 //!           > buffer child
-//!             > message ending caller address extension variables secret shown utf8 lossless host sendqueue workers heap
+//!             > message ending caller address extension variables secret shown utf8 word host sendqueue workers heap
 //!                                            memory steps columns progress mistake log reread
 //!                                          depend on nothing of ours but each other
 //! ```
@@ -52,11 +52,17 @@
 //! [`endpoint::Service`] that [`bridge`] starts, which may open the connection before the first call, and ends. Once the last
 //! caller has left the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
 //!
+//! What a bridge owns is in one [`world::World`], which `main` makes: the stop, the sessions, memory, programs, rooms, what is
+//! read again. Endpoints find their part of it in [`endpoint::Settings`], sessions in [`session::Shared`]. Threads, seats and
+//! unfinished handshakes live as long as [`bridge::run`]. So a process can have several bridges that do not know of each other.
+//! A `static` is for what the process has once: stderr and the limits of its log, the terminal, the pool of buffers, facts about
+//! the system. Signals and the reaper of orphans are the process's too, and belong to `main`.
+//!
 //! A stop has one clock, in [`bridge`]: sessions end within `--drain`, programs get TERM after three quarters of it and KILL at
 //! its end, and a moment later the bridge ends whatever is left.
 //!
-//! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what was read from files
-//! and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
+//! A signal that stops nothing reaches those it is for without a word to anybody else: [`reread`] knows what a bridge has read from
+//! files and reads it again (SIGHUP), [`session::table`] asks each open session for its row (SIGUSR1), which costs nothing until then.
 //!
 //! Who is let in, and when, is in `bridge/admission.rs`: a thread has few connections that it has not read, a request that is
 //! there whole is served at once, and anything else takes a place, which the address with most places loses first. Descriptors
@@ -100,8 +106,8 @@
 //! * **No terminal but stdio's is edited**: `endpoint/prompt.rs` has two threads and bounded queues of its own, beside the data
 //!   path of pipes; `main` restores the terminal last.
 //! * **No handshake in the accept loop**: [`endpoint::Accept`] only accepts, in order that a slow caller holds up nobody.
-//! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], what starts programs in `child/spawn.rs`, and one
-//!   attribute in `closed.rs` of the program itself; all four say why.
+//! * **No `unsafe`** but three calls in [`sendqueue`], two in [`heap`], one in `ws/mask.rs`, what starts programs in
+//!   `child/spawn.rs`, and one attribute in `closed.rs` of the program itself; all five say why.
 //! * **Nothing waits for stderr**: only the thread of [`log`] writes to it, out of a queue that has bounds, and counts what it
 //!   leaves out. Whatever callers cause goes through one of its limits ([`log::CLOSINGS`], [`log::REFUSALS`]).
 //! * **No poll is longer than a turn** ([`peer::Spent`]): what is read counts, and not what comes of it, so that empty frames
@@ -115,7 +121,9 @@
 //! * **No text of a peer is shown as it is**: [`shown`] escapes what a terminal obeys or what turns text around. `main` does it for the
 //!   whole log; who writes elsewhere does it there.
 //! * **No refusal says anything of the request**: [`http::server::Refusal`] has constant text for the caller, and why for the log.
-//! * **An option is secret by its type**: [`secret::Secret`] or [`secret::Assignment`], and nowhere is there a list of them.
+//! * **What an option is, is said where it is declared, and nowhere is there a list**: secret by the types [`secret::Secret`] and
+//!   [`secret::Assignment`], any bytes by a type such as `PathBuf` (other values are UTF-8), a computed default by `(default: ...)`
+//!   at the end of its summary.
 //!
 //! # A byte's journey
 //!
@@ -125,7 +133,8 @@
 //! 2. [`bridge`] binds, says `listening on ws://127.0.0.1:8080`, accepts, and gives each caller a task on the thread that has
 //!    the fewest of them ([`workers`]); it stays there.
 //! 3. In the task [`http::server`] reads the head within its deadline; [`http::policy`] judges Host and Origin by the patterns of
-//!    [`http::policy::origin`]. The caller is now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
+//!    [`http::policy::origin`]. A good upgrade is answered by our own bytes (`http/reply.rs`); hyper reads any other request
+//!    again from its first byte and answers it. The caller is now an *offer*. [`session`] dials the right side, and only then is the offer accepted with 101, or refused with 502,
 //!    503 or 504.
 //! 4. The TCP side becomes messages through [`framing::Framed`]; it ignores boundaries, and so the pump allows the WebSocket
 //!    side to merge messages. [`pump`] polls both directions in that one task.
@@ -143,10 +152,10 @@
 //!    answers are awaited. Both endings and the counts are the [`pump::Outcome`]: a closing line, and for a single session
 //!    the exit status.
 
-pub mod address;
+pub(crate) mod address;
 pub mod bridge;
 pub mod buffer;
-pub mod caller;
+pub(crate) mod caller;
 pub mod child;
 pub mod cli;
 pub mod columns;
@@ -160,24 +169,25 @@ pub mod heap;
 pub mod host;
 pub mod http;
 pub mod log;
-pub mod lossless;
 pub mod memory;
 pub mod message;
-pub mod mistake;
+pub(crate) mod mistake;
 pub mod peer;
 pub mod progress;
 pub mod pump;
 pub mod reread;
 pub mod scheme;
-pub mod secret;
+pub(crate) mod secret;
 pub mod sendqueue;
 pub mod session;
 pub mod shown;
 pub mod steps;
-pub mod takers;
-pub mod tap;
+pub(crate) mod takers;
+pub(crate) mod tap;
 pub mod tls;
 pub mod utf8;
 pub mod variables;
+pub(crate) mod word;
 pub mod workers;
+pub mod world;
 pub mod ws;

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use limit::{CLOSINGS, Limit, REFUSALS};
-pub use queue::{Hooks, Queue, Source};
+pub use queue::{Hooks, Queue, Release, Source};
 
 /// The queue of stderr, once there is one.
 static STDERR: OnceLock<Arc<Queue>> = OnceLock::new();
@@ -55,10 +55,10 @@ pub fn progress(line: String, is_last: bool) {
     }
 }
 
-/// Lets no session wait for its dump any more: the bridge is to stop.
-pub fn release() {
+/// Lets no session of a bridge wait for its dump any more: that bridge is to stop.
+pub fn release(release: &Release) {
     if let Some(queue) = STDERR.get() {
-        queue.release();
+        queue.release(release);
     }
 }
 

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use wsbridge::bridge;
+use wsbridge::child;
 use wsbridge::cli::{self, Args, LogFormat};
 use wsbridge::doctor::{self, Patient};
 use wsbridge::ending::Cause;
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
         Ok(Some(page)) => return show(&page, &args.variables),
         Err(error) => return refuse(&error),
     }
-    match args.explanation(&matches) {
+    let world = args.world();
+    match args.explanation(&matches, &world) {
         Ok(None) => {}
         Ok(Some(page)) => return show(&page, &args.variables),
         Err(error) => {
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
         }
     }
     start_logging(&args);
-    match args.patients(&matches) {
+    match args.patients(&matches, &world) {
         Ok(None) => {}
         Ok(Some(patients)) => return examine(&patients, &args.variables),
         Err(error) => {
@@ -72,11 +74,12 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("a session failed by a bug: {panic}");
     }));
-    let result = args.plan(&matches).and_then(|plan| {
+    let result = args.plan(&matches, &world).and_then(|plan| {
         let runtime = workers::runtime()?;
         let status = runtime.block_on(async {
-            let (stop, table) = signals::watch(&plan)?;
-            bridge::run(&plan, stop, table).await
+            signals::watch(&plan, &world)?;
+            tokio::spawn(child::reap_orphans(vec![world.children.clone()]));
+            bridge::run(&plan, &world).await
         });
         // A thread may be blocked in a read of stdin for ever.
         runtime.shutdown_background();

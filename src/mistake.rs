@@ -1,12 +1,14 @@
 //! What is wrong with an option that was given, in our own words: what clap found, and how it is said.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::address::nearest;
 use crate::secret::{self, HIDDEN};
 use crate::shown::is_harmful;
+use crate::word::Word;
 
 /// Flags that others have and we have not, and what serves.
 const FOREIGN: &[(&str, &str)] = &[
@@ -41,7 +43,7 @@ const PORT: &str = "a port stands in an address: ws-l:8080 serves, ws://localhos
 const TLS: &str = "TLS is in an address: wss-l: and tls-l: serve, wss:// and tls: connect";
 
 /// Says that there is no such flag, and what serves: the one that it begins, the nearest one, or another way.
-pub fn no_flag(typed: &str, known: &[&str]) -> String {
+pub(crate) fn no_flag(typed: &str, known: &[&str]) -> String {
     let dashes = typed.len() - typed.trim_start_matches('-').len();
     let bare = &typed[dashes..];
     // What stands behind the name may be a value, and secret.
@@ -65,7 +67,7 @@ pub fn no_flag(typed: &str, known: &[&str]) -> String {
 }
 
 /// The name of the option that an error is about, without dashes and the name of its value.
-pub fn key(error: &clap::Error) -> Option<String> {
+pub(crate) fn key(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(typed) => Some(bare(typed).to_owned()),
         _ => None,
@@ -74,7 +76,7 @@ pub fn key(error: &clap::Error) -> Option<String> {
 
 /// Says in one line what is wrong with an option, before whose name stands `prefix`; `None` where the error is about no
 /// option.
-pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
+pub(crate) fn line(error: &clap::Error, prefix: &str) -> Option<String> {
     let key = key(error)?;
     let name = format!("{prefix}{key}");
     let value = text(error, ContextKind::InvalidValue);
@@ -96,6 +98,30 @@ pub fn line(error: &clap::Error, prefix: &str) -> Option<String> {
         _ => return None,
     };
     Some(line)
+}
+
+/// Shows each byte of the words that is not UTF-8 by its number, where clap has U+FFFD for it.
+pub(crate) fn spelled(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        let Some(mut shown) = text(&error, kind).map(str::to_owned) else {
+            continue;
+        };
+        for word in words.iter().filter(|word| word.to_str().is_none()) {
+            let value = word
+                .cut_at('=')
+                .map_or(word.as_os_str(), |(_, value)| value);
+            for part in [word, value] {
+                shown = shown.replace(&*part.to_string_lossy(), &part.shown());
+            }
+        }
+        error.insert(kind, ContextValue::String(shown));
+    }
+    error
+}
+
+/// Says that the value of an option is not text; the value may be secret.
+pub(crate) fn not_text(name: &str) -> String {
+    format!("{name}: its value is not UTF-8")
 }
 
 /// A value that is missing, or none of those that there are.

@@ -562,6 +562,8 @@ impl Drop for Pipe {
 }
 
 #[cfg(test)]
+pub(crate) mod panicking;
+#[cfg(test)]
 pub(crate) mod wire;
 
 #[cfg(test)]

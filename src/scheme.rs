@@ -1,5 +1,7 @@
 //! The one table of what the tool speaks, and how a typed word is found in it.
 
+use std::ffi::OsStr;
+
 use anyhow::Result;
 
 use crate::address::{Address, AddressError, AddressOption, nearest};
@@ -10,6 +12,7 @@ use crate::endpoint::{
 };
 use crate::secret;
 use crate::tap;
+use crate::word::{Word, joined};
 
 /// Every kind of endpoint, a line each.
 pub const SCHEMES: &[&Scheme] = &[
@@ -138,8 +141,9 @@ pub fn secret_keys() -> Vec<String> {
 }
 
 /// Finds the scheme of an address by its first word, without regard to case.
-pub fn find(text: &str) -> Option<&'static Scheme> {
-    let word = Address::word_of(text).to_ascii_lowercase();
+pub fn find(text: &(impl AsRef<OsStr> + ?Sized)) -> Option<&'static Scheme> {
+    let text = text.as_ref();
+    let word = Address::word_of(&text.outline()).to_ascii_lowercase();
     let has_colon = text.len() > word.len();
     let found = SCHEMES
         .iter()
@@ -148,8 +152,8 @@ pub fn find(text: &str) -> Option<&'static Scheme> {
 }
 
 /// The schemes of an address from the outermost wrapper to the core; empty where the core is unknown.
-pub fn chain(text: &str) -> Vec<&'static Scheme> {
-    let layers = layers(text).unwrap_or_default();
+pub fn chain(text: &(impl AsRef<OsStr> + ?Sized)) -> Vec<&'static Scheme> {
+    let layers = layers(text.as_ref()).unwrap_or_default();
     layers.into_iter().map(|(scheme, _)| scheme).collect()
 }
 
@@ -157,7 +161,8 @@ pub fn chain(text: &str) -> Vec<&'static Scheme> {
 ///
 /// # Errors
 /// An unknown word with the nearest known one, a malformed place, an unknown option.
-pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
+pub fn build(text: &(impl AsRef<OsStr> + ?Sized), settings: &Settings) -> Result<Endpoint> {
+    let text = text.as_ref();
     let mut settings = settings.clone();
     let mut built = None;
     for (scheme, address) in layers(text)?.into_iter().rev() {
@@ -174,17 +179,18 @@ pub fn build(text: &str, settings: &Settings) -> Result<Endpoint> {
 ///
 /// # Errors
 /// Those of [`build`] but malformed places.
-pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
+pub fn layers(text: &OsStr) -> Result<Vec<(&'static Scheme, Address)>, AddressError> {
     let mut layers: Vec<(&Scheme, Address)> = Vec::new();
+    let outline = text.outline();
     let mut at = 0;
     let core = loop {
-        let rest = &text[at..];
+        let rest = &outline[at..];
         let Some(scheme) = find(rest) else {
             if let Some(scheme) = meant(rest, layers.last()) {
                 break scheme;
             }
-            let error = unknown(rest);
-            let text = format!("{}{}", &text[..at], error.text);
+            let error = unknown(text.part(at..text.len()));
+            let text = joined([text.part(0..at), &error.text]);
             return Err(error.within(&text, at));
         };
         let word = Address::word_of(rest);
@@ -203,7 +209,7 @@ pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressErro
             Address {
                 text: text.to_owned(),
                 word: word.to_owned(),
-                place: text[place_at..].to_owned(),
+                place: text.part(place_at..text.len()).to_owned(),
                 place_at,
                 options: Vec::new(),
                 is_url: false,
@@ -215,8 +221,9 @@ pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressErro
             return Err(layers[0].1.error(at..at, what));
         }
     };
-    let (mut address, options) = match find(&text[at..]) {
-        Some(_) => Address::parse(&text[at..], core.is_raw).within(text, at),
+    let rest = text.part(at..text.len());
+    let (mut address, options) = match find(rest) {
+        Some(_) => Address::parse(rest, core.is_raw).within(text, at),
         None => {
             let word = layers
                 .last()
@@ -244,7 +251,7 @@ pub fn layers(text: &str) -> Result<Vec<(&'static Scheme, Address)>, AddressErro
 }
 
 fn unknown_option(
-    text: &str,
+    text: &OsStr,
     layers: &[(&Scheme, Address)],
     option: &AddressOption,
 ) -> AddressError {
@@ -278,12 +285,13 @@ fn meant(place: &str, outer: Option<&(&'static Scheme, Address)>) -> Option<&'st
     wrapper(scheme)?.meant.filter(|_| is_host_and_port)
 }
 
-fn has_messages(text: &str, at: usize, outer: &Scheme, inner: &Scheme) -> AddressError {
+fn has_messages(text: &OsStr, at: usize, outer: &Scheme, inner: &Scheme) -> AddressError {
     let (outer, name) = (outer.names[0], inner.names[0]);
+    let outline = text.outline();
     AddressError {
         what: format!("{outer}: speaks over bytes, and {name}: has messages of its own"),
         text: text.to_owned(),
-        at: at..at + Address::word_of(&text[at..]).len(),
+        at: at..at + Address::word_of(&outline[at..]).len(),
         is_usage: true,
     }
 }
@@ -299,15 +307,17 @@ fn has_key(scheme: &Scheme, key: &str) -> bool {
 ///
 /// # Errors
 /// A value that the options do not take.
-pub fn tap(text: &str, settings: &Settings) -> Result<tap::Options> {
+pub fn tap(text: &OsStr, settings: &Settings) -> Result<tap::Options> {
     match layers(text).unwrap_or_default().first() {
         Some((scheme, address)) => read_options(scheme, address, settings),
         None => Ok(tap::Options::default()),
     }
 }
 
-fn unknown(text: &str) -> AddressError {
-    let text = &Address::without_password(text);
+fn unknown(text: &OsStr) -> AddressError {
+    let text = Address::without_password(text);
+    let text = text.shown();
+    let text = text.as_ref();
     let word = Address::word_of(text);
     let lower = word.to_ascii_lowercase();
     let known = SCHEMES
@@ -317,7 +327,7 @@ fn unknown(text: &str) -> AddressError {
     if let Some(url) = without_colon(text) {
         let slashes = text.find("//").unwrap_or_default();
         return AddressError {
-            text: text.to_owned(),
+            text: text.into(),
             what: format!("a URL has a colon; did you mean '{url}'?"),
             at: slashes..slashes + 2,
             is_usage: true,
@@ -353,7 +363,7 @@ fn unknown(text: &str) -> AddressError {
     };
     AddressError {
         what,
-        text: text.to_owned(),
+        text: text.into(),
         at: 0..word.len(),
         is_usage: true,
     }
@@ -490,7 +500,7 @@ mod tests {
 
     #[track_caller]
     fn wrapped(text: &str, expected: &[(&str, &str, &[&str])]) {
-        let layers = layers(text).unwrap();
+        let layers = layers(text.as_ref()).unwrap();
         let found = layers.iter().map(|(scheme, address)| {
             assert_eq!(
                 &text[address.place_at..][..address.place.len()],
@@ -498,7 +508,7 @@ mod tests {
             );
             let options = address.options.iter();
             let options: Vec<_> = options.map(|it| &text[it.at.clone()]).collect();
-            (scheme.names[0], address.place.as_str(), options)
+            (scheme.names[0], address.place.to_str().unwrap(), options)
         });
         let expected = expected
             .iter()

@@ -18,7 +18,7 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Agreed, Bound, Endpoint, Offer, Outlet};
+use crate::endpoint::{Agreed, Agreement, Bound, Endpoint, Offer, Outlet};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
@@ -29,6 +29,7 @@ use crate::peer::{
 use crate::progress::Meter;
 use crate::pump::lingering::{Lingering, Permit};
 use crate::pump::{self, Copied, Outcome, Side, pump_watched};
+use crate::secret;
 use crate::takers::Takers;
 use crate::tap::{Taps, Watch};
 use table::{Opening, Table};
@@ -44,7 +45,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 #[group(skip)]
 #[command(next_help_heading = "Endings")]
 pub struct Options {
-    /// Wait this long for answers after an end (1s with stdin, else 10s, or 2s)
+    /// Wait this long for answers after an end (default: 1s with stdin, else 10s, or 2s)
     ///
     /// After the end of a caller's input a WebSocket is closed when nothing has come for this time; 0 closes at once. Without
     /// it: 1s with stdin, else 10s, and 2s once something has come. After the peer's Close the other side may go on sending
@@ -82,7 +83,7 @@ pub struct Options {
     /// whatever the peer does.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub max_time: Option<Duration>,
-    /// Give sessions this long to end after a signal (1s with stdin, else 8s)
+    /// Give sessions this long to end after a signal (default: 1s with stdin, else 8s)
     ///
     /// Half of it is for what is under way: Close 1001 is sent as soon as nothing has come for 250 ms. What still comes at
     /// half of it is cut, and told so: Close 1011, a reset, the exit status 143. Programs that still run after three quarters
@@ -226,6 +227,14 @@ impl Right {
         matches!(self, Right::Dial(outlet) if outlet.facts.can_half_close)
     }
 
+    /// When it agrees to a subprotocol.
+    fn agreement(&self) -> Agreement {
+        match self {
+            Right::Dial(outlet) => outlet.facts.agreement,
+            Right::Accept(_) => Agreement::Never,
+        }
+    }
+
     /// Opens it for a caller. Where it listens a caller of the left waits for one of the right within `limit`.
     async fn open(
         &self,
@@ -346,10 +355,18 @@ async fn open<'a>(
     let late = late(shared);
     let lingering = lingering.map(|all| &**all);
     if offer.is_accepted_first() {
+        let is_later = shared.right.agreement() == Agreement::Later;
+        if is_later {
+            offer.agree(&Agreed {
+                protocol: Some(""),
+                ..Agreed::default()
+            });
+        }
+        let answered = caller.protocol.as_deref().filter(|_| !is_later);
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller, limit, lingering) => opened.map_err(|error| {
+            opened = shared.right.open(&caller, limit, lingering) => opened.and_then(|right| as_answered(right, answered)).map_err(|error| {
                 if REFUSALS.admits() {
                     warn!(%caller, "{}", Cause::line(&error));
                 }
@@ -393,6 +410,25 @@ async fn open<'a>(
             Err(Served::Refused(cause))
         }
     }
+}
+
+/// Checks that a server behind agreed to the subprotocol that a caller was answered with before.
+fn as_answered(right: Opened, answered: Option<&str>) -> Result<Opened> {
+    let (Some(answered), Some(agreed)) = (answered, right.facts.protocol.as_deref()) else {
+        return Ok(right);
+    };
+    if answered == agreed {
+        return Ok(right);
+    }
+    let agreed = match agreed {
+        "" => "none".to_owned(),
+        agreed => secret::protocols([agreed]),
+    };
+    let answered = secret::protocols([answered]);
+    let what = format!(
+        "the caller was answered with the subprotocol {answered}, and the server behind agreed to {agreed}"
+    );
+    Err(anyhow!(Cause::Handshake).context(what))
 }
 
 /// Waits until a session that begins now has lasted as long as it may.

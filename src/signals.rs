@@ -1,20 +1,23 @@
 //! The signals: TERM and INT stop the bridge, HUP has files read again, USR1 has the sessions listed.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::process::exit;
-use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::isatty;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::info;
 use wsbridge::bridge::Plan;
 use wsbridge::ending::Stop;
-use wsbridge::session::table::Table;
-use wsbridge::{child, log, reread};
+use wsbridge::log;
+use wsbridge::world::World;
 
 /// How long the log is waited for when a second signal ends the program.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -22,34 +25,27 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 10;
 
-/// What is told of a stop.
-type Stopping = Arc<watch::Sender<Option<Stop>>>;
-
-/// Watches for signals while a plan is run; returns what is told of a stop, and the table that is written on USR1. The first
-/// signal that stops asks for a graceful stop, the second ends at once. One that was ignored when we were started (nohup, a
-/// shell's background job) stays so.
-pub(super) fn watch(plan: &Plan) -> io::Result<(watch::Receiver<Option<Stop>>, Arc<Table>)> {
-    let (stop, stopped) = watch::channel(None);
-    let stop = Arc::new(stop);
-    let table = Table::new(&stop);
+/// Watches for signals while a plan is run. The first signal that stops asks for a graceful stop, the second ends at once. A
+/// signal that was ignored when we were started (nohup, a shell's background job) stays so.
+pub(super) fn watch(plan: &Plan, world: &World) -> io::Result<()> {
     for (kind, why) in [
         (SignalKind::interrupt(), Stop::Interrupt),
         (SignalKind::terminate(), Stop::Terminate),
     ] {
         if let Some(mut signal) = unless_ignored(kind)? {
-            let stop = stop.clone();
+            let world = world.clone();
             tokio::spawn(async move {
                 while signal.recv().await.is_some() {
-                    ask(&stop, why);
+                    ask(&world, why);
                 }
             });
         }
     }
     if let Some(signal) = unless_ignored(SignalKind::hangup())? {
-        tokio::spawn(hang_up(signal, stop, plan.is_piped, Terminal::look()));
+        tokio::spawn(hang_up(signal, world.clone(), Terminal::look()));
     }
     if let Some(mut signal) = unless_ignored(SignalKind::user_defined1())? {
-        let (table, target) = (table.clone(), plan.names[1].clone());
+        let (table, target) = (world.sessions.clone(), plan.names[1].clone());
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
                 table.log(&target).await;
@@ -58,7 +54,7 @@ pub(super) fn watch(plan: &Plan) -> io::Result<(watch::Receiver<Option<Stop>>, A
     }
     // It stays caught, and means nothing yet.
     drop(unless_ignored(SignalKind::user_defined2())?);
-    Ok((stopped, table))
+    Ok(())
 }
 
 /// The signals of a kind, unless they were ignored when we were started.
@@ -71,65 +67,86 @@ fn unless_ignored(kind: SignalKind) -> io::Result<Option<Signal>> {
 
 /// Asks for a stop; ends the program where that was asked for before. A terminal that goes is told of more than once, by the
 /// system and by its shell: that is one signal.
-fn ask(stop: &Stopping, why: Stop) {
-    let before = *stop.borrow();
+fn ask(world: &World, why: Stop) {
+    let before = world.asked();
     if (before, why) == (Some(Stop::HangUp), Stop::HangUp) {
         return;
     }
     if before.is_some() {
-        child::kill_all();
+        world.children.kill_all();
         super::restore_terminal();
         log::finish(LAST_LINES);
         exit(i32::from(why.exit_status()));
     }
-    stop.send_replace(Some(why));
+    world.stop(why);
 }
 
-/// What HUP means: the program ends where its terminal has gone, or who piped it has; else files are read again.
-async fn hang_up(mut signal: Signal, stop: Stopping, is_piped: bool, terminal: Terminal) {
+/// What HUP means: the program ends where its terminal has gone; else files are read again.
+async fn hang_up(mut signal: Signal, world: World, terminal: Terminal) {
     while signal.recv().await.is_some() {
-        if is_piped || terminal.has_gone() {
-            ask(&stop, Stop::HangUp);
+        if terminal.has_gone() {
+            ask(&world, Stop::HangUp);
             continue;
         }
+        let rereads = world.rereads.clone();
         // Files may be on a disk that is slow.
-        if let Ok(0) = spawn_blocking(reread::all).await {
+        if let Ok(0) = spawn_blocking(move || rereads.read_again()).await {
             info!("SIGHUP: nothing to read again");
         }
         if terminal.goes().await {
-            ask(&stop, Stop::HangUp);
+            ask(&world, Stop::HangUp);
         }
     }
 }
 
-/// Whether there was a controlling terminal at the start.
+/// The terminals that there were at the start.
 #[derive(Clone, Copy)]
-struct Terminal(bool);
+struct Terminal {
+    /// The controlling one.
+    is_controlling: bool,
+    is_stdin: bool,
+    is_stdout: bool,
+}
 
 impl Terminal {
     fn look() -> Terminal {
-        Terminal(Terminal::is_there())
+        Terminal {
+            is_controlling: Terminal::open().is_ok(),
+            is_stdin: isatty(stdin()),
+            is_stdout: isatty(stdout()),
+        }
     }
 
-    fn is_there() -> bool {
+    fn open() -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-        open("/dev/tty", flags, Mode::empty()).is_ok()
+        open("/dev/tty", flags, Mode::empty()).map(drop)
     }
 
+    /// Whether one of them has hung up. That /dev/tty cannot be opened for another reason, such as no descriptors, says nothing.
     fn has_gone(self) -> bool {
-        self.0 && !Terminal::is_there()
+        self.is_controlling && matches!(Terminal::open(), Err(Errno::NXIO | Errno::IO))
+            || self.is_stdin && has_hung_up(stdin())
+            || self.is_stdout && has_hung_up(stdout())
     }
 
     /// Waits a moment for it to go.
     async fn goes(self) -> bool {
+        let is_none = !self.is_controlling && !self.is_stdin && !self.is_stdout;
         for _ in 0..LOOKS {
-            if !self.0 || self.has_gone() {
+            if is_none || self.has_gone() {
                 break;
             }
             sleep(LOOK).await;
         }
         self.has_gone()
     }
+}
+
+/// Whether the other end of a terminal has closed.
+fn has_hung_up(terminal: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(terminal, PollFlags::empty())];
+    let now = Timespec::default();
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().contains(PollFlags::HUP)
 }
 
 /// Whether a signal is ignored, as far as the system tells (proc_pid_status(5)).

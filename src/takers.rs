@@ -227,7 +227,9 @@ mod tests {
     use super::*;
     use crate::caller::Source;
     use std::io;
+    use std::task::{Context, Waker};
 
+    use tokio::sync::Semaphore;
     use tokio::time::{Instant, timeout};
 
     use crate::ending::Cause;
@@ -331,6 +333,24 @@ mod tests {
         let takers = takers(&[5, 0, 12]);
         let expected = [Some(0), Some(5), Some(12), None];
         assert_eq!(served(&takers, 4).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_still_waits_for_an_answer_makes_no_room() {
+        let permits = Arc::new(Semaphore::new(1));
+        let lingering = Arc::<Lingering>::default();
+        let held = lingering.hold(permits.try_acquire_owned().unwrap());
+        let (takers, caller) = (takers(&[]), Caller::new("caller"));
+        let cx = Context::from_waker(Waker::noop());
+        let since = Instant::now();
+        for is_answered in [false, true] {
+            let lingers = held.permit().poll_linger(since, is_answered, &cx);
+            assert!(lingers.is_pending());
+            let next = takers.next(&caller, Some(&lingering));
+            assert!(timeout(Duration::from_secs(10), next).await.is_err());
+            let lingers = held.permit().poll_linger(since, is_answered, &cx);
+            assert_eq!(lingers.is_ready(), is_answered);
+        }
     }
 
     #[tokio::test(start_paused = true)]

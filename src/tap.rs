@@ -15,11 +15,12 @@ use tokio::task::spawn_blocking;
 
 use crate::buffer::LARGE;
 use crate::ending::Ending;
-use crate::log::{self, Queue, Source};
+use crate::log::{self, Queue, Release, Source};
 use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::{Event, MessageStream, Messages, Notice, Spent, Tally};
 use crate::pump::Side;
+use crate::reread::Rereads;
 use dump::Dump;
 use recorder::Recorder;
 
@@ -58,6 +59,7 @@ pub struct Taps {
     /// Whether several callers must be told from each other.
     names_callers: bool,
     memory: Memory,
+    release: Release,
 }
 
 #[derive(Clone, Default)]
@@ -75,11 +77,13 @@ impl Taps {
         [left, right]: &[Options; 2],
         names_callers: bool,
         memory: &Memory,
+        rereads: &Rereads,
+        release: &Release,
     ) -> Result<Taps> {
         let stderr = (left.dump || right.dump).then(log::stderr).transpose();
         let stderr = stderr.context("starting a thread")?;
         let open = |path: &Option<PathBuf>| {
-            let opened = path.as_deref().map(Recorder::open);
+            let opened = path.as_deref().map(|path| Recorder::open(path, rereads));
             anyhow::Ok(opened.transpose()?.map(Arc::new))
         };
         let tee = open(&left.tee)?;
@@ -99,6 +103,7 @@ impl Taps {
             },
             names_callers,
             memory: memory.clone(),
+            release: release.clone(),
         })
     }
 
@@ -113,7 +118,10 @@ impl Taps {
         }
         let caller = if self.names_callers { caller } else { "" };
         Some(Watch(Arc::new(Shared {
-            source: sinks.dump.as_ref().map(Source::new),
+            source: sinks
+                .dump
+                .as_ref()
+                .map(|queue| Source::new(queue, &self.release)),
             tee: sinks.tee.clone(),
             dump: Dump::new(side, caller),
             memory: self.memory.clone(),
@@ -125,8 +133,9 @@ impl Taps {
     pub async fn drained(&self, patience: Duration) {
         let dumps = [&self.left.dump, &self.right.dump].into_iter().flatten();
         if let Some(queue) = dumps.clone().next().cloned() {
+            let release = self.release.clone();
             // It returns by itself, be it after we have gone.
-            let _ = spawn_blocking(move || queue.settle(SETTLE)).await;
+            let _ = spawn_blocking(move || queue.settle(SETTLE, &release)).await;
         }
         for recorder in self.recorders() {
             recorder.drained(patience).await;

@@ -11,6 +11,7 @@ mod notes;
 mod own;
 mod pem;
 mod pin;
+mod plain;
 mod reason;
 mod record;
 mod resolver;
@@ -31,6 +32,7 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::{KeyLog, SupportedProtocolVersion, version};
 
 use crate::ending::{Cause, errno_text};
+use crate::word::Word;
 
 /// The oldest version of TLS that is spoken.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +73,7 @@ fn failed(cause: Cause, what: impl Into<String>) -> anyhow::Error {
 
 /// The names of files, as a list for the log.
 fn listed<'a>(files: impl Iterator<Item = &'a PathBuf>) -> String {
-    let names = files.map(|file| file.to_string_lossy().escape_debug().to_string());
+    let names = files.map(|file| file.as_os_str().escaped());
     names.collect::<Vec<_>>().join(", ")
 }
 

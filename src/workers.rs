@@ -6,15 +6,20 @@
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Tasks that run before events and tasks from elsewhere are looked for: each may take a tenth of a millisecond.
 const INTERVAL: u32 = 16;
+
+/// How often a thread looks at its timers while tasks begin on it.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Makes the runtime of a thread.
 ///
@@ -50,6 +55,24 @@ struct Load {
     tasks: AtomicUsize,
     /// How many of them have not read anything of their connection yet.
     unread: AtomicUsize,
+    /// How many tasks have begun, wrapping around.
+    begun: AtomicUsize,
+    /// Whether a [beat](Share::begin) is on.
+    is_beating: AtomicBool,
+}
+
+impl Load {
+    /// Lets a timer expire again and again as long as tasks begin.
+    async fn beat(self: Arc<Load>) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            sleep(BEAT).await;
+            if self.begun.load(Ordering::Relaxed) == begun {
+                break;
+            }
+        }
+        self.is_beating.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Worker {
@@ -137,10 +160,35 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// Runs something once on each thread; the returned future waits until it has run on all of them.
+    pub fn on_each(&self, run: fn()) -> impl Future<Output = ()> + use<> {
+        let each = |worker: &Worker| worker.runtime.spawn(async move { run() });
+        let running: Vec<_> = self.all.iter().map(each).collect();
+        async move {
+            for one in running {
+                // A thread that has ended keeps nothing.
+                let _ = one.await;
+            }
+        }
+    }
+}
+
 impl Share {
     /// The runtime to spawn the task on.
     pub fn runtime(&self) -> Handle {
         self.runtime.clone()
+    }
+
+    /// Notes that the task begins, which now runs on its thread.
+    ///
+    /// While tasks begin, a timer is always due soon on the thread: tokio wakes a thread's poll, by a write to its eventfd and
+    /// another turn, for each new timer that is due before all others, and each session has four of those.
+    pub fn begin(&self) {
+        self.load.begun.fetch_add(1, Ordering::Relaxed);
+        if !self.load.is_beating.swap(true, Ordering::Relaxed) {
+            tokio::spawn(self.load.clone().beat());
+        }
     }
 
     /// Notes that the task has tried to read.
@@ -166,7 +214,8 @@ impl Drop for Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
+    use std::sync::Mutex;
     use std::time::Duration;
 
     #[tokio::test]
@@ -199,6 +248,18 @@ mod tests {
         let mut ended = Box::pin(workers.room());
         let now = tokio::time::timeout(Duration::ZERO, &mut ended).await;
         assert!(now.is_ok(), "the share was dropped before it had read");
+    }
+
+    #[tokio::test]
+    async fn what_is_to_run_on_each_thread_does_so_once() {
+        static SEEN: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+        let workers = Workers::start(NonZero::new(3).unwrap(), 64).unwrap();
+        let note = || SEEN.lock().unwrap().push(thread::current().id());
+        workers.on_each(note).await;
+        let seen = SEEN.lock().unwrap().clone();
+        let threads: HashSet<_> = seen.iter().collect();
+        assert_eq!((seen.len(), threads.len()), (3, 3));
+        assert!(threads.contains(&thread::current().id()));
     }
 
     #[tokio::test]

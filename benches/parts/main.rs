@@ -1,10 +1,12 @@
-//! The parts of the data path that touch every byte, each alone, in bytes per second: in memory, but for the writes to a socket.
+//! The parts of the data path that touch every byte, each alone, in bytes per second: in memory, but for the writes to a socket;
+//! and the start of a program.
 //!
 //! `cargo bench --bench parts`, with a part's name behind `--` for that one only. What the whole of them reaches is for
 //! `cargo bench --bench relay` to say.
 
 mod codec;
 mod page;
+mod spawn;
 mod text;
 
 use std::time::Duration;
@@ -26,6 +28,6 @@ criterion_group! {
     name = parts;
     config = brief();
     targets = codec::decoder,
-    codec::encoder, codec::header, codec::mask, page::page, text::utf8, text::lines
+    codec::encoder, codec::header, codec::mask, page::page, spawn::spawn, text::utf8, text::lines
 }
 criterion_main!(parts);

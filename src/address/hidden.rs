@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{distance, next_comma};
+use super::next_comma;
 use crate::secret;
 
 /// Where secrets stand in a typed address: user and password of URLs, also of mistyped ones, values of secret options, and what
@@ -35,12 +35,17 @@ fn options(text: &str) -> Vec<Range<usize>> {
         let rest = &text[at + 1..];
         let key_end = rest.find(['=', ':', ',', '/']).unwrap_or(rest.len());
         let is_valued = rest[key_end..].starts_with(['=', ':']);
-        if is_valued && is_secret(&rest[..key_end]) {
-            let value_at = at + 1 + key_end + 1;
-            let end = next_comma(text, value_at);
-            if value_at < end {
-                ranges.push(value_at..end);
-            }
+        if !is_valued {
+            continue;
+        }
+        let value_at = at + 1 + key_end + 1;
+        let end = next_comma(text, value_at);
+        let secret_at = match &rest[..key_end] {
+            "protocol" => secret::in_protocol(&text[value_at..end]).map(|at| value_at + at),
+            key => is_secret(key).then_some(value_at),
+        };
+        if let Some(begin) = secret_at.filter(|begin| *begin < end) {
+            ranges.push(begin..end);
         }
     }
     ranges
@@ -49,7 +54,7 @@ fn options(text: &str) -> Vec<Range<usize>> {
 /// Whether a typed key is that of a secret option, or of one with a typing error.
 fn is_secret(typed: &str) -> bool {
     let typed = typed.to_ascii_lowercase();
-    secret::is_like_key(|key| distance(&typed, key) <= 1)
+    secret::is_like_key(|key| strsim::osa_distance(&typed, key) <= 1)
 }
 
 /// User and password before an `@`, in each word of a text.

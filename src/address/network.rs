@@ -2,41 +2,30 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// IP addresses that have the same first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    addr: IpAddr,
-    bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
-    /// Reads `ADDR` or `ADDR/BITS`.
+    /// Reads `ADDR` or `ADDR/BITS`; a network of IPv4 may be written as IPv6 (`::ffff:10.0.0.0/104`).
     pub fn parse(text: &str) -> Option<Network> {
-        let (addr, bits) = match text.split_once('/') {
-            Some((addr, bits)) => (addr, Some(bits)),
-            None => (text, None),
-        };
-        let addr: IpAddr = addr.parse().ok()?;
-        let all = if addr.is_ipv6() { 128 } else { 32 };
-        let bits = match bits {
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
-            None => all,
-        };
-        Some(Network { addr, bits })
+        let addr = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        let net = text.parse().ok().or_else(addr)?;
+        // The first 96 bits of a mapped address say that it is one (RFC 4291 2.5.5.2).
+        let mapped = net.prefix_len().checked_sub(96);
+        let v4 = mapped.and_then(|bits| IpNet::new(net.addr().to_canonical(), bits).ok());
+        Some(Network(v4.filter(|v4| v4.addr().is_ipv4()).unwrap_or(net)))
     }
 
     /// The address that it was given by.
     pub fn addr(&self) -> IpAddr {
-        self.addr
+        self.0.addr()
     }
 
     /// Whether an address is in it; one of IPv4 may be written as IPv6.
     pub fn has(&self, addr: IpAddr) -> bool {
-        let differ = match (addr.to_canonical(), self.addr.to_canonical()) {
-            (IpAddr::V4(addr), IpAddr::V4(own)) => (addr.to_bits() ^ own.to_bits()).leading_zeros(),
-            (IpAddr::V6(addr), IpAddr::V6(own)) => (addr.to_bits() ^ own.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        differ >= u32::from(self.bits)
+        self.0.contains(&addr.to_canonical())
     }
 }

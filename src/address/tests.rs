@@ -109,7 +109,7 @@ fn wrong_places_say_what_and_where() {
 
 #[test]
 fn options_follow_a_comma_or_in_a_url_a_hash() {
-    let options = |text: &str| -> Vec<(String, Option<String>)> {
+    let options = |text: &str| -> Vec<(String, Option<OsString>)> {
         let address = Address::parse(text, false);
         address
             .options
@@ -117,7 +117,7 @@ fn options_follow_a_comma_or_in_a_url_a_hash() {
             .map(|option| (option.key, option.value))
             .collect()
     };
-    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    let pair = |key: &str, value: &str| (key.to_owned(), Some(value.into()));
     assert_eq!(
         options("ws-l:1,path=/a\\,b,once"),
         [pair("path", "/a,b"), ("once".into(), None)]
@@ -253,5 +253,26 @@ fn durations() {
     assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
     for wrong in ["", "x", "-1s", "3days", "1e99", "nan"] {
         assert!(parse_duration(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn networks_are_of_ipv4_however_it_is_written() {
+    let has = |network: &str, addr: &str| {
+        let network = Network::parse(network).unwrap();
+        network.has(addr.parse().unwrap())
+    };
+    for network in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
+        assert!(has(network, "10.1.2.3"), "{network}");
+        assert!(has(network, "::ffff:10.1.2.3"), "{network}");
+        assert!(!has(network, "11.1.2.3"), "{network}");
+        assert!(!has(network, "::1"), "{network}");
+    }
+    assert!(has("::ffff:10.1.2.3", "10.1.2.3"));
+    assert!(has("10.1.2.3/8", "10.0.0.0"));
+    assert!(has("::/0", "::1") && !has("::/0", "10.1.2.3"));
+    assert!(has("2001:db8::/32", "2001:db8:1::1"));
+    for wrong in ["", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0/8", "h/8"] {
+        assert_eq!(Network::parse(wrong), None, "{wrong}");
     }
 }

@@ -32,7 +32,8 @@ impl Addresses {
 
     /// Counts a connection; `None` where its address has as many as it may.
     pub(super) fn enter(self: &Arc<Self>, source: Source) -> Option<Guest> {
-        let Some(limit) = self.limit.filter(|_| source != Source::Unknown) else {
+        let is_counted = !matches!(source, Source::Unknown | Source::Proxy);
+        let Some(limit) = self.limit.filter(|_| is_counted) else {
             return Some(Guest { _counted: None });
         };
         let mut counts = self.lock();

@@ -2,7 +2,7 @@
 //!
 //! | a caller | waits | is turned away |
 //! |---|---|---|
-//! | not accepted yet | while a thread has [unread](crate::workers) connections, or no place or seat is free | after [`PATIENCE`](seats::PATIENCE) without a free seat, with 503 from a [spare](Spares) descriptor |
+//! | not accepted yet | while a thread has [unread](crate::workers) connections, or no place or seat is free | after [`PATIENCE`](super::seats::PATIENCE) without a free seat, with 503 from a [spare](Spares) descriptor |
 //! | accepted and not read | for its thread | never |
 //! | whole request at the first read | for a seat | by a limit that the user set, at once; else as above |
 //! | anything else | in a [place](Places) | when others need the place, by the rules there |

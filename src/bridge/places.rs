@@ -26,6 +26,9 @@ const TELL: Duration = Duration::from_secs(10);
 pub(super) struct Places {
     limit: usize,
     few: usize,
+    /// Places that callers behind trusted proxies may have together before one of them gives way whatever its age: their own
+    /// addresses are not known yet.
+    of_proxies: usize,
     table: Mutex<Table>,
     /// Told of each place that is left.
     freed: Notify,
@@ -67,6 +70,7 @@ impl Places {
             limit,
             // Where there are few places, one address must not hold all of them for a second.
             few: FEW.min(limit / 4).max(1),
+            of_proxies: (limit / 2).max(1),
             table: Mutex::default(),
             freed: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -107,7 +111,7 @@ impl Places {
             table.leave_few_over(source);
         }
         if table.all.len() >= self.limit {
-            let victim = table.victim(self.few, now)?;
+            let victim = table.victim(self, now)?;
             table.tell(victim, self.limit, now);
             table.give_up(victim);
         }
@@ -142,13 +146,15 @@ impl Table {
     }
 
     /// Which place gives way, or when one will: the oldest of the address that has most of them, where those are more than
-    /// `few`, else the oldest of all once it is old.
-    fn victim(&self, few: usize, now: Instant) -> Result<u64, Instant> {
-        let most = self
-            .of
-            .values()
-            .max_by_key(|ids| (ids.len(), Reverse(ids.first())));
-        if let Some(first) = most.filter(|ids| ids.len() > few).and_then(BTreeSet::first) {
+    /// few, else the oldest of all once it is old. Trusted proxies are no address while they have no more than their share.
+    fn victim(&self, places: &Places, now: Instant) -> Result<u64, Instant> {
+        let has_many = |(source, ids): &(&Source, &BTreeSet<u64>)| match source {
+            Source::Proxy => ids.len() > places.of_proxies,
+            _ => ids.len() > places.few,
+        };
+        let many = self.of.iter().filter(has_many).map(|(_, ids)| ids);
+        let most = many.max_by_key(|ids| (ids.len(), Reverse(ids.first())));
+        if let Some(first) = most.and_then(BTreeSet::first) {
             return Ok(*first);
         }
         match self.all.first_key_value() {
@@ -320,6 +326,37 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         drop(third);
         assert!(places.try_enter(address(4), false).is_ok());
+    }
+
+    /// Many users are behind a proxy, and each is as good as a caller of another address.
+    #[tokio::test(start_paused = true)]
+    async fn callers_behind_a_proxy_do_not_give_way_first_where_they_have_no_more_than_their_share()
+    {
+        let places = Places::new(40);
+        let mut behind: Vec<_> = (0..20).map(|_| enter(&places, Source::Proxy)).collect();
+        let mut others: Vec<_> = (0..20).map(|at| enter(&places, address(at / 5))).collect();
+        // Where nobody has many a newcomer waits, as others do.
+        assert!(places.try_enter(Source::Proxy, false).is_err());
+        assert!(places.try_enter(address(9), false).is_err());
+        // An address that has many loses its own, and not those of the proxy, which are older and more.
+        drop(others.split_off(11));
+        others.extend((0..9).map(|_| enter(&places, address(9))));
+        let _next = enter(&places, address(10));
+        assert_eq!(given_up(&mut behind), Vec::<usize>::new());
+        assert_eq!(given_up(&mut others), [11]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_behind_a_proxy_leave_half_of_the_places_to_others() {
+        let places = Places::new(40);
+        let mut behind: Vec<_> = (0..30).map(|_| enter(&places, Source::Proxy)).collect();
+        let mut others: Vec<_> = (0..10).map(|at| enter(&places, address(at))).collect();
+        let next: Vec<_> = (10..20).map(|at| enter(&places, address(at))).collect();
+        assert_eq!(given_up(&mut behind), (0..10).collect::<Vec<_>>());
+        assert_eq!(given_up(&mut others), Vec::<usize>::new());
+        // What is left are its share and callers that have few.
+        assert!(places.try_enter(address(20), false).is_err());
+        drop(next);
     }
 
     #[tokio::test(start_paused = true)]

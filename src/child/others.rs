@@ -7,8 +7,8 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+use super::Children;
 use super::group::{Shown, processes};
-use super::groups;
 
 /// How long what has ended is left to who may be about to wait for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -16,8 +16,9 @@ const GRACE: Duration = Duration::from_secs(1);
 const FIRST: i32 = 1;
 
 /// Reaps what programs leave behind where we are the first process of a container, for as long as it is polled: nobody else
-/// does, and what nobody waits for stays.
-pub async fn reap_orphans() {
+/// does, and what nobody waits for stays. It is the process's, once: `owners` are all that have started programs, whose own are
+/// left to them.
+pub async fn reap_orphans(owners: Vec<Children>) {
     if getpid().as_raw_nonzero().get() != FIRST {
         return;
     }
@@ -36,7 +37,7 @@ pub async fn reap_orphans() {
             .filter(|process| process.has_ended && process.parent == FIRST)
             .map(|process| process.id)
             // A leader waits for the rest of its group.
-            .filter(|id| !groups().contains_key(id))
+            .filter(|id| !owners.iter().any(|owner| owner.has(*id)))
             .collect();
         for id in orphans
             .intersection(&seen)

@@ -1,9 +1,14 @@
 //! Starts a process and waits for it: the one place of `child` with `unsafe`.
 //!
 //! What is to be done before exec (`setsid`, the signal at our death) the standard library does in a fork alone. A fork
-//! copies our page tables, and then both sides fault on what they write: half of what a short program costs. So on Linux
-//! the process shares our memory until it executes its program, as that of `posix_spawn` does, which in turn knows no
-//! signal at our death. No crate offers the call in a safe form.
+//! copies our page tables, and then both sides fault on what they write. So on Linux the process shares our memory until it
+//! executes its program, as that of `posix_spawn` does, which in turn knows no signal at our death. No crate offers the call in
+//! a safe form.
+//!
+//! On an AMD EPYC, a fork with `pre_exec` takes these multiples of the clone's time for `/bin/true`, in turn, medians. With
+//! little memory the call takes 3.1 to 3.6 times as long, the whole run 1.4 to 1.6 times, and 1.3 times the processor time. With
+//! 256 MiB of touched memory it is 21 to 26 times for the call and the run, and 18 times for the processor time.
+//! `cargo bench --bench parts -- spawn` measures it.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;

@@ -1,6 +1,8 @@
 //! What a command line would do, in words: `--explain`.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 use clap::parser::ValueSource;
@@ -10,25 +12,16 @@ use super::Args;
 use crate::address::Address;
 use crate::bridge::{self, Plan};
 use crate::columns::indented;
-use crate::endpoint::{Endpoint, Settings};
+use crate::endpoint::{self, Endpoint, Settings};
 use crate::framing::{Cut, Encoding, Framing};
-use crate::lossless;
 use crate::message::Kind;
 use crate::scheme;
 use crate::secret;
 use crate::session;
+use crate::word::{Word, joined};
 
-/// Options without a default of their own that do something nevertheless, which their help says in parentheses.
-const COMPUTED: &[&str] = &[
-    "linger",
-    "drain",
-    "chunk",
-    "max-connections",
-    "memory",
-    "threads",
-    "retries",
-    "stderr",
-];
+/// What stands in the summary of an option before its default, where that is computed: `(default: one for each processor)`.
+const COMPUTED: &str = " (default: ";
 
 /// Words for an endpoint that say an option, too.
 const OPTIONS_BY_WORD: &[(&str, &str)] = &[("writefile", "write"), ("appendfile", "append")];
@@ -41,7 +34,7 @@ pub(super) fn explain(
     args: &Args,
     matches: &ArgMatches,
     plan: &Plan,
-    sides: &[(String, Settings); 2],
+    sides: &[(OsString, Settings); 2],
 ) -> Result<String> {
     let mut flags = String::new();
     let groups = [
@@ -73,9 +66,10 @@ pub(super) fn explain(
     let program = match args.program.is_empty() {
         true => quoted(&canonical[1]),
         false => {
-            let name = quoted(sides[1].0.trim_start_matches("exec:"));
+            let program = &sides[1].0;
+            let name = quoted(program.without_prefix("exec:").unwrap_or(program));
             let words = args.words().iter();
-            let words = words.map(|word| quoted(word));
+            let words = words.map(quoted);
             let words: Vec<_> = std::iter::once(name).chain(words).collect();
             format!("-- {}", words.join(" "))
         }
@@ -102,7 +96,7 @@ pub(super) fn explain(
     let together = bridge
         .into_iter()
         .filter(|it| is_served || it.key == "memory");
-    let together = together.map(|it| it.with_memory(plan.memory.limit()));
+    let together = together.map(|it| it.with_memory(sides[0].1.memory.limit()));
     text += &listed("All together", &together.collect::<Vec<_>>());
     Ok(text + "\n* was given; the others are defaults. wsbridge --help says more of each.\n")
 }
@@ -113,7 +107,7 @@ struct Value {
     /// `None` for one that is on by being there.
     value: Option<String>,
     /// Each of the values that an option which can be repeated has.
-    each: Vec<String>,
+    each: Vec<OsString>,
     is_given: bool,
     /// Whether it does something.
     applies: bool,
@@ -128,26 +122,31 @@ impl Value {
         let is_given = source == Some(ValueSource::CommandLine);
         let takes = arg.get_action().takes_values();
         let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
-        let shown = |value: &str| match secret::is_secret(arg) {
+        let public = |value: &OsStr| match secret::is_secret(arg) {
             true => secret::hide(arg, value),
+            false if key == "protocol" => secret::protocols([value.shown().trim()]).into(),
             false => Address::public(value),
         };
-        let raw: Vec<_> = raw.map(|value| shown(&value.to_string_lossy())).collect();
+        let raw: Vec<OsString> = raw.map(public).collect();
         let each = match arg.get_value_delimiter() {
             Some(delimiter) => {
-                let names: Vec<_> = raw.iter().map(|value| value.trim()).collect();
-                vec![names.join(&delimiter.to_string())]
+                let names = raw.iter().map(|value| value.shown().trim().to_owned());
+                let names: Vec<_> = names.collect();
+                vec![names.join(&delimiter.to_string()).into()]
             }
             None => raw,
         };
-        let value = match each.join(" ") {
+        let shown: Vec<_> = each.iter().map(|value| value.shown()).collect();
+        let value = match shown.join(" ") {
             _ if !takes => None,
-            none if none.is_empty() && COMPUTED.contains(&key) => {
-                let (what, computed) = help.rsplit_once(" (").unwrap_or((&help, ""));
-                let computed = computed.trim_end_matches(')').to_owned();
-                help = what.to_owned();
-                Some(computed)
-            }
+            none if none.is_empty() => match help.split_once(COMPUTED) {
+                Some((what, computed)) => {
+                    let computed = computed.trim_end_matches(')').to_owned();
+                    help = what.to_owned();
+                    Some(computed)
+                }
+                None => Some(none),
+            },
             value => Some(value),
         };
         let has_value = value.as_ref().is_some_and(|value| !value.is_empty());
@@ -170,11 +169,12 @@ impl Value {
     }
 
     /// The option as it stands in an address, once for each value.
-    fn pairs(&self) -> Vec<String> {
-        let key = &self.key;
+    fn pairs(&self) -> Vec<OsString> {
+        let key = OsStr::new(&self.key);
+        let pair = |value: &OsString| joined([key, "=".as_ref(), value]);
         match &self.value {
-            Some(_) => self.each.iter().map(|it| format!("{key}={it}")).collect(),
-            None => vec![key.clone()],
+            Some(_) => self.each.iter().map(pair).collect(),
+            None => vec![key.to_owned()],
         }
     }
 
@@ -192,8 +192,8 @@ impl Value {
 }
 
 /// The canonical spelling of a side, with all options that were given for it, and what its options are.
-fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
-    let (mut name, mut values): (String, Vec<Value>) = (String::new(), Vec::new());
+fn side(text: &OsStr, settings: &Settings) -> Result<(OsString, Vec<Value>)> {
+    let (mut name, mut values): (OsString, Vec<Value>) = (OsString::new(), Vec::new());
     let layers = scheme::layers(text)?;
     for (scheme, address) in &layers {
         let command = scheme.command();
@@ -204,10 +204,7 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
         let own = address.options.iter().map(|it| (&it.key, &it.value));
         let pairs = settings.pairs.iter().map(|(key, value)| (key, value));
         let words = pairs.chain(own).filter(|(key, _)| has(key));
-        let words = words.map(|(key, value)| match value {
-            Some(value) => format!("--{key}={value}"),
-            None => format!("--{key}"),
-        });
+        let words = words.map(|(key, value)| endpoint::word(key, value.as_deref()));
         let words: Vec<_> = words.collect();
         let matches = scheme.command().args_override_self(true);
         let matches = matches.try_get_matches_from(words)?;
@@ -218,39 +215,39 @@ fn side(text: &str, settings: &Settings) -> Result<(String, Vec<Value>)> {
             }
         }
         // tcp4: is no other spelling of tcp:.
-        name += match address.word.ends_with(['4', '6']) {
+        name.push(match address.word.ends_with(['4', '6']) {
             true => &address.word,
             false => scheme.names[0],
-        };
-        name.push_str(if scheme.names[0] == "-" { "" } else { ":" });
+        });
+        name.push(if scheme.names[0] == "-" { "" } else { ":" });
     }
     let Some((core, address)) = layers.last() else {
         return Ok((name, values));
     };
-    name.push_str(if address.is_url { "//" } else { "" });
+    name.push(if address.is_url { "//" } else { "" });
     if address.word.to_ascii_lowercase().starts_with("abstract") {
-        name.push('@');
+        name.push("@");
     }
     match core.is_raw || address.is_url {
-        true => name += &address.place,
-        false => name += &address.place.replace(',', "\\,"),
+        true => name.push(&address.place),
+        false => name.push(address.place.replaced(",", "\\,")),
     }
     let given = values.iter().filter(|it| it.is_given);
     let by_word = OPTIONS_BY_WORD
         .iter()
         .filter(|row| address.word.eq_ignore_ascii_case(row.0));
-    let by_word = by_word.map(|row| row.1.to_owned());
+    let by_word = by_word.map(|row| row.1.into());
     let given: Vec<_> = given
         .flat_map(Value::pairs)
-        .map(|pair| pair.replace(',', "\\,"))
+        .map(|pair| pair.replaced(",", "\\,"))
         .chain(by_word)
         .collect();
     if !given.is_empty() && !core.is_raw {
         if name == "-" {
-            "stdio:".clone_into(&mut name);
+            name = OsString::from("stdio:");
         }
-        name.push(if address.is_url { '#' } else { ',' });
-        name += &given.join(",");
+        name.push(if address.is_url { "#" } else { "," });
+        name.push(given.join(OsStr::new(",")));
     }
     Ok((Address::public(&name), values))
 }
@@ -363,15 +360,55 @@ fn size(bytes: usize) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+fn quoted(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+#*".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
+    let Some(text) = word.to_str() else {
+        let escaped = word.as_bytes().escape_ascii().to_string();
+        return format!("$'{}'", escaped.replace("\\\"", "\""));
+    };
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
     }
-    if !lossless::is_text(word) {
-        let escaped = lossless::bytes(word);
-        let escaped = escaped.escape_ascii().to_string().replace("\\\"", "\"");
-        return format!("$'{escaped}'");
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_that_is_computed_stands_in_the_summary() {
+        let mut found = Vec::new();
+        for arg in crate::cli::command().get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let is_computed = help.contains(COMPUTED) && help.ends_with(')');
+            // Nothing else in parentheses reads like a default.
+            let is_other = ["(repeatable", "(HTTP Basic)", "(RFC "];
+            let is_other = is_other.iter().any(|other| help.contains(other));
+            let has_default = !arg.get_default_values().is_empty();
+            assert!(
+                is_computed || is_other || has_default || !help.ends_with(')'),
+                "{help}"
+            );
+            assert!(!is_computed || !has_default, "{help}");
+            if is_computed {
+                found.extend(arg.get_long().map(str::to_owned));
+            }
+        }
+        found.sort();
+        let expected = [
+            "chunk",
+            "drain",
+            "linger",
+            "max-connections",
+            "memory",
+            "mode",
+            "page",
+            "retries",
+            "stderr",
+            "threads",
+        ];
+        assert_eq!(found, expected);
     }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -1,5 +1,7 @@
 //! The flags of websocat 1.x as the command line takes them.
 
+use std::ffi::OsString;
+
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -54,10 +56,10 @@ pub(super) fn secret_keys() -> Vec<String> {
 }
 
 /// Our flags for theirs that were typed.
-pub(super) fn translated(matches: &ArgMatches) -> Vec<(String, Vec<Option<String>>)> {
+pub(super) fn translated(matches: &ArgMatches) -> Vec<(String, Vec<Option<OsString>>)> {
     let rows = TRANSLATED.iter().filter_map(|(theirs, ours, value)| {
         let typed = matches.get_many::<String>(theirs)?;
-        let values = typed.map(|typed| Some(value(typed)));
+        let values = typed.map(|typed| Some(value(typed).into()));
         Some(((*ours).to_owned(), values.collect()))
     });
     rows.collect()

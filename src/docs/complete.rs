@@ -1,16 +1,15 @@
 //! Completions for shells: a helper by hand for each shell, over tables that are the same in all of them.
 
+use std::any::TypeId;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use clap::{Arg, Command};
 
-use super::TOPICS;
+use super::topics::TOPICS;
 use crate::endpoint::Scheme;
 use crate::framing::CUTS;
 use crate::scheme::{self, SCHEMES};
-
-/// Names of values that are paths of files.
-const FILES: &[&str] = &["FILE", "FILE|DIR"];
 
 /// What the places of schemes are, where the syntax does not say it by its first word.
 const PLACES: &[(&str, &str)] = &[
@@ -159,6 +158,7 @@ fn kind(arg: &Arg) -> String {
     let long = arg.get_long().unwrap_or_default();
     let name = arg.get_value_names().unwrap_or_default().first();
     let name = name.map_or("", |name| name.as_str());
+    let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
     let is_optional = arg
         .get_num_args()
         .is_some_and(|count| count.min_values() == 0);
@@ -172,13 +172,13 @@ fn kind(arg: &Arg) -> String {
         words = CUTS.iter().map(|cut| cut.0.to_owned()).collect();
     }
     match long {
-        _ if is_optional && FILES.contains(&name) => "optional file".to_owned(),
+        _ if is_optional && is_path => "optional file".to_owned(),
         _ if is_optional => "optional any".to_owned(),
         "option" => "side".to_owned(),
         _ if name.ends_with("|FILE") => {
             format!("file {}", name.replace("|FILE", "").replace('|', " "))
         }
-        _ if FILES.contains(&name) || long == "unix-socket" => "file".to_owned(),
+        _ if is_path => "file".to_owned(),
         _ if words.is_empty() => "any".to_owned(),
         _ => format!("words {}", words.join(" ")),
     }

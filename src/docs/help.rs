@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Command;
 
-use super::EXAMPLES;
+use super::examples::EXAMPLES;
 
 /// How it is called, in the ways that there are.
 pub const USAGE: &str = "\

@@ -2,9 +2,12 @@
 
 use clap::{Arg, Command};
 
+use super::endings::ENDING_ROWS;
+use super::examples::EXAMPLES;
+use super::help::USAGE;
 use super::roff::Page;
 use super::signals::{ALL_SIGNALS, SIGNALS};
-use super::{ENDING_ROWS, EXAMPLES, websocat};
+use super::websocat;
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::{ELSEWHERE, SCHEMES};
 use crate::variables::VARIABLES;
@@ -73,7 +76,7 @@ pub(super) fn man(command: &Command) -> String {
         "join any two endpoints: WebSocket, TCP, Unix sockets, programs, files",
     );
     page.section("SYNOPSIS");
-    page.lines(super::USAGE.lines().map(str::trim_start));
+    page.lines(USAGE.lines().map(str::trim_start));
     page.section("EXAMPLES");
     for (line, what) in EXAMPLES {
         page.paragraph(&format!("{}:", capital(what)));

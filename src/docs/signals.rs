@@ -17,9 +17,10 @@ pub(super) const SIGNALS: &[(&str, &str)] = &[
         "SIGHUP",
         "Reads again what can be read again, and logs what that was: certificates, keys and authorities; the files of \
          --password-file, --bearer, --netrc and -H; and it opens the file of --tee anew, so that it can be moved away before. \
-         Where new files are no good the old ones stay in use, with a warning. It stops the program, as SIGTERM does, where \
-         its controlling terminal has gone, and where standard input or output is one end of a single session: ssh sends it \
-         to its ProxyCommand. Exit status 129.",
+         Where new files are no good the old ones stay in use, with a warning. It stops the program, as SIGTERM does, only \
+         where its terminal has gone: its controlling one, or that of standard input or output. Exit status 129. A program \
+         without a terminal, such as a service, never ends by it. ssh sends it to its ProxyCommand and closes the pipes: that \
+         session ends because its input has ended and its output has no reader.",
     ),
     (
         "SIGUSR1",

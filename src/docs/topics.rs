@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
+use super::coming;
 use super::cookbook::cookbook_text;
+use super::endings::endings_text;
+use super::endpoints::endpoints_text;
+use super::examples::examples_text;
 use super::signals::signals_text;
-use super::{coming, endings_text, endpoints_text, examples_text};
 use crate::ending::EXIT_STATUSES;
 use crate::scheme::SCHEMES;
 

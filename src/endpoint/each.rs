@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use tracing::warn;
 
-use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
+use super::{Agreement, BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
@@ -49,6 +49,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         name: Address::shown(&address.text),
         inner: inner.dial.clone(),
         framing: inner.facts.framing,
+        agrees: inner.facts.agreement != Agreement::Never,
         options: read_options(&SCHEME, address, settings)?,
         memory: settings.memory.clone(),
     };
@@ -60,6 +61,10 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         has_terminal: false,
         is_fresh_stream: false,
         again: None,
+        agreement: match inner.facts.agreement {
+            Agreement::Never => Agreement::Never,
+            Agreement::Opening | Agreement::Later => Agreement::Later,
+        },
         ..inner.facts.clone()
     };
     Ok(Endpoint::Dial(inner.over(Arc::new(each), facts)))
@@ -69,8 +74,21 @@ struct Each {
     name: String,
     inner: Arc<dyn Dial>,
     framing: Option<Framing>,
+    /// Whether what it wraps agrees to subprotocols.
+    agrees: bool,
     options: Options,
     memory: Memory,
+}
+
+impl Each {
+    /// The caller as the endpoint is opened for it. It was answered before that, so a server is offered none of its subprotocols.
+    fn asking(&self, caller: &Caller) -> Caller {
+        let mut caller = caller.without_half_close();
+        if self.agrees {
+            caller.protocols.clear();
+        }
+        caller
+    }
 }
 
 impl Dial for Each {
@@ -79,7 +97,7 @@ impl Dial for Each {
             let answers = Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
-                caller: Arc::new(caller.without_half_close()),
+                caller: Arc::new(self.asking(caller)),
                 memory: self.memory.clone(),
                 whole: Whole::new(self.options.max_message, &self.memory),
                 state: State::Idle,
@@ -92,6 +110,8 @@ impl Dial for Each {
             };
             let facts = StreamFacts {
                 framing: self.framing,
+                // Nothing is open yet that could have agreed to one.
+                protocol: self.agrees.then(|| "".into()),
                 can_half_close: true,
                 ..StreamFacts::default()
             };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::sync::watch;
 
-use super::{Accept, Backoff, BoxFuture, Dial, Listen, Offer};
+use super::{Accept, Agreement, Backoff, BoxFuture, Dial, Listen, Offer};
 use crate::caller::Caller;
 use crate::framing::Framing;
 use crate::http::page::Page;
@@ -81,6 +81,8 @@ pub struct Facts {
     ///
     /// [`StreamFacts::can_half_close`]: crate::peer::StreamFacts::can_half_close
     pub can_half_close: bool,
+    /// When it agrees to a subprotocol: what opens WebSockets does.
+    pub agreement: Agreement,
     /// Descriptors that each session has open here, so that there are no more sessions than descriptors for them.
     pub descriptors: usize,
     /// The waits between one session and the next, where it connects again: `reconnect:`.
@@ -101,6 +103,7 @@ impl Default for Facts {
             has_terminal: false,
             is_fresh_stream: false,
             can_half_close: false,
+            agreement: Agreement::Never,
             descriptors: 1,
             again: None,
             spent: Arc::default(),

@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::peer::{ByteStream, During, Opened, StreamFacts};
+use crate::word::Word;
 
 /// `fd:`
 pub const SCHEME: Scheme = Scheme {
@@ -31,8 +32,9 @@ pub const SCHEME: Scheme = Scheme {
     is_raw: false,
     options: &[framing::Options::augment_args],
     build: |address, settings| {
-        let number = match address.place.parse() {
-            Ok(number) if address.place.bytes().all(|byte| byte.is_ascii_digit()) => number,
+        let place = address.place.shown();
+        let number = match place.parse() {
+            Ok(number) if place.bytes().all(|byte| byte.is_ascii_digit()) => number,
             _ => {
                 let what = "the number of a descriptor is wanted: fd:3";
                 return Err(address.place_error(what).into());

@@ -21,8 +21,8 @@ use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::lossless;
 use crate::peer::{ByteStream, During, Opened, StreamFacts};
+use crate::word::Word;
 
 /// `file:`
 pub const SCHEME: Scheme = Scheme {
@@ -77,7 +77,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     if address.place.is_empty() {
         return Err(address.place_error("the path of a file is missing").into());
     }
-    if address.place.contains('\0') {
+    if address.place.has_byte(0) {
         return Err(address.place_error("a path has no NUL byte").into());
     }
     let options: Options = read_options(&SCHEME, address, settings)?;
@@ -94,7 +94,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
     let dial = FileDial {
         name: Address::shown(&address.text),
-        path: lossless::path(&address.place),
+        path: PathBuf::from(&address.place),
         purpose,
         options: read_options(&SCHEME, address, settings)?,
         framing,

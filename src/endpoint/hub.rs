@@ -1,16 +1,13 @@
 //! `hub:`: a room in memory, where what one says all others hear.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
+use super::room::rooms::{Most, Rooms};
 use super::room::{self, Identity, Manner, Member, Room};
 use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
-use crate::ending::Cause;
 use crate::http::page::{Manners, Page};
 use crate::memory::Memory;
 use crate::peer::Opened;
@@ -62,10 +59,6 @@ pub enum YesNo {
     No,
 }
 
-/// The rooms of this process, by name. One that nobody is in is kept while there is a place for it and it has what newcomers
-/// hear.
-static ROOMS: LazyLock<Mutex<HashMap<String, Arc<Room>>>> = LazyLock::new(Mutex::default);
-
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let options: Options = read_options(&SCHEME, address, settings)?;
     let room: room::Options = read_options(&SCHEME, address, settings)?;
@@ -83,10 +76,11 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         ..Facts::default()
     };
     let hub = Hub {
-        name: address.place.clone(),
+        name: address.place_text("the name of a room")?.to_owned(),
         options,
         room,
         memory: settings.memory.clone(),
+        rooms: settings.rooms.clone(),
     };
     Ok(Endpoint::dial(hub, facts))
 }
@@ -96,6 +90,7 @@ struct Hub {
     options: Options,
     room: room::Options,
     memory: Memory,
+    rooms: Rooms,
 }
 
 impl Hub {
@@ -103,32 +98,18 @@ impl Hub {
     fn enter(&self, caller: &Caller) -> Result<Member> {
         let path = caller.uri.as_ref().map_or("/", |uri| uri.path());
         let name = self.name.replace("{path}", path);
-        // Nothing panics while it is held.
-        let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.get(&name) {
-            return room.clone().enter(caller);
-        }
-        if rooms.len() >= self.options.rooms as usize {
-            rooms.retain(|_, room| !room.is_empty());
-        }
-        if rooms.len() >= self.options.rooms as usize {
-            let what = format!("there are {} rooms; --rooms allows more", rooms.len());
-            return Err(anyhow!(Cause::Busy).context(what));
-        }
-        let held = rooms.values().filter(|room| room.is_held_by(caller.source));
-        if held.count() >= self.options.rooms_per_ip as usize {
-            let most = self.options.rooms_per_ip;
-            let what = format!("its address holds {most} rooms; --rooms-per-ip allows more");
-            return Err(anyhow!(Cause::Busy).context(what));
-        }
-        let manner = Manner {
-            echo: self.options.echo == YesNo::Yes,
-            join: self.options.join,
-            id: self.options.id,
+        let most = Most {
+            all: self.options.rooms as usize,
+            of_address: self.options.rooms_per_ip as usize,
         };
-        let room = Room::new(self.room, manner, None, &self.memory);
-        rooms.insert(name, room.clone());
-        room.enter(caller)
+        self.rooms.enter(name, caller, &most, || {
+            let manner = Manner {
+                echo: self.options.echo == YesNo::Yes,
+                join: self.options.join,
+                id: self.options.id,
+            };
+            Room::new(self.room, manner, None, &self.memory)
+        })
     }
 }
 

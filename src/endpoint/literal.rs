@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,7 +13,6 @@ use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
-use crate::lossless;
 use crate::message::Kind;
 use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
@@ -31,7 +31,7 @@ pub const SCHEME: Scheme = Scheme {
             ..Framing::BYTES
         };
         Ok(literal(
-            lossless::bytes(&address.place),
+            address.place.as_bytes().to_vec(),
             read_framing(&SCHEME, address, settings, own)?,
         ))
     },

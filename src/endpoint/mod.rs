@@ -1,5 +1,6 @@
 //! What an endpoint is: the traits and types that every kind of endpoint fulfils. The list of kinds is `scheme.rs`.
 
+mod agreement;
 pub mod datagram;
 mod descriptor;
 pub mod device;
@@ -31,31 +32,34 @@ pub mod udp;
 pub mod unix;
 pub mod ws;
 
-use std::any::TypeId;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::{Arg, ArgMatches, Args, Command};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, Command};
 
 use crate::address::{Address, AddressError, nearest};
 use crate::caller::{Caller, Source};
+use crate::child::Children;
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
-use crate::lossless;
 use crate::memory::Memory;
 use crate::mistake;
 use crate::peer::Opened;
+use crate::reread::Rereads;
 use crate::tap;
 use crate::variables::Variables;
+use crate::word::joined;
+pub use agreement::Agreement;
 pub use facts::{Bound, Facts, Inlet, Outlet, Serve, Service, Stopping};
 pub use reconnect::backoff::Backoff;
+use room::rooms::Rooms;
 pub use spoken::Spoken;
 
 /// A future in a box.
@@ -222,7 +226,7 @@ impl Scheme {
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Keys with their values.
-    pub pairs: Vec<(String, Option<String>)>,
+    pub pairs: Vec<(String, Option<OsString>)>,
     /// The words behind `--` that follow a program's name.
     pub words: Vec<OsString>,
     /// The endpoint that a wrapper wraps.
@@ -233,6 +237,12 @@ pub struct Settings {
     pub variables: Variables,
     /// What is collected and queued is counted here.
     pub memory: Memory,
+    /// What starts programs, and knows of those that run.
+    pub children: Children,
+    /// The rooms of `hub:`.
+    pub rooms: Rooms,
+    /// What is registered here is read again on SIGHUP.
+    pub rereads: Rereads,
 }
 
 /// Reads a group of options out of the settings and the address, which is the stronger.
@@ -279,56 +289,66 @@ fn matches(
         .iter()
         .map(|(key, value)| (key, value))
         .chain(own);
-    let words: Vec<OsString> = pairs
-        .filter(|(key, _)| has(key))
-        .map(|(key, value)| word(&group, key, value.as_deref()))
-        .collect::<Result<_>>()?;
-    let matches = group.args_override_self(true).try_get_matches_from(words);
+    let pairs: Vec<_> = pairs.filter(|(key, _)| has(key)).collect();
+    let words = pairs.iter().map(|(key, value)| word(key, value.as_deref()));
+    let words: Vec<_> = words.collect();
+    let group = group.args_override_self(true);
+    let matches = group.clone().try_get_matches_from(&words);
     let matches = matches.map_err(|error| {
-        let key = mistake::key(&error);
-        let typed = address
-            .options
-            .iter()
-            .rfind(|it| Some(&it.key) == key.as_ref());
-        let what = |prefix| mistake::line(&error, prefix).unwrap_or_else(|| error.to_string());
-        match typed {
-            Some(option) => AddressError {
-                is_usage: true,
-                ..address.error(option.at.clone(), what(""))
-            },
-            None => AddressError::elsewhere(what("--")),
-        }
+        let error = mistake::spelled(error, &words);
+        refused(&error, &group, &pairs, address)
     })?;
     Ok(matches)
 }
 
-/// Options whose values have names of files among them, or become part of a program's environment.
-const NAMES_OF_FILES: &[&str] = &[
-    "bearer",
-    "env",
-    "header",
-    "netrc",
-    "page",
-    "send",
-    "unix-socket",
-];
+/// An option and its value, where it has one.
+type Pair<'a> = (&'a String, &'a Option<OsString>);
 
-/// An option as a word for clap. What is a path becomes that of a file; other values are text.
-fn word(group: &Command, key: &str, value: Option<&str>) -> Result<OsString> {
-    let Some(value) = value else {
-        return Ok(format!("--{key}").into());
+/// The error for an option that its group refuses: it points at the option where that stands in the address.
+fn refused(
+    error: &clap::Error,
+    group: &Command,
+    pairs: &[Pair<'_>],
+    address: &Address,
+) -> AddressError {
+    let is_text = error.kind() != ErrorKind::InvalidUtf8;
+    let key = match is_text {
+        true => mistake::key(error),
+        false => not_text(group, pairs),
     };
-    let mut arguments = group.get_arguments();
-    let arg = arguments.find(|arg| arg.get_long() == Some(key));
-    let is_path = |arg: &Arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
-    if arg.is_some_and(is_path) {
-        return Ok(lossless::word(&format!("--{key}={value}")));
+    let typed = address
+        .options
+        .iter()
+        .rfind(|it| Some(&it.key) == key.as_ref());
+    let what = |prefix| match &key {
+        Some(key) if !is_text => mistake::not_text(&format!("{prefix}{key}")),
+        _ => mistake::line(error, prefix).unwrap_or_else(|| error.to_string()),
+    };
+    match typed {
+        Some(option) => AddressError {
+            is_usage: true,
+            ..address.error(option.at.clone(), what(""))
+        },
+        None => AddressError::elsewhere(what("--")),
     }
-    if !lossless::is_text(value) && !NAMES_OF_FILES.contains(&key) {
-        let what = format!("--{key}: its value is not UTF-8");
-        return Err(AddressError::elsewhere(what).into());
+}
+
+/// The key of the option whose value is not UTF-8: clap does not say which one it is.
+fn not_text(group: &Command, pairs: &[Pair<'_>]) -> Option<String> {
+    let is_it = |(key, value): &&Pair<'_>| {
+        let alone = [word(key, value.as_deref())];
+        let error = group.clone().try_get_matches_from(alone).err();
+        error.is_some_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+    };
+    pairs.iter().find(is_it).map(|(key, _)| (*key).clone())
+}
+
+/// An option as a word for clap.
+pub fn word(key: &str, value: Option<&OsStr>) -> OsString {
+    match value {
+        Some(value) => joined(["--".as_ref(), key.as_ref(), "=".as_ref(), value]),
+        None => joined(["--".as_ref(), key.as_ref()]),
     }
-    Ok(format!("--{key}={value}").into())
 }
 
 /// The words for an option that a scheme, or a chain of them, does not have.

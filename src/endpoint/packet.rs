@@ -1,5 +1,6 @@
 //! `unix-dgram:`, `seqpacket:` and `seqpacket-l:`: Unix sockets that keep the boundaries of messages.
 
+use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -108,7 +109,7 @@ fn build_dial(
 
 struct PacketDial {
     name: String,
-    place: String,
+    place: OsString,
     socket: Type,
     options: DialOptions,
     kind: Kind,
@@ -248,7 +249,7 @@ impl Carrier for Packets {
 
 struct SeqpacketListen {
     name: String,
-    place: String,
+    place: OsString,
     options: ListenOptions,
     kind: Kind,
     memory: Memory,

@@ -24,10 +24,9 @@ use super::size::{Asked, Size};
 use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
-use crate::child::{Child, Command};
+use crate::child::{Child, Children, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
 use crate::framing::{self, Cut, Framing};
-use crate::lossless;
 use crate::memory::Memory;
 use crate::peer::{Opened, StreamFacts};
 use crate::secret::Assignment;
@@ -44,7 +43,7 @@ pub const EXEC: Scheme = Scheme {
     is_raw: true,
     options: &[Options::augment_args, framing::Options::augment_args],
     build: |address, settings| {
-        let program = lossless::word(&address.place);
+        let program = address.place.clone();
         if program.is_empty() {
             return Err(address.place_error("a program is missing").into());
         }
@@ -70,8 +69,8 @@ pub const SHELL: Scheme = Scheme {
         if address.place.is_empty() {
             return Err(address.place_error("a line of shell is missing").into());
         }
-        let words = ["/bin/sh", "-c", &address.place].map(lossless::word);
-        build(&SHELL, address, settings, "/bin/sh".into(), words.into())
+        let words = vec!["/bin/sh".into(), "-c".into(), address.place.clone()];
+        build(&SHELL, address, settings, "/bin/sh".into(), words)
     },
 };
 
@@ -86,7 +85,7 @@ pub struct Options {
     /// text message such as {"cols":120,"rows":40} resizes it, and only binary ones are input.
     #[arg(long)]
     pub pty: bool,
-    /// What becomes of a program's stderr (inherit with stdin, else log)
+    /// What becomes of a program's stderr (default: inherit with stdin, else log)
     ///
     /// With json, which goes with --framing json, a caller can tell it from stdout: a line of stderr is an object of its own
     /// between the program's, {"kind":"stderr","text":"..."}, with "base64" where it is not UTF-8 and in pieces of 32 KiB. A
@@ -141,7 +140,8 @@ struct Program {
     options: Options,
     framing: Framing,
     memory: Memory,
-    children: Arc<Semaphore>,
+    children: Children,
+    permits: Arc<Semaphore>,
 }
 
 fn build(
@@ -181,7 +181,8 @@ fn build(
         name: Address::shown(&address.place),
         file,
         words,
-        children: Arc::new(Semaphore::new(options.max_children as usize)),
+        children: settings.children.clone(),
+        permits: Arc::new(Semaphore::new(options.max_children as usize)),
         framing,
         memory: settings.memory.clone(),
         options,
@@ -209,7 +210,7 @@ fn find(program: &OsString) -> Result<PathBuf> {
     if let Some(found) = candidates.iter().find(|path| is_program(path)) {
         return Ok(found.clone());
     }
-    let shown = Address::shown(&program.to_string_lossy());
+    let shown = Address::shown(program);
     match candidates.iter().any(|path| path.exists()) {
         true => {
             let what = match candidates.iter().any(|path| path.is_dir()) {
@@ -235,14 +236,12 @@ fn find(program: &OsString) -> Result<PathBuf> {
 impl Dial for Program {
     fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            let permit = Arc::clone(&self.children)
-                .try_acquire_owned()
-                .map_err(|_| {
-                    anyhow::Error::new(Cause::Busy).context(format!(
-                        "{} programs are running; --max-children allows more",
-                        self.options.max_children
-                    ))
-                })?;
+            let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+                anyhow::Error::new(Cause::Busy).context(format!(
+                    "{} programs are running; --max-children allows more",
+                    self.options.max_children
+                ))
+            })?;
             let started = match self.options.pty {
                 true => self.start_in_terminal(caller, permit),
                 false => self.start(caller, permit),
@@ -309,7 +308,8 @@ impl Program {
             pipe::Sender::from_owned_fd(input.into())?,
             pipe::Receiver::from_owned_fd(output.into())?,
         );
-        let child = Child::start(command, self.options.kill_after, permit)?;
+        let patience = self.options.kill_after;
+        let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, false);
         Ok(Opened::bytes(streams, self.facts()))
     }
@@ -332,7 +332,8 @@ impl Program {
             pipe::Sender::from_owned_fd_unchecked(ours.try_clone()?)?,
             pipe::Receiver::from_owned_fd_unchecked(ours)?,
         );
-        let child = Child::start(command, self.options.kill_after, permit)?;
+        let patience = self.options.kill_after;
+        let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, true);
         let opened = Opened::bytes(streams, self.facts());
         if !asked.resizes {

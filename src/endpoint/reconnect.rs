@@ -64,7 +64,7 @@ pub struct Options {
 #[group(skip)]
 #[command(next_help_heading = "Reconnection")]
 pub struct Limits {
-    /// Connect again at most so often in a row (no limit)
+    /// Connect again at most so often in a row (default: no limit)
     ///
     /// The exit status is then that of the last failure. A connection of 30s begins a new row.
     #[arg(long, value_name = "N")]

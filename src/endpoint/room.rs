@@ -5,6 +5,7 @@ mod lines;
 mod message;
 mod queue;
 mod returned;
+pub mod rooms;
 mod speech;
 
 use std::collections::{BTreeMap, VecDeque};

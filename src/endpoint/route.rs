@@ -41,7 +41,7 @@ pub struct Options {
     ///
     /// The request still names the host of the URL.
     #[arg(long, value_name = "PATH")]
-    pub unix_socket: Option<String>,
+    pub unix_socket: Option<PathBuf>,
     /// Use IPv4 only
     #[arg(long, short = '4', conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -162,7 +162,11 @@ impl Route {
         Ok(Route {
             deadline: dial.connect_timeout,
             proxies: Proxies::read(&options, &settings.variables)?,
-            tls: Client::of_proxy(options.proxy_cacert.as_deref(), &["http/1.1"])?,
+            tls: Client::of_proxy(
+                options.proxy_cacert.as_deref(),
+                &["http/1.1"],
+                &settings.rereads,
+            )?,
             options,
         })
     }
@@ -201,13 +205,9 @@ impl Route {
         port: u16,
     ) -> Result<Box<dyn ByteStream>> {
         if let Some(place) = &self.options.unix_socket {
-            let opened = unix::connect(place).await;
-            return opened.with_context(|| {
-                format!(
-                    "over the Unix socket {}",
-                    Address::shown(place).escape_debug()
-                )
-            });
+            let opened = unix::connect(place.as_os_str()).await;
+            return opened
+                .with_context(|| format!("over the Unix socket {}", Address::shown(place)));
         }
         let Some(proxy) = proxy else {
             return Ok(Box::new(Connection::new(self.connect(host, port).await?)));

@@ -1,7 +1,9 @@
 //! Messages that are given on the command line: sent on connect, each of them whole, in order.
 
 use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,9 +11,9 @@ use clap::Args;
 
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
-use crate::lossless;
 use crate::message::{Fragment, Kind};
 use crate::peer::{self, Event, MessageStream, Notice, Opened, Spent, StreamFacts, Tally};
+use crate::word::Word;
 
 /// Options of standard input and output.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +25,7 @@ pub struct Options {
     /// Given more than once the messages are sent in order; each is one whole message, newlines and all: of text, with -b a
     /// binary one. @FILE sends all of FILE, @- all of stdin; @@ is an @ that begins the text. Then input is at its end.
     #[arg(long, value_name = "TEXT|@FILE")]
-    pub send: Vec<String>,
+    pub send: Vec<OsString>,
 }
 
 /// The messages, to be said on each connection anew.
@@ -36,7 +38,7 @@ impl Messages {
     /// # Errors
     /// A file that can not be read, and one that was to be text and is none.
     pub fn read(options: &Options, kind: Kind) -> Result<Option<Messages>> {
-        let message = |text: &String| Ok(Fragment::whole(kind, content(text, kind)?));
+        let message = |text: &OsString| Ok(Fragment::whole(kind, content(text, kind)?));
         let messages: Result<Vec<_>> = options.send.iter().map(message).collect();
         Ok(Some(Messages(messages?)).filter(|messages| !messages.0.is_empty()))
     }
@@ -58,24 +60,24 @@ impl Messages {
 }
 
 /// The bytes that one value of `--send` means.
-fn content(text: &str, kind: Kind) -> Result<Vec<u8>> {
-    let said = match text.strip_prefix('@') {
-        None => Some(text),
-        Some(path) => Some(path).filter(|path| path.starts_with('@')),
-    };
-    if let Some(said) = said {
-        if kind == Kind::Text && !lossless::is_text(said) {
-            bail!("--send: the text is not UTF-8; with -b it is sent as it is");
+fn content(text: &OsStr, kind: Kind) -> Result<Vec<u8>> {
+    let path = text.without_prefix("@");
+    let path = match path.filter(|path| path.without_prefix("@").is_none()) {
+        Some(path) => path,
+        None => {
+            let said = path.unwrap_or(text);
+            if kind == Kind::Text && said.to_str().is_none() {
+                bail!("--send: the text is not UTF-8; with -b it is sent as it is");
+            }
+            return Ok(said.as_bytes().to_vec());
         }
-        return Ok(lossless::bytes(said));
-    }
-    let path = &text[1..];
+    };
     let name = Address::shown(path);
     let read = if path == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(lossless::path(path))
+        std::fs::read(path)
     };
     let bytes = match read {
         Ok(bytes) => bytes,
@@ -165,7 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, kind: Kind, expected: Result<&[u8], &str>) {
-        let got = content(text, kind).map_err(|error| format!("{error:#}"));
+        let got = content(text.as_ref(), kind).map_err(|error| format!("{error:#}"));
         let got = got.as_deref().map_err(String::as_str);
         assert_eq!(got, expected, "{text}");
     }

@@ -19,7 +19,6 @@ use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::lossless;
 use crate::peer::{ByteStream, During, Opened, StreamFacts};
 use crate::sendqueue;
 
@@ -124,7 +123,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let framing = read_framing(&SCHEME, address, settings, Framing::BYTES)?;
     let dial = Serial {
         name: Address::shown(&address.text),
-        path: lossless::path(&address.place),
+        path: PathBuf::from(&address.place),
         options: read_options(&SCHEME, address, settings)?,
         framing,
         is_in_use: Arc::default(),

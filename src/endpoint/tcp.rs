@@ -468,14 +468,23 @@ pub struct Connection {
     end: End,
     /// Whether its send queue was seen empty since something was last put into it.
     is_drained: Cell<bool>,
-    /// Whether the system looks after a peer that is not read.
-    is_kept_alive: bool,
+    /// Whether the system looks after a peer that is not read: from the second look on.
+    keep_alive: KeepAlive,
     /// Whether it was accepted and has not been read.
     is_unread: bool,
     /// Whether it was accepted and has not been written.
     is_unwritten: bool,
     /// Sees a reset behind the end of its input.
     reset: Option<ResetWatch>,
+}
+
+/// Whether the system probes a silent connection.
+#[derive(Clone, Copy)]
+enum KeepAlive {
+    Off,
+    /// From the next look on.
+    Due,
+    On,
 }
 
 enum End {
@@ -497,7 +506,7 @@ impl Connection {
             stream,
             end: End::Open,
             is_drained: Cell::new(false),
-            is_kept_alive: false,
+            keep_alive: KeepAlive::Off,
             is_unread: false,
             is_unwritten: false,
             reset: None,
@@ -589,23 +598,23 @@ impl ByteStream for Connection {
     }
 
     fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        if !std::mem::replace(&mut self.is_kept_alive, true) {
-            // Whether one that half-closed still reads shows in no other way while there is nothing to send to it.
-            sendqueue::keep_alive(self.stream.as_fd());
-        }
+        self.keep_alive = match self.keep_alive {
+            // Most connections have ended before the second look, and four system calls are saved.
+            KeepAlive::Off => KeepAlive::Due,
+            KeepAlive::Due => {
+                // Nothing else shows whether a half-closed peer still reads while nothing is sent to it.
+                sendqueue::keep_alive(self.stream.as_fd());
+                KeepAlive::On
+            }
+            KeepAlive::On => KeepAlive::On,
+        };
         gone(self.descriptor())
     }
 
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let reset = match &mut self.reset {
-            Some(reset) => reset,
-            // Without a descriptor for it a reset shows at the next write.
-            none => match ResetWatch::of(&self.stream) {
-                Ok(watch) => none.insert(watch),
-                Err(_) => return Poll::Pending,
-            },
-        };
-        reset.poll(cx).map(|()| Ending::Lost(Loss::Reset))
+        let reset = self.reset.get_or_insert_with(ResetWatch::new);
+        let reset = reset.poll(&self.stream, cx);
+        reset.map(|()| Ending::Lost(Loss::Reset))
     }
 
     fn is_closed(&self) -> bool {

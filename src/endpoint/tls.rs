@@ -20,7 +20,7 @@ use crate::framing::{self, Framing};
 use crate::http::page::Page;
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Opened, StreamFacts};
-use crate::reread;
+use crate::reread::Rereads;
 use crate::tls::client::{self, Client};
 use crate::tls::server::{self, Server};
 
@@ -75,7 +75,11 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "tls: is a client and can not wrap what listens; tls-l: is a server";
         return Err(address.place_error(what).into());
     };
-    let client = Client::read(read_options(&DIAL, address, settings)?, &[])?;
+    let client = Client::read(
+        read_options(&DIAL, address, settings)?,
+        &[],
+        &settings.rereads,
+    )?;
     if inner.facts.host.is_none() && !client.has_name() {
         let what = "TLS asks for a name that this endpoint does not have: tls-name=NAME";
         return Err(address.place_error(what).into());
@@ -113,6 +117,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         server: Arc::new(Server::read(options, &[], None)?),
         deadline: read_options::<Deadline>(&LISTEN, address, settings)?.handshake_timeout,
         framing,
+        rereads: settings.rereads.clone(),
     };
     let facts = Facts {
         framing: Some(framing),
@@ -143,12 +148,12 @@ fn over(inner: StreamFacts, framing: Framing) -> StreamFacts {
 }
 
 /// Gets a server ready to be called: says the pin of a certificate of its own, and has its files read again on SIGHUP.
-pub(super) fn announce(server: &Arc<Server>) {
+pub(super) fn announce(server: &Arc<Server>, rereads: &Rereads) {
     if let Some(pin) = server.pin() {
         info!("the certificate is self-signed; clients trust it by --pin-sha256 {pin}");
     }
     if server.has_files() {
-        reread::register(server);
+        rereads.register(server);
     }
 }
 
@@ -177,13 +182,14 @@ struct TlsListen {
     server: Arc<Server>,
     deadline: Duration,
     framing: Framing,
+    rereads: Rereads,
 }
 
 impl Listen for TlsListen {
     fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let inner = self.inner.bind(None).await?;
-            announce(&self.server);
+            announce(&self.server, &self.rereads);
             let secure = |place: String| match place.strip_prefix("tcp:") {
                 Some(rest) => format!("tls:{rest}"),
                 None => format!("tls:{place}"),

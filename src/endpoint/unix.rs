@@ -1,5 +1,6 @@
 //! `unix:` and `unix-l:`: Unix stream sockets by path or, on Linux, by abstract name (`@name`).
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::mem;
@@ -31,10 +32,10 @@ use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
 use crate::http::page::Page;
-use crate::lossless;
 use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
 use crate::sendqueue;
 use crate::steps::Step;
+use crate::word::{Word, joined};
 
 /// `unix:`
 pub const DIAL: Scheme = Scheme {
@@ -79,7 +80,7 @@ pub const LISTEN: Scheme = Scheme {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ListenOptions {
-    /// Permissions of the socket, in octal (600)
+    /// Permissions of the socket, in octal (default: 600)
     ///
     /// Without it only the user who runs the bridge and root may connect. 660 allows the group, 666 allows every user.
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, help_heading = "Listening")]
@@ -100,16 +101,16 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 }
 
 /// The place of a socket: `@name` and websocat's `abstract:name` are abstract.
-pub(super) fn place(address: &Address) -> Result<String, AddressError> {
+pub(super) fn place(address: &Address) -> Result<OsString, AddressError> {
     if address.place.is_empty() {
         return Err(address.place_error("the path of a socket is missing"));
     }
-    if address.place.contains('\0') {
+    if address.place.has_byte(0) {
         return Err(address.place_error("a path has no NUL byte"));
     }
     let is_abstract = address.word.to_ascii_lowercase().contains("abstract");
-    let place = match is_abstract && !address.place.starts_with('@') {
-        true => format!("@{}", address.place),
+    let place = match is_abstract && address.place.without_prefix("@").is_none() {
+        true => joined(["@".as_ref(), &address.place]),
         false => address.place.clone(),
     };
     if sock_addr(&place).is_err() {
@@ -120,10 +121,10 @@ pub(super) fn place(address: &Address) -> Result<String, AddressError> {
 }
 
 /// The socket address; an abstract one begins with a NUL byte (unix(7)).
-pub(super) fn sock_addr(place: &str) -> io::Result<SockAddr> {
-    match place.strip_prefix('@') {
-        Some(name) => SockAddr::unix(lossless::word(&format!("\0{name}"))),
-        None => SockAddr::unix(lossless::word(place)),
+pub(super) fn sock_addr(place: &OsStr) -> io::Result<SockAddr> {
+    match place.without_prefix("@") {
+        Some(name) => SockAddr::unix(joined(["\0".as_ref(), name])),
+        None => SockAddr::unix(place),
     }
 }
 
@@ -161,7 +162,7 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
 
 struct UnixDial {
     name: String,
-    place: String,
+    place: OsString,
     options: DialOptions,
     framing: Framing,
 }
@@ -185,11 +186,11 @@ impl Dial for UnixDial {
 ///
 /// # Errors
 /// The system's reason, with [`Cause::Refused`].
-pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
+pub(super) async fn connect(place: &OsStr) -> Result<Box<dyn ByteStream>> {
     let step = Step::begin("connect");
     match open(place).await {
         Ok(stream) => {
-            step.done(|| Address::shown(place).escape_debug().to_string());
+            step.done(|| Address::shown(place));
             Ok(Box::new(Connection {
                 stream,
                 is_unread: false,
@@ -201,23 +202,22 @@ pub(super) async fn connect(place: &str) -> Result<Box<dyn ByteStream>> {
 }
 
 /// Why nobody answers: of a socket that is left over the system says no more than of a file.
-fn refusal(place: &str, error: &io::Error) -> String {
+fn refusal(place: &OsStr, error: &io::Error) -> String {
     let reason = errno_text(error);
     if error.kind() != io::ErrorKind::ConnectionRefused {
         return reason;
     }
-    match fs::metadata(lossless::path(place)) {
+    match fs::metadata(place) {
         Ok(meta) if !meta.file_type().is_socket() => format!("{reason}, it is no socket"),
         Ok(_) => format!("{reason}, nobody listens on it any more"),
         Err(_) => reason,
     }
 }
 
-async fn open(place: &str) -> io::Result<UnixStream> {
-    if !place.starts_with('@') {
-        let path = lossless::path(place);
+async fn open(place: &OsStr) -> io::Result<UnixStream> {
+    if place.without_prefix("@").is_none() {
         loop {
-            match UnixStream::connect(&path).await {
+            match UnixStream::connect(place).await {
                 // Its backlog is full, and there is no event for when it no longer is.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sleep(BACKLOG_PAUSE).await;
@@ -240,7 +240,7 @@ async fn open(place: &str) -> io::Result<UnixStream> {
 
 struct UnixListen {
     name: String,
-    place: String,
+    place: OsString,
     options: ListenOptions,
     framing: Framing,
 }
@@ -276,9 +276,9 @@ impl UnixListen {
 }
 
 /// Says who may connect to a listening socket, and where it is.
-pub(super) fn told(file: Option<&SocketFile>, place: &str) -> (String, String) {
-    let shown = file.map_or_else(|| place.to_owned(), SocketFile::shown);
-    (access(file), shown.escape_debug().to_string())
+pub(super) fn told(file: Option<&SocketFile>, place: &OsStr) -> (String, String) {
+    let place = file.map_or(place, SocketFile::path);
+    (access(file), place.escaped())
 }
 
 /// Says who may connect to a listening socket, by the permissions that its file has.
@@ -298,11 +298,14 @@ fn access(file: Option<&SocketFile>) -> String {
 /// # Errors
 /// The system's reason, with a [`Cause`]; somebody who listens there, whatever is there and no socket.
 pub(super) fn listen(
-    place: &str,
+    place: &OsStr,
     mode: Option<u32>,
     kind: Type,
 ) -> Result<(UnixListener, Option<SocketFile>)> {
-    let path = (!place.starts_with('@')).then(|| lossless::path(place));
+    let path = place
+        .without_prefix("@")
+        .is_none()
+        .then(|| PathBuf::from(place));
     if let Some(path) = &path {
         remove_stale(path, kind)?;
     }
@@ -322,18 +325,19 @@ pub(super) fn listen(
 }
 
 fn bind(
-    place: &str,
+    place: &OsStr,
     path: Option<&Path>,
     mode: Option<u32>,
     kind: Type,
 ) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     // Linux takes the mode of the socket for that of its file, so that it is never open to others.
-    let is_private = rustix::fs::fchmod(&socket, Mode::from_raw_mode(OWN_MODE)).is_ok();
+    // Elsewhere it fails, which does no harm: no other user can connect before listen.
+    let _ = rustix::fs::fchmod(&socket, Mode::from_raw_mode(OWN_MODE));
     socket.bind(&sock_addr(place)?)?;
-    // Nobody can connect before listen, so the mode holds from the first moment elsewhere too.
-    let mode = mode.or((!is_private || !cfg!(target_os = "linux")).then_some(OWN_MODE));
-    if let (Some(path), Some(mode)) = (path, mode) {
+    if let Some(path) = path {
+        // The umask that was inherited may have taken away what its owner needs.
+        let mode = mode.unwrap_or(OWN_MODE);
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     socket.listen(BACKLOG)?;
@@ -378,9 +382,9 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The path as messages show it.
-    pub(super) fn shown(&self) -> String {
-        self.path.display().to_string()
+    /// The path itself.
+    pub(super) fn path(&self) -> &OsStr {
+        self.path.as_os_str()
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Command, ValueEnum};
 use http::header::{HOST, ORIGIN};
 use tokio::time::{Instant, timeout};
@@ -30,8 +31,8 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Outlet,
-    Scheme, Settings, read_options,
+    Accept, Agreed, Agreement, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer,
+    Outlet, Scheme, Settings, read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
@@ -42,9 +43,11 @@ use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
 use crate::http::server::{Pending, Received, Refusal, Service, Upgrade};
-use crate::http::{is_token, offered_protocols};
+use crate::http::{hidden, is_token, offered_protocols};
 use crate::log::REFUSALS;
 use crate::peer::{ByteStream, Opened};
+use crate::reread::Rereads;
+use crate::secret;
 use crate::shown::Shown;
 use crate::tls;
 use crate::ws::{self, Role, Socket};
@@ -96,8 +99,9 @@ pub struct HandshakeOptions {
     pub handshake_timeout: Duration,
     /// Offer these subprotocols, or as a server choose among them; best first
     ///
-    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would), or in
-    /// front of another server with what that one chooses. The names may stand as in the header, with blanks between them.
+    /// A server without it answers with the first that is offered and that needs nothing of the bridge (base64 would). In front
+    /// of another server it answers with what that one agreed to; where that agreed to none, with one of these names, or with
+    /// none. The names may stand as in the header, with blanks between them.
     /// Example: --protocol mqtt,mqttv3.1
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_token, help_heading = "WebSocket")]
     pub protocol: Vec<String>,
@@ -176,12 +180,12 @@ pub struct ListenOptions {
     /// Without it a target that can not be reached is an HTTP 502 or 504. With it, a Close 1014 after the 101.
     #[arg(long)]
     pub accept_first: bool,
-    /// What a browser gets that opens the address as a page (chat in front of hub:, else none)
+    /// What a browser gets that opens the address as a page (default: chat in front of hub:, else none)
     ///
     /// The chat page is one file without anything from elsewhere; it connects to the address that it was opened at. A path
     /// with a dot or a slash in it is an HTML file of your own, of at most 4 MiB, that is read anew for each browser; what it
     /// may do is not restricted, but no page of others may frame it. Example: --page examples/terminal.html
-    #[arg(long, value_name = "chat|none|FILE", value_parser = PageChoice::parse)]
+    #[arg(long, value_name = "chat|none|FILE", value_parser = OsStringValueParser::new().try_map(PageChoice::parse))]
     pub page: Option<PageChoice>,
 }
 
@@ -252,6 +256,7 @@ fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Resu
         port,
         handshake: read_options(scheme, address, settings)?,
         options,
+        rereads: settings.rereads.clone(),
     };
     Ok(Endpoint::listen(listen, Facts::default()))
 }
@@ -263,6 +268,7 @@ struct WsListen {
     handshake: HandshakeOptions,
     options: ListenOptions,
     tls: Option<Arc<tls::server::Server>>,
+    rereads: Rereads,
 }
 
 impl Listen for WsListen {
@@ -273,7 +279,7 @@ impl Listen for WsListen {
                 .with_context(|| format!("listening on {}", self.name))?;
             let is_loopback = sockets.is_loopback();
             if let Some(tls) = &self.tls {
-                super::tls::announce(tls);
+                super::tls::announce(tls, &self.rereads);
             }
             let mut shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
             shared.warn();
@@ -367,7 +373,7 @@ impl Shared {
             .iter()
             .any(|proxy| proxy.may_be(source))
         {
-            true => Source::Unknown,
+            true => Source::Proxy,
             false => source,
         }
     }
@@ -496,7 +502,7 @@ async fn shake(
         upgrade,
         caller,
         shared,
-        is_declined: false,
+        agreed_behind: None,
     })))
 }
 
@@ -522,14 +528,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
 /// Says who was refused and why, with what was asked for: what to change for a page of one's own stands in the log alone.
 fn say_refused(caller: &Caller, refusal: &Refusal, request: &Pending) {
     let header = |name| {
-        let values = request.headers.get_all(name).iter();
-        let values: Vec<_> = values
-            .map(|it| String::from_utf8_lossy(it.as_bytes()))
-            .collect();
+        let values = request.headers.get_all(&name).iter();
+        let values: Vec<_> = values.map(|it| hidden::public(&name, it)).collect();
         (!values.is_empty()).then(|| display(Shown::word(&values.join(",")).to_string()))
     };
     warn!(
-        path = %Shown::word(request.uri.path()),
+        path = %Shown::word(&Address::public_text(request.uri.path())),
         host = header(HOST),
         origin = header(ORIGIN),
         "{}: refused with {refusal}",
@@ -541,31 +545,40 @@ struct WsOffer {
     upgrade: Upgrade,
     caller: Arc<Caller>,
     shared: Arc<Shared>,
-    /// Whether the other side has agreed to none of the subprotocols.
-    is_declined: bool,
+    /// The subprotocol that the server behind has agreed to, `""` being none.
+    agreed_behind: Option<String>,
 }
 
 impl WsOffer {
     /// Says that a caller offers subprotocols of which none is agreed to: a browser ends such a connection without a word.
     fn tell_unfit_protocols(&self) {
-        let offered = offered_protocols(&self.caller.headers).join(", ");
+        let shown = |names: &[String]| secret::protocols(names.iter().map(String::as_str));
+        let offered = shown(&offered_protocols(&self.caller.headers));
         if offered.is_empty() || self.upgrade.protocol().is_some() || !REFUSALS.admits() {
             return;
         }
         let offered = Shown::short(&offered);
-        let served = self.shared.service.protocols.join(", ");
+        let served = shown(&self.shared.service.protocols);
+        let behind = self.agreed_behind.as_deref().map(|name| match name {
+            "" => "none".to_owned(),
+            name => secret::protocols([name]),
+        });
         let caller = &self.caller;
-        match (served.is_empty(), self.upgrade.protocols().is_empty()) {
-            (false, true) => info!(
+        match (
+            served.is_empty(),
+            self.upgrade.protocols().is_empty(),
+            behind,
+        ) {
+            (false, true, _) => info!(
                 "{caller}: offers the subprotocols {offered}; served is {served} (--protocol)"
             ),
-            (true, true) => {
+            (true, true, _) => {
                 info!("{caller}: offers '{offered}' as subprotocols, which are single words");
             }
-            (_, false) if self.is_declined => info!(
-                "{caller}: offers the subprotocols {offered}; the server behind agreed to none"
+            (_, false, Some(behind)) => info!(
+                "{caller}: offers the subprotocols {offered}; the server behind agreed to {behind}"
             ),
-            _ => info!(
+            (_, false, None) => info!(
                 "{caller}: offers the subprotocols {offered}, which are not spoken here; --protocol NAME agrees to one all the same"
             ),
         }
@@ -587,7 +600,7 @@ impl Offer for WsOffer {
 
     fn agree(&mut self, agreed: &Agreed<'_>) {
         if let Some(protocol) = agreed.protocol {
-            self.is_declined = protocol.is_empty();
+            self.agreed_behind = Some(protocol.to_owned());
             self.upgrade.agree_to(protocol);
         }
         if agreed.half_close && self.caller.half_closes {
@@ -645,7 +658,11 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
             Box::new(tls),
         ),
     });
-    let outlet = Outlet::new(dial, Facts::default());
+    let facts = Facts {
+        agreement: Agreement::Opening,
+        ..Facts::default()
+    };
+    let outlet = Outlet::new(dial, facts);
     Ok(match read_options(scheme, address, settings)? {
         reconnect::Options { reconnect: false } => Endpoint::Dial(outlet),
         _ => {
@@ -784,11 +801,12 @@ impl HandshakeOptions {
 
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
     fn opened(&self, opened: client::Opened, name: &str) -> Socket {
-        match &opened.protocol {
+        let chosen = opened.protocol.as_deref();
+        match chosen.map(|name| secret::protocols([name])) {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),
             Some(protocol) if REFUSALS.admits() => info!("{name}: subprotocol {protocol}"),
             None if !self.protocol.is_empty() && REFUSALS.admits() => {
-                let offered = self.protocol.join(", ");
+                let offered = secret::protocols(self.protocol.iter().map(String::as_str));
                 warn!("{name}: the server ignored the subprotocols {offered}");
             }
             _ => {}

@@ -84,7 +84,7 @@ pub struct Options {
 #[group(skip)]
 #[command(next_help_heading = "Messages")]
 pub struct ChunkOptions {
-    /// Send bytes as messages of at most this size, and a longer message in fragments (32K, or that of the other side)
+    /// Send bytes as messages of at most this size, and a longer message in fragments (default: 32K, or that of the other side)
     ///
     /// Most servers take no message over a size of their own, and close with 1009: 8 KiB is Tomcat's, 15 KiB that of some
     /// devices, 32 and 64 KiB are those of many. What comes from TCP, a Unix socket or with -b becomes messages of at most

@@ -5,24 +5,30 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
-use http_body_util::Empty;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use rand::RngExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::info;
 
 use super::exchange::{Asked, Exchange};
-use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, offered_protocols, tokens};
+use super::name::Name;
+use super::request::Request;
+use super::{TARGET, TARGET_BYTES, USER_AGENT, VERSION, has_token, tokens};
 use crate::address::Address;
 use crate::ending::{Cause, RetryAfter};
 use crate::extension;
 use crate::peer::ByteStream;
+use crate::secret;
 use crate::shown::Shown;
 use crate::steps::Step;
+use crate::word::Word;
 
 /// The longest time that a server can keep us away.
 const MOST_AWAY: Duration = Duration::from_secs(3600);
+
+/// A header with its value, or without one where it is to be left out.
+pub type Header = (Name, Option<HeaderValue>);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -31,8 +37,9 @@ pub struct Call {
     pub host: String,
     /// Path and query, beginning with `/`.
     pub target: String,
-    /// Headers to add; one that we would set is replaced, one without a value is left out.
-    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// Headers to add, in their order. Those of a name that we would set stand in the place of ours; one without a value is
+    /// left out.
+    pub headers: Vec<Header>,
     /// Subprotocols to offer, best first.
     pub protocols: Vec<String>,
     /// Whether to offer the half-close extension.
@@ -93,15 +100,16 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
     let begun = Instant::now();
     let key = BASE64.encode(&rand::rng().random::<[u8; 16]>());
     let request = call.request(&key)?;
-    let offered = offered_protocols(request.headers());
+    let offered = request.offered();
     let asked = Asked {
         name: "the server",
         over_tls: "wss://",
         is_malformed: Cause::Handshake,
         is_gone: Cause::Refused,
+        is_taken: |status| status == StatusCode::SWITCHING_PROTOCOLS,
         refuses: |status| Cause::HttpStatus(status.as_u16()),
     };
-    let asking = Exchange::ask(io, request, &asked);
+    let asking = Exchange::ask(io, &request, &asked);
     let exchange = timeout(deadline, asking).await.map_err(|_| {
         anyhow::Error::new(Cause::Timeout)
             .context(format!("no answer to the handshake within {deadline:?}"))
@@ -132,7 +140,9 @@ pub async fn upgrade(io: Box<dyn ByteStream>, call: &Call, deadline: Duration) -
             half_close,
         }) => {
             step.done(|| {
-                let protocol = protocol.iter().map(|name| format!(", subprotocol {name}"));
+                let protocol = protocol
+                    .iter()
+                    .map(|name| format!(", subprotocol {}", secret::protocols([name.as_str()])));
                 let half_close = match (call.half_close, half_close) {
                     (_, true) => ", half-close agreed",
                     (true, false) => ", half-close offered",
@@ -168,6 +178,7 @@ async fn refused(exchange: Exchange, location: Option<String>) -> anyhow::Error 
     }
     if let Some(location) = location {
         let location = Address::public(&location);
+        let location = location.shown();
         let location = Shown::line(&location);
         what += &format!("\n  it says to go to {location}: --follow does so");
     }
@@ -187,42 +198,53 @@ fn location(headers: &HeaderMap) -> Option<String> {
 }
 
 impl Call {
-    fn request(&self, key: &str) -> Result<Request<Empty<Bytes>>> {
-        let mut request = Request::get(&self.target)
-            .body(Empty::new())
-            .context("the request target")?;
-        let headers = request.headers_mut();
-        headers.insert(header::HOST, HeaderValue::from_str(&self.host)?);
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
-        headers.insert(
-            header::SEC_WEBSOCKET_VERSION,
-            HeaderValue::from_static(VERSION),
-        );
-        headers.insert(header::USER_AGENT, USER_AGENT);
+    fn request(&self, key: &str) -> Result<Request> {
+        let own = self.own_headers(key)?;
+        let mut headers = Vec::with_capacity(own.len() + self.headers.len());
+        for (name, value) in &own {
+            let typed = self.headers.iter().filter(|it| it.0.header() == name);
+            headers.extend(typed.filter_map(set));
+            if self.headers.iter().all(|it| it.0.header() != name) {
+                headers.push((Name::from(name.clone()), value.clone()));
+            }
+        }
+        let is_added = |it: &&Header| own.iter().all(|(name, _)| it.0.header() != name);
+        headers.extend(self.headers.iter().filter(is_added).filter_map(set));
+        Ok(Request {
+            method: Method::GET,
+            uri: self.target.parse().context("the request target")?,
+            headers,
+        })
+    }
+
+    /// The headers of ours, in the order of RFC 6455 1.2.
+    fn own_headers(&self, key: &str) -> Result<Vec<(HeaderName, HeaderValue)>> {
+        let mut headers = vec![
+            (header::HOST, HeaderValue::from_str(&self.host)?),
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?),
+            (
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static(VERSION),
+            ),
+            (header::USER_AGENT, USER_AGENT),
+        ];
         if !self.protocols.is_empty() {
-            headers.insert(
-                header::SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_str(&self.protocols.join(", "))?,
-            );
+            let offer = HeaderValue::from_str(&self.protocols.join(", "))?;
+            headers.push((header::SEC_WEBSOCKET_PROTOCOL, offer));
         }
         if self.half_close {
             let offer = HeaderValue::from_static(extension::HALF_CLOSE);
-            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+            headers.push((header::SEC_WEBSOCKET_EXTENSIONS, offer));
         }
-        let mut replaced = Vec::new();
-        for (name, value) in &self.headers {
-            if !replaced.contains(&name) {
-                headers.remove(name);
-                replaced.push(name);
-            }
-            if let Some(value) = value {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        Ok(request)
+        Ok(headers)
     }
+}
+
+/// A header that has a value.
+fn set((name, value): &Header) -> Option<(Name, HeaderValue)> {
+    Some((name.clone(), value.clone()?))
 }
 
 /// What a 101 agrees to.
@@ -236,7 +258,10 @@ struct Agreed {
 fn check_version(version: Version) -> Result<(), String> {
     match version {
         Version::HTTP_11 => Ok(()),
-        other => Err(format!("the answer of 101 is of {other:?}, not HTTP/1.1")),
+        other => Err(format!(
+            "the answer of 101 is of {}, not HTTP/1.1",
+            super::version_name(other)
+        )),
     }
 }
 
@@ -304,7 +329,7 @@ fn check(
         (Some(protocol), None) => {
             return Err(format!(
                 "the server chose a subprotocol that was not offered: {}",
-                protocol.escape_debug()
+                secret::protocols([protocol]).escape_debug()
             ));
         }
     };

@@ -1,11 +1,11 @@
 //! The CONNECT request (RFC 9110 9.3.6): a way through an HTTP proxy.
 
 use anyhow::{Context as _, Result};
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 
-use super::basic;
 use super::exchange::{Asked, Exchange};
+use super::request::Request;
+use super::{USER_AGENT, basic};
 use crate::ending::Cause;
 use crate::peer::{self, ByteStream};
 
@@ -24,9 +24,10 @@ pub async fn tunnel(
         over_tls: "--proxy https://",
         is_malformed: Cause::Proxy,
         is_gone: Cause::ProxyAway,
+        is_taken: |status| status.is_success(),
         refuses: cause_of,
     };
-    let exchange = Exchange::ask(io, request(authority, user)?, &asked).await?;
+    let exchange = Exchange::ask(io, &request(authority, user)?, &asked).await?;
     let status = exchange.status();
     if !status.is_success() {
         let cause = cause_of(status);
@@ -51,18 +52,23 @@ fn cause_of(status: StatusCode) -> Cause {
     }
 }
 
-fn request(authority: &str, user: Option<(&str, &str)>) -> Result<Request<Empty<bytes::Bytes>>> {
-    let mut request = Request::connect(authority)
-        .body(Empty::new())
+fn request(authority: &str, user: Option<(&str, &str)>) -> Result<Request> {
+    let uri: Uri = authority
+        .parse()
         .context(Cause::Proxy)
         .with_context(|| format!("'{}' can not be asked for", authority.escape_debug()))?;
-    let headers = request.headers_mut();
-    headers.insert(header::HOST, HeaderValue::from_str(authority)?);
-    headers.insert(header::USER_AGENT, super::USER_AGENT);
+    let mut headers = vec![
+        (header::HOST.into(), HeaderValue::from_str(authority)?),
+        (header::USER_AGENT.into(), USER_AGENT),
+    ];
     if let Some((name, password)) = user {
         let value = basic(name, password)
             .map_err(|error| anyhow::Error::new(Cause::Proxy).context(error.to_string()))?;
-        headers.insert(header::PROXY_AUTHORIZATION, value);
+        headers.push((header::PROXY_AUTHORIZATION.into(), value));
     }
-    Ok(request)
+    Ok(Request {
+        method: Method::CONNECT,
+        uri,
+        headers,
+    })
 }

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::head::{AnswerHead, Opening, Unread};
+use super::hidden;
+use super::request::Request;
 use crate::ending::{Cause, Ending, Failure, errno_text};
 use crate::peer::ByteStream;
 use crate::peer::kept::Kept;
@@ -37,6 +41,8 @@ pub(super) struct Asked {
     pub(super) over_tls: &'static str,
     /// There is no answer.
     pub(super) is_gone: Cause,
+    /// Whether an answer with this status makes the stream another thing.
+    pub(super) is_taken: fn(StatusCode) -> bool,
     /// The answer is a no with this status.
     pub(super) refuses: fn(StatusCode) -> Cause,
 }
@@ -52,9 +58,21 @@ impl Asked {
         if error.is_parse() || speaks_first {
             return self.malformed(error, received);
         }
+        self.silent(error.source().and_then(|it| it.downcast_ref()))
+    }
+
+    /// Builds the error for a stream that broke before there was an answer.
+    fn broken(&self, error: &io::Error) -> anyhow::Error {
+        match Failure::of(error) {
+            Some(failure) => anyhow::Error::new(failure.cause).context(failure.what.clone()),
+            None => self.silent(Some(error)),
+        }
+    }
+
+    /// Builds the error for a stream that ended or broke without an answer.
+    fn silent(&self, error: Option<&io::Error>) -> anyhow::Error {
         let name = self.name;
-        let broken = error.source().and_then(|it| it.downcast_ref::<io::Error>());
-        let what = match broken.filter(|it| it.kind() != io::ErrorKind::UnexpectedEof) {
+        let what = match error.filter(|it| it.kind() != io::ErrorKind::UnexpectedEof) {
             Some(error) => format!("{name} gave no answer: {}", errno_text(error)),
             None => format!("{name} closed the connection without an answer"),
         };
@@ -110,7 +128,21 @@ fn status_of(mut received: &[u8]) -> Option<StatusCode> {
 
 /// A request that was answered.
 pub(super) struct Exchange {
-    response: Response<Incoming>,
+    head: AnswerHead,
+    behind: Behind,
+}
+
+/// What is behind the head of an answer.
+enum Behind {
+    /// The stream that was asked for, with the bytes that have come of it.
+    Stream(Box<dyn ByteStream>, Bytes),
+    /// A body.
+    Body(Box<Body>),
+}
+
+/// A body, and the connection that it comes over.
+struct Body {
+    body: Incoming,
     connection: Connection<TokioIo<Kept>, Empty<Bytes>>,
     /// To drop it ends the connection.
     _sender: SendRequest<Empty<Bytes>>,
@@ -119,19 +151,41 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Sends a request and waits for the head of its answer. It has no deadline.
     ///
+    /// The answer that makes the stream what was asked for is read here. Any other is read by hyper, from its first byte.
+    ///
     /// # Errors
     /// What came instead, with the causes of who is asked.
     pub(super) async fn ask(
-        io: Box<dyn ByteStream>,
-        request: Request<Empty<Bytes>>,
+        mut io: Box<dyn ByteStream>,
+        request: &Request,
         asked: &Asked,
     ) -> Result<Exchange> {
-        let handshake = http1::Builder::new()
-            .title_case_headers(true)
-            .handshake(TokioIo::new(Kept::new(io)));
+        let broken = |error: &io::Error| asked.broken(error);
+        io.write_all(&request.bytes())
+            .await
+            .map_err(|error| broken(&error))?;
+        io.flush().await.map_err(|error| broken(&error))?;
+        let mut opening = Opening::default();
+        let read = match opening.answer(&mut io).await {
+            Ok((head, whole)) if (asked.is_taken)(head.status) => {
+                let early = Bytes::copy_from_slice(whole.behind());
+                let behind = Behind::Stream(io, early);
+                return Ok(Exchange { head, behind });
+            }
+            Ok((_, whole)) => whole.into_bytes(),
+            Err(Unread::Broken(error)) => return Err(broken(&error)),
+            Err(Unread::Wrong(_) | Unread::Ended) => opening.into_bytes(),
+        };
+        // In a box of its own: it is large, and most answers do without.
+        Box::pin(Exchange::read(Kept::new(read, io), request, asked)).await
+    }
+
+    /// Has hyper read an answer, of which the beginning may have been read before.
+    async fn read(io: Kept, request: &Request, asked: &Asked) -> Result<Exchange> {
+        let handshake = http1::handshake(TokioIo::new(io));
         let (mut sender, mut connection) = handshake.await.context(asked.is_malformed)?;
         let answered = {
-            let mut answered = std::pin::pin!(sender.send_request(request));
+            let mut answered = std::pin::pin!(sender.send_request(request.line()));
             tokio::select! {
                 biased;
                 answered = &mut answered => answered,
@@ -145,32 +199,42 @@ impl Exchange {
                 return Err(asked.failed(&error, kept.first()));
             }
         };
+        let (parts, body) = response.into_parts();
         Ok(Exchange {
-            response,
-            connection,
-            _sender: sender,
+            head: AnswerHead {
+                status: parts.status,
+                version: parts.version,
+                headers: parts.headers,
+            },
+            behind: Behind::Body(Box::new(Body {
+                body,
+                connection,
+                _sender: sender,
+            })),
         })
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.head.status
     }
 
     pub(super) fn version(&self) -> Version {
-        self.response.version()
+        self.head.version
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        &self.head.headers
     }
 
     /// The head of the answer, line by line.
     pub(super) fn head(&self) -> Vec<String> {
-        let mut lines = vec![format!("{:?} {}", self.response.version(), self.status())];
-        lines.extend(self.headers().iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            format!("{name}: {}", Shown::line(&value))
-        }));
+        let version = super::version_name(self.version());
+        let mut lines = vec![format!("{version} {}", self.status())];
+        lines.extend(
+            self.headers().iter().map(|(name, value)| {
+                format!("{name}: {}", Shown::line(&hidden::public(name, value)))
+            }),
+        );
         lines
     }
 
@@ -178,23 +242,23 @@ impl Exchange {
     ///
     /// # Errors
     /// Where the connection is broken.
-    pub(super) async fn into_stream(
-        mut self,
-    ) -> Result<(Box<dyn ByteStream>, Bytes), hyper::Error> {
-        poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await?;
-        let parts = self.connection.into_parts();
-        Ok((parts.io.into_inner().into_inner(), parts.read_buf))
+    pub(super) async fn into_stream(self) -> Result<(Box<dyn ByteStream>, Bytes), hyper::Error> {
+        match self.behind {
+            Behind::Stream(io, early) => Ok((io, early)),
+            Behind::Body(mut body) => {
+                poll_fn(|cx| body.connection.poll_without_shutdown(cx)).await?;
+                let parts = body.connection.into_parts();
+                Ok((parts.io.into_inner().into_inner(), parts.read_buf))
+            }
+        }
     }
 
     /// The status and the first lines of the body; the stream is ended.
     pub(super) async fn refusal(mut self) -> String {
         let mut what = format!("HTTP {}", self.status());
-        let body = {
-            let mut reading = std::pin::pin!(read(&mut self.response));
-            tokio::select! {
-                body = &mut reading => body,
-                _ = poll_fn(|cx| self.connection.poll_without_shutdown(cx)) => reading.await,
-            }
+        let body = match &mut self.behind {
+            Behind::Stream(..) => Vec::new(),
+            Behind::Body(body) => body.read().await,
         };
         let mut body = String::from_utf8_lossy(&body).into_owned();
         let kind = self.headers().get(header::CONTENT_TYPE);
@@ -210,17 +274,32 @@ impl Exchange {
 
     /// Ends the stream: a no is an end like any other, not a cut.
     pub(super) async fn end(self) {
-        let mut io = self.connection.into_parts().io.into_inner().into_inner();
+        let mut io = match self.behind {
+            Behind::Stream(io, _) => io,
+            Behind::Body(body) => body.connection.into_parts().io.into_inner().into_inner(),
+        };
         let _ = poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await;
     }
 }
 
+impl Body {
+    /// Its first bytes.
+    async fn read(&mut self) -> Vec<u8> {
+        let connection = &mut self.connection;
+        let mut reading = std::pin::pin!(read(&mut self.body));
+        tokio::select! {
+            body = &mut reading => body,
+            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => reading.await,
+        }
+    }
+}
+
 /// The first bytes of a body.
-async fn read(response: &mut Response<Incoming>) -> Vec<u8> {
+async fn read(incoming: &mut Incoming) -> Vec<u8> {
     let mut body = Vec::new();
     let reading = async {
         while body.len() < SHOWN_BODY
-            && let Some(Ok(frame)) = response.body_mut().frame().await
+            && let Some(Ok(frame)) = incoming.frame().await
         {
             body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         }
@@ -256,6 +335,8 @@ fn without_tags(html: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{Method, Uri};
+
     use crate::peer::wire::Wire;
 
     /// As servers of SSH, SMTP and FTP do: what they are does not hang on who was first.
@@ -266,14 +347,19 @@ mod tests {
             is_malformed: Cause::Handshake,
             over_tls: "wss://",
             is_gone: Cause::Refused,
+            is_taken: |status| status == StatusCode::SWITCHING_PROTOCOLS,
             refuses: |status| Cause::HttpStatus(status.as_u16()),
         };
         let (near, mut far) = tokio::io::duplex(1024);
         tokio::io::AsyncWriteExt::write_all(&mut far, b"SSH-2.0-Open\r\n")
             .await
             .unwrap();
-        let request = Request::new(Empty::new());
-        let answer = Exchange::ask(Box::new(Wire(near)), request, &asked).await;
+        let request = Request {
+            method: Method::GET,
+            uri: Uri::from_static("/"),
+            headers: Vec::new(),
+        };
+        let answer = Exchange::ask(Box::new(Wire(near)), &request, &asked).await;
         let error = answer.err().unwrap();
         assert_eq!(
             error.to_string(),

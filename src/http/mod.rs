@@ -3,16 +3,21 @@
 pub mod client;
 pub mod connect;
 mod exchange;
+mod head;
+pub mod hidden;
+pub mod name;
 pub mod page;
 pub mod path;
 pub mod policy;
+mod reply;
+mod request;
 pub mod server;
 mod subprotocol;
 
 use anyhow::{Result, bail};
 use data_encoding::BASE64;
-use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Version};
 
 /// The one version of the protocol (RFC 6455 4.1).
 const VERSION: &str = "13";
@@ -44,6 +49,18 @@ pub fn basic(user: &str, password: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Basic {words}"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// The name of a version of HTTP, as a head has it.
+fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "another version of HTTP",
+    }
 }
 
 /// The subprotocols that the headers of a request offer, best first.

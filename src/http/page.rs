@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::{HeaderValue, Response, header};
-use http_body_util::Full;
 use ring::digest::{SHA256, digest};
 use tokio::task::spawn_blocking;
 
@@ -89,7 +88,7 @@ impl Page {
     ///
     /// # Errors
     /// Where its file can not be read any more.
-    pub(super) async fn response(self) -> Result<Response<Full<Bytes>>> {
+    pub(super) async fn response(self) -> Result<Response<Bytes>> {
         let (html, policy, referrer) = match self {
             Page::Chat(manners) => (manners.chat().into(), POLICY.clone(), Some("no-referrer")),
             Page::File(path) => {
@@ -100,7 +99,7 @@ impl Page {
                 (html, HeaderValue::from_static(OWN_POLICY), None)
             }
         };
-        let mut response = Response::new(Full::new(html));
+        let mut response = Response::new(html);
         let headers = response.headers_mut();
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),

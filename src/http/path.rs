@@ -1,45 +1,21 @@
 //! Paths of requests, compared percent-decoded.
 
+use percent_encoding::percent_decode_str;
+
 /// A path with its percent-encodings decoded once, so that two spellings of one path compare equal.
 ///
-/// An encoded `/` is no separator of segments and an encoded NUL no end of a text: both stay apart from what they stand for.
+/// An encoded `/` is no separator of segments and an encoded NUL no end of a text: each has a NUL before it, which keeps it
+/// apart from what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path(Vec<u8>);
-
-/// Stands before what is kept apart; no path of a request has it by itself.
-const APART: u8 = 0;
 
 impl Path {
     /// Decodes a path; a `%` that is no encoding stands for itself.
     pub fn decoded(text: &str) -> Path {
-        let mut bytes = Vec::new();
-        let mut rest = text.as_bytes();
-        while let [first, behind @ ..] = rest {
-            rest = behind;
-            let byte = match first {
-                b'%' => encoded(rest),
-                _ => None,
-            };
-            match byte {
-                None => bytes.push(*first),
-                Some(byte) => {
-                    rest = &rest[2..];
-                    if matches!(byte, b'/' | 0) {
-                        bytes.push(APART);
-                    }
-                    bytes.push(byte);
-                }
-            }
-        }
-        Path(bytes)
+        let apart = text.replace("%00", "%00%00").replace("%2F", "%2f");
+        let apart = apart.replace("%2f", "%00%2f");
+        Path(percent_decode_str(&apart).collect())
     }
-}
-
-/// The byte that two hexadecimal digits stand for.
-fn encoded(digits: &[u8]) -> Option<u8> {
-    let digits = digits.get(..2)?;
-    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
-    u8::from_str_radix(str::from_utf8(digits).ok().filter(|_| is_hex)?, 16).ok()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Authority, Host, HostRule, Origin, OriginRule, default_port};
+use super::hidden;
 use super::server::Refusal;
 use super::{has_token, tokens};
 use crate::caller::Caller;
@@ -171,9 +172,10 @@ impl Policy {
                 Err(Refusal::told(403, why))
             }
             Claimed::Wrong(text) => {
+                let public = hidden::origin(text);
                 let why = format!(
                     "'{}' is no origin that a browser sends, which is scheme://host:port",
-                    Shown::short(text)
+                    Shown::short(&public)
                 );
                 Err(Refusal::told(403, why))
             }

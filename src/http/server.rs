@@ -1,45 +1,29 @@
 //! The server's side of the opening handshake: a request is read and judged, then waits for its answer.
 
-use std::cell::Cell;
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header,
+};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::head::{Opening, Unread};
 use super::page::Page;
 use super::path::Path;
 use super::policy::Policy;
+use super::reply::{Reply, finish};
 use super::subprotocol::is_spoken;
-use super::{
-    MAX_HEAD, MAX_HEADERS, TARGET, TARGET_BYTES, VERSION, has_token, is_token, offered_protocols,
-    tokens,
-};
+use super::{TARGET, TARGET_BYTES, VERSION, has_token, is_token, offered_protocols, tokens};
+use crate::address::Address;
 use crate::caller::Caller;
-use crate::ending::Ending;
 use crate::extension;
-use crate::peer::ByteStream;
+use crate::peer::{self, ByteStream};
 use crate::shown::Shown;
-
-/// How long a refused caller is read after the answer, so that a reset does not destroy it.
-const FINISH: Duration = Duration::from_secs(1);
-
-/// The answer to a request whose head did not end in time.
-const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nx-content-type-options: nosniff\r\ncontent-length: 0\r\n\r\n";
 
 /// What a listener serves, and to whom.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +51,22 @@ pub struct Refusal {
     /// The methods that are served here.
     allow: &'static str,
 }
+
+/// What a caller reads whose request could not be read as one.
+const UNREAD: &[(StatusCode, &str)] = &[
+    (
+        StatusCode::BAD_REQUEST,
+        "the request is not HTTP/1.1 as RFC 9112 writes it",
+    ),
+    (
+        StatusCode::REQUEST_TIMEOUT,
+        "the head of the request did not come in time",
+    ),
+    (
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the head of a request has at most 16 KiB and 100 headers",
+    ),
+];
 
 /// What a caller reads where why is for the log alone.
 const BODIES: &[(u16, &str)] = &[
@@ -108,8 +108,14 @@ impl Refusal {
         }
     }
 
-    fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(format!("{}\n", self.body)));
+    /// Makes the refusal of a request that could not be read as one.
+    fn unread(status: StatusCode) -> Refusal {
+        let row = UNREAD.iter().find(|row| row.0 == status);
+        Refusal::new(status.as_u16(), row.map_or("refused", |row| row.1))
+    }
+
+    fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(format!("{}\n", self.body)));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let headers = response.headers_mut();
@@ -152,9 +158,6 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-type Answer = oneshot::Sender<Response<Full<Bytes>>>;
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<(Box<dyn ByteStream>, Bytes)>> + Send>>;
-
 /// What is left of a request that was answered with 101.
 pub struct Accepted {
     /// The stream behind it.
@@ -181,8 +184,7 @@ pub struct Pending {
     pub uri: Uri,
     /// Its headers.
     pub headers: HeaderMap,
-    answer: Answer,
-    driver: Driver,
+    reply: Reply,
 }
 
 /// A request to upgrade that was judged right and waits for its answer.
@@ -198,24 +200,57 @@ pub struct Upgrade {
 impl Received {
     /// Reads a request of a caller within `deadline` and judges it. It is not answered yet.
     ///
+    /// A good upgrade is answered by bytes of ours. Any other request is read again from its first byte by hyper, which
+    /// answers it, so that no request is read in one way and answered in another.
+    ///
     /// # Errors
     /// Where the caller went away or sent no HTTP.
     pub async fn read(
-        io: Box<dyn ByteStream>,
+        mut io: Box<dyn ByteStream>,
         service: &Service,
         caller: &Caller,
         deadline: Duration,
     ) -> Result<Received> {
         let begun = Instant::now();
-        let (request, answer, driver) = read(io, deadline).await?;
-        let verdict = judge(&request, service, caller);
-        let request = Pending {
-            uri: request.uri,
-            headers: request.headers,
-            answer,
-            driver,
+        let mut opening = Opening::default();
+        let read = timeout(deadline, opening.request(&mut io)).await;
+        let (head, whole) = match read.unwrap_or(Err(Unread::Wrong(StatusCode::REQUEST_TIMEOUT))) {
+            Ok((head, _)) if !has_clear_length(&head) => {
+                return Err(unread(io, Unread::Wrong(StatusCode::BAD_REQUEST)).await);
+            }
+            Ok(found) => found,
+            Err(why) => return Err(unread(io, why).await),
         };
-        Ok(match verdict {
+        if is_plain(&head)
+            && let Ok(Verdict::Upgrade(consent)) = judge(&head, service, caller)
+        {
+            let reply = Reply::own(io, whole.behind().into());
+            return Ok(Received::new(
+                head,
+                reply,
+                Ok(Verdict::Upgrade(consent)),
+                begun,
+            ));
+        }
+        let io = peer::behind(whole.into_bytes(), io);
+        // In a box of its own: it is large, and most callers do without.
+        let (head, reply) = Box::pin(Reply::by_hyper(io, deadline)).await?;
+        let verdict = judge(&head, service, caller);
+        Ok(Received::new(head, reply, verdict, begun))
+    }
+
+    fn new(
+        head: Parts,
+        reply: Reply,
+        verdict: Result<Verdict, Refusal>,
+        begun: Instant,
+    ) -> Received {
+        let request = Pending {
+            uri: head.uri,
+            headers: head.headers,
+            reply,
+        };
+        match verdict {
             Ok(Verdict::Upgrade(consent)) => Received::Upgrade(Upgrade {
                 request,
                 consent,
@@ -223,64 +258,65 @@ impl Received {
             }),
             Ok(Verdict::Page(page)) => Received::Page(page, request),
             Err(refusal) => Received::Refused(refusal, request),
-        })
+        }
     }
 }
 
-/// Reads the head of a request; returns also what answers it and what drives its connection.
-async fn read(io: Box<dyn ByteStream>, deadline: Duration) -> Result<(Parts, Answer, Driver)> {
-    let (asked, request) = oneshot::channel();
-    // One request is read: what answers it ends HTTP on this connection.
-    let asked = Cell::new(Some(asked));
-    let handler = service_fn(move |request: Request<Incoming>| {
-        let (answer, answered) = oneshot::channel::<Response<Full<Bytes>>>();
-        if let Some(asked) = asked.take() {
-            // Where nobody listens any more the connection is being dropped.
-            let _ = asked.send((request.into_parts().0, answer));
+/// Answers what could not be read as a request, and ends the connection; returns the error for it.
+async fn unread(io: Box<dyn ByteStream>, why: Unread) -> anyhow::Error {
+    match why {
+        Unread::Wrong(status) => {
+            let refusal = Refusal::unread(status);
+            let reply = Reply::own(io, Opening::default());
+            reply.finally(refusal.response()).await;
+            refusal.into()
         }
-        Box::pin(async move {
-            let gone = || Refusal::new(503, "the bridge is stopping").response();
-            Ok::<_, Infallible>(answered.await.unwrap_or_else(|_| gone()))
-        })
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(deadline)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(io), handler);
-    let mut driver: Driver = Box::pin(async move {
-        let result = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-        let parts = connection.into_parts();
-        let mut io = parts.io.into_inner();
-        match result {
-            Ok(()) => Ok((io, parts.read_buf)),
-            Err(error) => {
-                if error.is_timeout() {
-                    let _ = timeout(FINISH, io.write_all(LATE)).await;
-                }
-                finish(io).await;
-                Err(error)
-            }
+        Unread::Ended => {
+            finish(io).await;
+            anyhow!("the caller went away before it asked for anything")
         }
-    });
-    // A request that is there whole is received at the first poll.
-    let received = tokio::select! {
-        biased;
-        ended = &mut driver => {
-            ended.context("reading the request")?;
-            bail!("the caller went away before it asked for anything");
+        Unread::Broken(error) => {
+            finish(io).await;
+            anyhow::Error::new(error).context("reading the request")
         }
-        received = request => received,
+    }
+}
+
+/// Whether a request says in one way how long its body is (RFC 9112 6.3). hyper refuses others too, but without a text.
+fn has_clear_length(request: &Parts) -> bool {
+    let headers = &request.headers;
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let last = tokens(headers, &header::TRANSFER_ENCODING).last();
+        return request.version == Version::HTTP_11
+            && last.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else {
+        return true;
     };
-    let (request, answer) = received.context("the connection ended")?;
-    Ok((request, answer, driver))
+    let is_number = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit);
+    is_number && lengths.all(|other| other == first)
+}
+
+/// Whether a request asks for an upgrade and nothing in it speaks of a body, so that its head is all of it.
+fn is_plain(request: &Parts) -> bool {
+    let of_body = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::EXPECT,
+    ];
+    request.method == Method::GET
+        && request.version == Version::HTTP_11
+        && request.headers.contains_key(header::UPGRADE)
+        && !of_body
+            .iter()
+            .any(|name| request.headers.contains_key(name))
 }
 
 impl Pending {
     /// Refuses it, and ends the connection.
     pub async fn refuse(self, refusal: &Refusal) {
-        self.finally(refusal.response()).await;
+        self.reply.finally(refusal.response()).await;
     }
 
     /// Answers with a page, and ends the connection.
@@ -290,22 +326,14 @@ impl Pending {
     pub async fn show(self, page: Page) -> Result<()> {
         match page.response().await {
             Ok(response) => {
-                self.finally(response).await;
+                self.reply.finally(response).await;
                 Ok(())
             }
             Err(why) => {
                 let refusal = Refusal::new(500, "the page can not be read");
-                self.finally(refusal.response()).await;
+                self.reply.finally(refusal.response()).await;
                 Err(why.context(refusal))
             }
-        }
-    }
-
-    async fn finally(self, response: Response<Full<Bytes>>) {
-        let _ = self.answer.send(response);
-        // A caller that does not take its answer goes without it.
-        if let Ok(Ok((io, _))) = timeout(10 * FINISH, self.driver).await {
-            finish(io).await;
         }
     }
 }
@@ -336,15 +364,15 @@ impl Upgrade {
         self.consent.is_byte_target = true;
     }
 
-    /// Has it answered with another of the subprotocols that it offers, or with none where that is `""` and the service has not
-    /// its own. One that it does not offer changes nothing.
+    /// Has it answered with the subprotocol that a server behind agreed to; with none where that is not one of those that it may
+    /// be answered with. Where a server behind agreed to none (`""`) it is answered as the service was told to, else with none.
     pub fn agree_to(&mut self, protocol: &str) {
         let consent = &mut self.consent;
-        if consent.protocols.iter().any(|offered| offered == protocol) {
-            consent.protocol = Some(protocol.to_owned());
-        } else if protocol.is_empty() && !consent.is_choice {
-            consent.protocol = None;
+        if protocol.is_empty() && consent.is_choice {
+            return;
         }
+        let is_offered = consent.protocols.iter().any(|offered| offered == protocol);
+        consent.protocol = is_offered.then(|| protocol.to_owned());
     }
 
     /// Answers 101 and gives back the stream.
@@ -352,32 +380,7 @@ impl Upgrade {
     /// # Errors
     /// Where the caller has gone meanwhile.
     pub async fn accept(self) -> Result<Accepted> {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(
-            header::SEC_WEBSOCKET_ACCEPT,
-            HeaderValue::from_str(&self.consent.proof)?,
-        );
-        if let Some(protocol) = &self.consent.protocol {
-            headers.insert(
-                header::SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_str(protocol)?,
-            );
-        }
-        if self.consent.half_close {
-            let accepted = HeaderValue::from_static(extension::HALF_CLOSE_ACCEPTED);
-            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, accepted);
-        }
-        if self.consent.is_byte_target {
-            headers.insert(TARGET, HeaderValue::from_static(TARGET_BYTES));
-        }
-        let request = self.request;
-        let sent = request.answer.send(response);
-        sent.map_err(|_| anyhow!("the caller went away"))?;
-        let (io, early) = request.driver.await.context("answering the upgrade")?;
+        let (io, early) = self.request.reply.switch(self.consent.headers()).await?;
         Ok(Accepted {
             io,
             early,
@@ -387,20 +390,8 @@ impl Upgrade {
 
     /// Waits until the caller has gone. Cancel-safe.
     pub async fn gone(&mut self) {
-        // Before it is answered the driver ends only with the connection.
-        let _ = (&mut self.request.driver).await;
+        self.request.reply.gone().await;
     }
-}
-
-/// Ends our direction and reads on for a moment.
-async fn finish(mut io: Box<dyn ByteStream>) {
-    let _ = timeout(FINISH, async {
-        poll_fn(|cx| io.poll_end(cx, &Ending::Eof)).await?;
-        let mut rest = [0; 4096];
-        while io.read(&mut rest).await? > 0 {}
-        Ok::<_, std::io::Error>(())
-    })
-    .await;
 }
 
 /// What a request that was judged right is to be answered with.
@@ -411,13 +402,35 @@ struct Consent {
     protocol: Option<String>,
     /// Those that it could be.
     protocols: Vec<String>,
-    /// Whether the service has chosen it among its own.
+    /// Whether the service was told which ones to choose among.
     is_choice: bool,
     offers_half_close: bool,
     /// Whether the half-close extension is accepted.
     half_close: bool,
     /// Whether the caller is told that it leads to a stream of bytes.
     is_byte_target: bool,
+}
+
+impl Consent {
+    /// The headers of the answer.
+    fn headers(&self) -> Vec<(HeaderName, &str)> {
+        let mut headers = vec![
+            (header::UPGRADE, "websocket"),
+            (header::CONNECTION, "Upgrade"),
+            (header::SEC_WEBSOCKET_ACCEPT, self.proof.as_str()),
+        ];
+        if let Some(protocol) = &self.protocol {
+            headers.push((header::SEC_WEBSOCKET_PROTOCOL, protocol));
+        }
+        if self.half_close {
+            let accepted = extension::HALF_CLOSE_ACCEPTED;
+            headers.push((header::SEC_WEBSOCKET_EXTENSIONS, accepted));
+        }
+        if self.is_byte_target {
+            headers.push((TARGET, TARGET_BYTES));
+        }
+        headers
+    }
 }
 
 /// What a request that was judged right asks for.
@@ -437,7 +450,8 @@ fn judge(request: &Parts, service: &Service, caller: &Caller) -> Result<Verdict,
         && wanted != path
         && Path::decoded(wanted) != Path::decoded(path)
     {
-        let shown = Shown::short(path);
+        let public = Address::public_text(path);
+        let shown = Shown::short(&public);
         let why = format!("nothing is served at {shown}, only at {wanted}");
         return Err(Refusal::told(404, why));
     }
@@ -534,6 +548,9 @@ fn acceptable(request: &Parts, ours: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
     use crate::peer::wire::Wire;
 

@@ -11,6 +11,8 @@ use super::counted;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Lines of sessions that have ended.
+///
+/// Both limits are the process's, as stderr is: they bound what its reader is given, however many bridges there are.
 pub static CLOSINGS: Limit = Limit::new(1000, |lines| {
     let more = counted(lines, "more session", "more sessions");
     info!("{more} closed within a second; the log takes 1000 a second");

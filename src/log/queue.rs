@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
@@ -20,8 +20,12 @@ const DUMP: usize = 256 * 1024;
 const LEAST_DUMP: usize = 16 * 1024;
 /// Bytes of all dumps together, as far as [`LEAST_DUMP`] allows.
 const DUMPS: usize = 16 * 1024 * 1024;
-/// Bytes of all dumps together once no session waits for its own any more.
+/// Bytes of all dumps together above which those of a bridge are left out whose sessions wait for them no more.
 const RELEASED: usize = 1024 * 1024;
+
+/// How long the thread lets lines gather once it has written one. Where callers come and go by the thousand, to wake it for
+/// each of their lines takes 5 % of the CPU.
+const REST: Duration = Duration::from_millis(5);
 
 /// Bytes of the stack of its thread.
 const STACK: usize = 256 * 1024;
@@ -58,12 +62,26 @@ struct State {
     progress: Option<String>,
     /// Whether something is being written.
     is_busy: bool,
+    /// How the thread waits for more, while it does.
+    sleep: Sleep,
+    /// Number of threads that wait for progress.
+    watchers: usize,
     takes_all: bool,
-    is_released: bool,
     has_failed: bool,
     /// Bytes written so far.
     written: u64,
     waiting: Vec<(Arc<Source>, Waker)>,
+}
+
+/// How the thread waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Sleep {
+    #[default]
+    No,
+    /// For more than a line.
+    Rest,
+    /// For anything.
+    Full,
 }
 
 /// What is written in one piece.
@@ -85,9 +103,20 @@ pub(super) enum Work {
     Limits,
 }
 
+/// Whether the sessions of a bridge wait for their dumps no more: it is to stop. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Release(Arc<AtomicBool>);
+
+impl Release {
+    fn is_given(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// One side of a session, whose dump waits to be written.
 pub struct Source {
     queue: Arc<Queue>,
+    release: Release,
     /// Bytes that are not written yet; changed while the queue is locked.
     backlog: AtomicUsize,
 }
@@ -112,8 +141,9 @@ impl Queue {
     }
 
     fn run(&self, writer: &mut Writer<impl AsFd>) {
+        let mut has_rested = true;
         loop {
-            match self.next() {
+            match self.next(&mut has_rested) {
                 Work::Write(piece) => self.write(writer, &piece),
                 Work::Draw(line) => writer.draw(&line),
                 Work::Lost(lines) => (self.hooks.tell_lost)(self, lines),
@@ -137,8 +167,8 @@ impl Queue {
         }
     }
 
-    /// Waits for what is to be done next.
-    fn next(&self) -> Work {
+    /// Waits for what is to be done next. Between two waits it rests once.
+    fn next(&self, has_rested: &mut bool) -> Work {
         let mut state = self.lock();
         loop {
             state.is_busy = true;
@@ -146,26 +176,78 @@ impl Queue {
                 return Work::Lost(lines);
             }
             if let Some(piece) = state.pieces.pop_front() {
+                *has_rested = false;
                 return Work::Write(piece);
             }
             if let Some(line) = state.progress.take() {
                 return Work::Draw(line);
             }
             state.is_busy = false;
-            self.has_moved.notify_all();
-            let Some(due) = limit::due() else {
-                let woken = self.has_more.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            self.tell_moved(&state);
+            let left = limit::due().map(|due| due.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 state.is_busy = true;
                 return Work::Limits;
             }
-            let woken = self.has_more.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let (sleep, patience) = match std::mem::replace(has_rested, true) {
+                false => (Sleep::Rest, Some(left.map_or(REST, |left| left.min(REST)))),
+                true => (Sleep::Full, left),
+            };
+            state = self.sleep(state, sleep, patience);
         }
+    }
+
+    /// Lets the thread wait for more.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        sleep: Sleep,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.sleep = sleep;
+        let mut state = match patience {
+            None => self
+                .has_more
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let woken = self.has_more.wait_timeout(state, patience);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        state.sleep = Sleep::No;
+        state
+    }
+
+    /// Wakes the thread from this sleep: a condition variable costs a system call even where no thread waits.
+    fn wake_from(&self, sleep: Sleep, state: &mut State) {
+        if state.sleep >= sleep {
+            state.sleep = Sleep::No;
+            self.has_more.notify_one();
+        }
+    }
+
+    /// Wakes those who wait for progress, where there are any.
+    fn tell_moved(&self, state: &State) {
+        if state.watchers > 0 {
+            self.has_moved.notify_all();
+        }
+    }
+
+    /// Waits for progress while `waits` holds, at most for `patience`; returns whether that time ran out.
+    fn wait_while<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        patience: Duration,
+        waits: impl Fn(&State) -> bool,
+    ) -> (MutexGuard<'a, State>, bool) {
+        self.wake_from(Sleep::Rest, &mut state);
+        state.watchers += 1;
+        let waits = |state: &mut State| waits(state);
+        let waited = self.has_moved.wait_timeout_while(state, patience, waits);
+        let (mut state, time) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.watchers -= 1;
+        (state, time.timed_out())
     }
 
     /// Notes bytes of a piece that wait no longer.
@@ -183,8 +265,8 @@ impl Queue {
             }
         }
         let woken = state.woken();
+        self.tell_moved(&state);
         drop(state);
-        self.has_moved.notify_all();
         woken.into_iter().for_each(Waker::wake);
     }
 
@@ -198,7 +280,7 @@ impl Queue {
         }
         state.lines += bytes.len();
         state.put(bytes.to_vec(), None);
-        self.has_more.notify_one();
+        self.wake_from(Sleep::Full, &mut state);
     }
 
     /// Has the line of progress drawn anew, in place of one that was not drawn yet; the last one stays. Never waits.
@@ -212,16 +294,17 @@ impl Queue {
         } else {
             state.progress = Some(line);
         }
-        self.has_more.notify_one();
+        self.wake_from(Sleep::Rest, &mut state);
     }
 
-    /// Lets no source wait any more. What is more than a little is lost from now on.
-    pub fn release(&self) {
+    /// Lets the sources of a bridge wait no more. What is more than a little of theirs is lost from now on.
+    pub fn release(&self, release: &Release) {
+        // Under the lock, which those hold that look at it before they wait.
         let mut state = self.lock();
-        state.is_released = true;
+        release.0.store(true, Ordering::Release);
         let woken = state.woken();
+        self.tell_moved(&state);
         drop(state);
-        self.has_moved.notify_all();
         woken.into_iter().for_each(Waker::wake);
     }
 
@@ -238,24 +321,18 @@ impl Queue {
 
     /// Waits until all is written, at most for `patience`.
     pub fn finish(&self, patience: Duration) {
-        let is_left = |state: &mut State| !state.is_done();
-        drop(
-            self.has_moved
-                .wait_timeout_while(self.lock(), patience, is_left),
-        );
+        drop(self.wait_while(self.lock(), patience, |state| !state.is_done()));
     }
 
-    /// Waits until all is written, nothing has been for `patience`, or no source is waited for any more.
-    pub fn settle(&self, patience: Duration) {
+    /// Waits until all is written, nothing has been for `patience`, or the sources of the bridge are released.
+    pub fn settle(&self, patience: Duration, release: &Release) {
         let mut state = self.lock();
-        while !state.is_done() && !state.is_released {
+        while !state.is_done() && !release.is_given() {
             let written = state.written;
-            let waits = |state: &mut State| {
-                !state.is_done() && !state.is_released && state.written == written
-            };
-            let waited = self.has_moved.wait_timeout_while(state, patience, waits);
-            let (now, time) = waited.unwrap_or_else(PoisonError::into_inner);
-            if time.timed_out() {
+            let waits =
+                |state: &State| !state.is_done() && !release.is_given() && state.written == written;
+            let (now, has_timed_out) = self.wait_while(state, patience, waits);
+            if has_timed_out {
                 return;
             }
             state = now;
@@ -269,9 +346,7 @@ impl Queue {
 
     /// Has the thread look at the limits.
     pub(super) fn wake(&self) {
-        // It may be between its look and its wait.
-        let _state = self.lock();
-        self.has_more.notify_one();
+        self.wake_from(Sleep::Rest, &mut self.lock());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -305,7 +380,7 @@ impl State {
     /// Whether a source may have more waiting.
     fn has_room(&self, source: &Source) -> bool {
         let share = (DUMPS / self.talking.max(1)).clamp(LEAST_DUMP, DUMP);
-        self.is_released || source.backlog.load(Ordering::Relaxed) < share
+        source.release.is_given() || source.backlog.load(Ordering::Relaxed) < share
     }
 
     /// Takes out the sessions that wait no longer.
@@ -320,9 +395,10 @@ impl State {
 
 impl Source {
     /// Makes a source that has nothing waiting.
-    pub fn new(queue: &Arc<Queue>) -> Arc<Source> {
+    pub fn new(queue: &Arc<Queue>, release: &Release) -> Arc<Source> {
         Arc::new(Source {
             queue: queue.clone(),
+            release: release.clone(),
             backlog: AtomicUsize::new(0),
         })
     }
@@ -333,7 +409,7 @@ impl Source {
         if bytes.is_empty() {
             return;
         }
-        if state.is_released && state.dumps + bytes.len() > RELEASED {
+        if self.release.is_given() && state.dumps + bytes.len() > RELEASED {
             state.lost_of_dumps += memchr::memchr_iter(b'\n', &bytes).count() as u64;
             return;
         }
@@ -341,7 +417,7 @@ impl Source {
         let before = self.backlog.fetch_add(bytes.len(), Ordering::Relaxed);
         state.talking += usize::from(before == 0);
         state.put(bytes, Some(self.clone()));
-        self.queue.has_more.notify_one();
+        self.queue.wake_from(Sleep::Rest, &mut state);
     }
 
     /// Whether more may be pushed.

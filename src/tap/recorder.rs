@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::address::Address;
 use crate::buffer::LARGE;
 use crate::ending::{Cause, errno_text};
-use crate::reread::{self, Reread};
+use crate::reread::{Reread, Rereads};
 
 /// Bytes that wait to be written at most, before what still comes has to wait.
 const BACKLOG: u64 = LARGE as u64;
@@ -56,8 +56,8 @@ struct Target {
 
 impl Recorder {
     /// Appends to a file, which is made where there is none.
-    pub(super) fn open(path: &Path) -> Result<Recorder> {
-        let name = Address::shown(&path.to_string_lossy());
+    pub(super) fn open(path: &Path, rereads: &Rereads) -> Result<Recorder> {
+        let name = Address::shown(path);
         let file = open(path)
             .map_err(|error| anyhow::Error::new(Cause::NotWritable).context(errno_text(&error)))
             .with_context(|| format!("opening {name} for --tee"))?;
@@ -75,7 +75,7 @@ impl Recorder {
             .context("starting a thread")?;
         // A FIFO that is opened again waits for another reader.
         if is_regular {
-            reread::register(&shared);
+            rereads.register(&shared);
         }
         Ok(Recorder(shared))
     }

@@ -20,7 +20,9 @@ fn taps(folder: &Path) -> Taps {
     Taps {
         left: Sinks {
             dump: Some(Queue::start(dump, hooks).unwrap()),
-            tee: Some(Arc::new(Recorder::open(&folder.join("tee")).unwrap())),
+            tee: Some(Arc::new(
+                Recorder::open(&folder.join("tee"), &Rereads::default()).unwrap(),
+            )),
         },
         ..Taps::default()
     }
@@ -223,7 +225,14 @@ async fn what_is_not_written_yet_holds_up_the_source_and_nothing_is_lost() {
         dump: false,
         tee: Some(path),
     };
-    let taps = Taps::open(&[options, Options::default()], false, &Memory::default()).unwrap();
+    let taps = Taps::open(
+        &[options, Options::default()],
+        false,
+        &Memory::default(),
+        &Rereads::default(),
+        &Release::default(),
+    )
+    .unwrap();
     let (near, mut far) = pipe();
     let mut tap = taps
         .watch(Side::Left, "")

@@ -21,12 +21,12 @@ use super::pin::Pin;
 use super::side::{PROXY, SERVER, Side};
 use super::stream::{Stream, Transport};
 use super::verify::Verifier;
-use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
+use super::{KeyLogFile, Version, failed, listed, pem, plain, protocols, provider, reason};
 use crate::ending::Cause;
 use crate::host;
 use crate::log::REFUSALS;
 use crate::peer::ByteStream;
-use crate::reread::{self, Reread};
+use crate::reread::{Reread, Rereads};
 use crate::steps::Step;
 
 /// Options of everything that dials TLS.
@@ -154,34 +154,44 @@ impl Reread for Files {
 }
 
 impl Client {
-    /// Reads the files that the options name. `own_protocols` are offered where none were asked for.
+    /// Reads the files that the options name, and again when `rereads` says so. `own_protocols` are offered where none were asked
+    /// for.
     ///
     /// # Errors
     /// What is wrong with a file, with a [`Cause`].
-    pub fn read(options: Options, own_protocols: &[&str]) -> Result<Client> {
-        Client::of_side(&SERVER, options, own_protocols)
+    pub fn read(options: Options, own_protocols: &[&str], rereads: &Rereads) -> Result<Client> {
+        Client::of_side(&SERVER, options, own_protocols, rereads)
     }
 
     /// Reads the certificates to trust of a proxy that is reached over TLS.
     ///
     /// # Errors
     /// What is wrong with the file, with a [`Cause`].
-    pub fn of_proxy(cacert: Option<&Path>, own_protocols: &[&str]) -> Result<Client> {
+    pub fn of_proxy(
+        cacert: Option<&Path>,
+        own_protocols: &[&str],
+        rereads: &Rereads,
+    ) -> Result<Client> {
         let options = Options {
             cacert: cacert.map(Path::to_owned),
             ..Options::default()
         };
-        Client::of_side(&PROXY, options, own_protocols)
+        Client::of_side(&PROXY, options, own_protocols, rereads)
     }
 
-    fn of_side(side: &'static Side, options: Options, own_protocols: &[&str]) -> Result<Client> {
+    fn of_side(
+        side: &'static Side,
+        options: Options,
+        own_protocols: &[&str],
+        rereads: &Rereads,
+    ) -> Result<Client> {
         let files = Arc::new(Files {
             loaded: Mutex::new(Loaded::read(&options, side)?),
             options: options.clone(),
             side,
         });
         if files.names().next().is_some() {
-            reread::register(&files);
+            rereads.register(&files);
         }
         Ok(Client {
             files,
@@ -269,7 +279,7 @@ impl Client {
             true => Verifier::of_keys(pins, side),
             false => Verifier::of_issuers(loaded.roots.clone(), pins, side)?,
         };
-        let tls = |error| failed(Cause::Tls, format!("TLS: {error}"));
+        let tls = |error| failed(Cause::Tls, format!("TLS: {}", plain::error(&error)));
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(options.tls_min.and_newer())
             .map_err(tls)?

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore};
 
-use super::{failed, provider, verify};
+use super::{failed, plain, provider, verify};
 use crate::ending::{Cause, errno_text};
 
 /// Reads a chain of certificates and the key of its first, which may stand in the same file.
@@ -31,8 +31,8 @@ pub(super) fn certified(cert: &Path, key: Option<&Path>) -> Result<CertifiedKey>
                 format!("--cert {shown} and --key {key} do not go together: the key is that of another certificate")
             }
             (None, true) => format!("--cert {shown}: the key in it is that of another certificate than its first"),
-            (Some(key), false) => format!("--cert {shown} and --key {}: {error}", key.display()),
-            (None, false) => format!("--cert {shown}: {error}"),
+            (Some(key), false) => format!("--cert {shown} and --key {}: {}", key.display(), plain::error(&error)),
+            (None, false) => format!("--cert {shown}: {}", plain::error(&error)),
         };
         failed(Cause::OwnCertificate, what)
     })

@@ -8,6 +8,7 @@ use tokio_rustls::rustls::{
 
 use super::certificate::Described;
 use super::notes::Notes;
+use super::plain::{self, spelled};
 use super::side::{CALLER, Side};
 use super::verify::{self, Untrusted};
 use crate::ending::{Cause, errno_text};
@@ -70,7 +71,7 @@ pub(super) fn of_server(error: &io::Error, notes: &Notes) -> (Cause, String) {
             Cause::OwnCertificate,
             format!(
                 "the caller does not trust our certificate ({})",
-                name(*alert)
+                spelled(alert)
             ),
         ),
         Error::AlertReceived(alert) => (Cause::Tls, alerted(*alert, &CALLER)),
@@ -113,7 +114,7 @@ pub(super) fn of_alert(
         format!(
             "{} does not accept our certificate ({})",
             side.name,
-            name(alert)
+            spelled(&alert)
         )
     })
 }
@@ -133,23 +134,8 @@ fn alerted(alert: AlertDescription, side: &Side) -> String {
     format!(
         "{} ended the TLS handshake ({}){hint}",
         side.name,
-        name(alert)
+        spelled(&alert)
     )
-}
-
-/// `UnknownCA` as `unknown CA`.
-fn name(alert: AlertDescription) -> String {
-    let text = format!("{alert:?}").replace("CA", " CA");
-    let mut words = String::new();
-    for char in text.chars() {
-        let is_new = char.is_ascii_uppercase() && words.ends_with(|c: char| c.is_ascii_lowercase());
-        words.extend(is_new.then_some(' '));
-        match words.ends_with(' ') && char == 'C' || words.ends_with(" C") {
-            true => words.push(char),
-            false => words.push(char.to_ascii_lowercase()),
-        }
-    }
-    words.trim().replace("  ", " ")
 }
 
 fn protocol(error: &Error, side: &Side) -> String {
@@ -173,7 +159,10 @@ fn protocol(error: &Error, side: &Side) -> String {
             };
             format!("{who} speaks no version of TLS that is wanted here{hint}")
         }
-        other => format!("the TLS handshake with {who} failed: {other}"),
+        other => format!(
+            "the TLS handshake with {who} failed: {}",
+            plain::error(other)
+        ),
     }
 }
 
@@ -183,25 +172,5 @@ fn transport(error: &io::Error, who: &str) -> String {
             format!("{who} closed the connection within the TLS handshake")
         }
         _ => format!("the TLS handshake with {who}: {}", errno_text(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_are_words() {
-        for (alert, words) in [
-            (AlertDescription::UnknownCA, "unknown CA"),
-            (AlertDescription::HandshakeFailure, "handshake failure"),
-            (
-                AlertDescription::CertificateRequired,
-                "certificate required",
-            ),
-            (AlertDescription::ProtocolVersion, "protocol version"),
-        ] {
-            assert_eq!(name(alert), words);
-        }
     }
 }

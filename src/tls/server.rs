@@ -20,7 +20,7 @@ use super::notes::Notes;
 use super::pin::Pin;
 use super::resolver::Resolver;
 use super::stream::{Stream, Transport};
-use super::{KeyLogFile, Version, failed, listed, pem, protocols, provider, reason};
+use super::{KeyLogFile, Version, failed, listed, pem, plain, protocols, provider, reason};
 use crate::ending::Cause;
 use crate::peer::ByteStream;
 use crate::reread::Reread;
@@ -263,7 +263,7 @@ fn config(
     };
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(options.tls_min.and_newer())
-        .map_err(|error| failed(Cause::Tls, format!("TLS: {error}")))?;
+        .map_err(|error| failed(Cause::Tls, format!("TLS: {}", plain::error(&error))))?;
     let builder = match &options.client_ca {
         None => builder.with_no_client_auth(),
         Some(place) => {
@@ -306,5 +306,5 @@ fn self_signed(host: Option<&str>) -> Result<(CertifiedKey, Pin)> {
     let pin = Pin::of(&chain[0]).ok_or_else(|| own(&"it can not be read"))?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let certified = CertifiedKey::from_der(chain, key, &provider());
-    Ok((certified.map_err(|error| own(&error))?, pin))
+    Ok((certified.map_err(|error| own(&plain::error(&error)))?, pin))
 }

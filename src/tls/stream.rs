@@ -21,7 +21,7 @@ use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
 use crate::log::REFUSALS;
 use crate::message::SHORT;
-use crate::peer::{ByteStream, During, Spent};
+use crate::peer::{ByteStream, During};
 
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
@@ -46,6 +46,9 @@ const WRITTEN: usize = LARGE + LARGE / SHORT * MAX_HEADER;
 /// Bytes of the longest header of a frame (RFC 6455 5.2).
 const MAX_HEADER: usize = 14;
 
+/// Records that are read before others run: one takes the time of about eight frames.
+const RECORDS: usize = 512;
+
 /// What TLS runs over. Its end is not that of TLS: who ends the one ends the other too.
 ///
 /// It reads all that has come at once, and gives it to rustls a record at a time: rustls by itself asks for 4 KiB, which would
@@ -56,6 +59,8 @@ pub(super) struct Transport {
     records: Records,
     /// What a read has failed with, after what was read before.
     failed: Option<io::Error>,
+    /// Records that were read since others ran.
+    turn: usize,
 }
 
 impl AsyncRead for Transport {
@@ -117,6 +122,7 @@ impl Transport {
             read: ReadBuffer::default(),
             records: Records::default(),
             failed: None,
+            turn: 0,
         }
     }
 
@@ -241,7 +247,6 @@ fn read<Side>(
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let before = buf.filled().len();
-    let mut records = 0;
     while buf.remaining() > 0 {
         let mut reader = tls.reader();
         let is_first = buf.filled().len() == before;
@@ -260,9 +265,10 @@ fn read<Side>(
         if is_first {
             process(tls)?;
         }
-        // Records may be empty, as frames may: then others run.
-        if records >= Spent::TURN.frames {
+        // Records may be small, as frames may: what they carry does not measure the work.
+        if transport.turn >= RECORDS {
             if is_first {
+                transport.turn = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -281,6 +287,7 @@ fn read<Side>(
                 }
                 Poll::Pending if !is_first => break,
                 Poll::Pending => {
+                    transport.turn = 0;
                     // It gives its buffer back when it wants to read and that is empty.
                     let _ = tls.read_tls(&mut Silence);
                     return Poll::Pending;
@@ -296,7 +303,7 @@ fn read<Side>(
             Err(_) if !is_first => break,
             result => result?,
         }
-        records += 1;
+        transport.turn += 1;
     }
     Poll::Ready(Ok(()))
 }
@@ -416,5 +423,138 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_end(cx, &Ending::Eof)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use tokio::io::duplex;
+    use tokio_rustls::rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+    use tokio_rustls::rustls::{
+        ClientConfig, ConnectionTrafficSecrets, ContentType, ExtractedSecrets, ProtocolVersion,
+        RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version,
+    };
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::super::provider;
+    use super::*;
+    use crate::peer::wire::Wire;
+
+    const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13];
+    /// Bytes that are on their way at most: more than all records of a test.
+    const CAPACITY: usize = 1 << 20;
+
+    fn configs() -> (ClientConfig, ServerConfig) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (cert, key) = (own.cert.der().clone(), own.signing_key.serialize_der());
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(VERSIONS)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert], PrivateKeyDer::Pkcs8(key.into()))
+            .unwrap();
+        (client, server)
+    }
+
+    /// A stream of a server, and what a client has sent it: records of these payloads.
+    async fn sent(payloads: impl Iterator<Item = &'static [u8]>) -> Box<dyn ByteStream> {
+        let (mut client, server) = configs();
+        client.enable_secret_extraction = true;
+        let (near, far) = duplex(CAPACITY);
+        let accepting =
+            TlsAcceptor::from(Arc::new(server)).accept(Transport::new(Box::new(Wire(far))));
+        let connecting = TlsConnector::from(Arc::new(client))
+            .connect(ServerName::try_from("localhost").unwrap(), near);
+        let (near, far) = tokio::join!(connecting, accepting);
+        let (mut wire, tls) = near.unwrap().into_inner();
+        let Some(SupportedCipherSuite::Tls13(suite)) = tls.negotiated_cipher_suite() else {
+            unreachable!("it is TLS 1.3 alone")
+        };
+        let ExtractedSecrets {
+            tx: (first, secrets),
+            ..
+        } = tls.dangerous_extract_secrets().unwrap();
+        let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+        else {
+            unreachable!("rustls has no others")
+        };
+        // rustls itself sends no empty records.
+        let mut encrypter = suite.aead_alg.encrypter(key, iv);
+        for (payload, number) in payloads.zip(first..) {
+            let record = OutboundPlainMessage {
+                typ: ContentType::ApplicationData,
+                version: ProtocolVersion::TLSv1_2,
+                payload: OutboundChunks::Single(payload),
+            };
+            let record = encrypter.encrypt(record, number).unwrap().encode();
+            wire.write_all(&record).await.unwrap();
+        }
+        let stream = Stream::over(TlsStream::Server(far.unwrap()), None);
+        // It would tell of its end.
+        std::mem::forget(wire);
+        stream
+    }
+
+    /// Reads until others are to run; how many bytes came, and whether it goes on by itself.
+    fn turn(stream: &mut dyn ByteStream) -> (usize, bool) {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (mut room, mut count) = (vec![0; LARGE], 0);
+        loop {
+            let mut buf = ReadBuf::new(&mut room);
+            match Pin::new(&mut *stream).poll_read(&mut cx, &mut buf) {
+                Poll::Ready(result) => result.unwrap(),
+                Poll::Pending => return (count, woken.0.load(Ordering::Relaxed)),
+            }
+            count += buf.filled().len();
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Woken>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_small_records_lets_others_run() {
+        let records = 3 * RECORDS;
+        for (what, payloads) in [
+            ("one byte each", &[&b"x"[..]][..]),
+            (
+                "most of them empty",
+                &[b"x", b"", b"", b"", b"", b"", b"", b""],
+            ),
+        ] {
+            let carrying = records / payloads.len();
+            let cycle = payloads.iter().copied().cycle().take(records);
+            let mut stream = sent(cycle).await;
+            let (mut all, mut turns) = (0, 0);
+            while all < carrying {
+                let (count, goes_on) = turn(&mut *stream);
+                assert!(count <= RECORDS / payloads.len() + 1, "{what}: {count}");
+                assert!(goes_on || all + count == carrying, "{what}");
+                (all, turns) = (all + count, turns + 1);
+            }
+            assert!((all, turns) >= (carrying, 3), "{what}: {turns} turns");
+        }
     }
 }

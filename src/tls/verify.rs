@@ -21,6 +21,7 @@ use tokio_rustls::rustls::{
 use super::certificate::Described;
 use super::named::{self, SERVER_AUTH};
 use super::pin::Pin;
+use super::plain;
 use super::side::Side;
 use super::{failed, provider};
 use crate::ending::Cause;
@@ -118,7 +119,7 @@ fn platform(side: &Side) -> Result<Arc<dyn ServerCertVerifier>> {
         OnceLock::new();
     let ready = READY.get_or_init(|| {
         let made = rustls_platform_verifier::Verifier::new(provider());
-        made.map(Arc::new).map_err(|error| error.to_string())
+        made.map(Arc::new).map_err(|error| plain::error(&error))
     });
     match ready {
         Ok(ready) => Ok(ready.clone()),
@@ -245,19 +246,17 @@ pub(super) fn words(
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let wanted = wanted.unwrap_or("that name");
-            let offered = match error {
-                CertificateError::NotValidForNameContext { presented, .. }
-                    if !presented.is_empty() =>
-                {
-                    presented
-                        .iter()
-                        .map(|name| bare(name))
-                        .collect::<Vec<_>>()
-                        .join(", ")
+            let names: Vec<_> = match error {
+                CertificateError::NotValidForNameContext { presented, .. } => {
+                    presented.iter().map(|name| plain::name(name)).collect()
                 }
-                _ => "no name at all".to_owned(),
+                _ => Vec::new(),
             };
-            let what = format!("its certificate is not for '{wanted}' but for {offered}");
+            let offered = match names.is_empty() {
+                true => "no name".to_owned(),
+                false => names.join(", "),
+            };
+            let what = format!("its certificate is for {offered}, not for {wanted}");
             match side.is_chosen {
                 true => what + "; --tls-name NAME asks for another name",
                 false => what,
@@ -276,13 +275,8 @@ pub(super) fn words(
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             format!("its certificate is not for a {}", side.kind)
         }
-        other => format!("its certificate is bad: {other}"),
+        other => format!("its certificate is bad: {}", plain::certificate(other)),
     }
-}
-
-/// The name out of `DnsName("name")`.
-fn bare(name: &str) -> &str {
-    name.split('"').nth(1).unwrap_or(name)
 }
 
 fn date(time: UnixTime) -> impl fmt::Display {

@@ -92,6 +92,11 @@ impl Alive {
         }
     }
 
+    /// Returns how long a silence may be; `None` where nothing is watched.
+    pub(super) fn period(&self) -> Option<Duration> {
+        self.period
+    }
+
     /// Notes that something was read.
     pub(super) fn heard(&mut self) {
         if self.period.is_some() {

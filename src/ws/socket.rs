@@ -125,9 +125,6 @@ impl Socket {
     /// Makes a WebSocket of a byte stream after the opening handshake. `early` are bytes of frames that the handshake's
     /// reader had read already.
     pub fn new(io: Box<dyn ByteStream>, early: &[u8], role: Role, options: Options) -> Socket {
-        if let (Some(period), Some(socket)) = (options.ping, io.descriptor()) {
-            sendqueue::limit_backoff(socket, period / 2);
-        }
         Socket {
             io,
             role,
@@ -251,7 +248,7 @@ impl Socket {
                 Poll::Ready(Silence::Dead) => return Poll::Ready(()),
                 // Behind our Close no peer expects one.
                 Poll::Ready(Silence::Ping) if self.has_sent_close => {}
-                Poll::Ready(Silence::Ping) => drop(self.put_ping()),
+                Poll::Ready(Silence::Ping) => self.break_silence(),
                 Poll::Pending => break,
             }
         }
@@ -260,6 +257,14 @@ impl Socket {
         // A failure shows at the next write or read.
         let _ = self.poll_sent(cx);
         Poll::Pending
+    }
+
+    /// Pings a silent peer, and has the system try often enough to find a dead one.
+    fn break_silence(&mut self) {
+        if let (Some(period), Some(socket)) = (self.alive.period(), self.io.descriptor()) {
+            sendqueue::limit_backoff(socket, period / 2);
+        }
+        let _ = self.put_ping();
     }
 
     /// Queues the Pong that proves the half-close extension, where it is due.
@@ -671,7 +676,7 @@ impl MessageStream for Socket {
             let (io, is_flushed) = (&self.io, self.is_flushed());
             match self.alive.look_unread(is_flushed, || io.delivery()) {
                 Some(Silence::Dead) => return Poll::Ready(Ending::Lost(Loss::Silent)),
-                Some(Silence::Ping) => drop(self.put_ping()),
+                Some(Silence::Ping) => self.break_silence(),
                 None => {}
             }
         }

@@ -127,11 +127,11 @@ fn every_example_is_understood() {
                 count += 1;
                 continue;
             }
-            if let Ok(Some(_)) = args.patients(&matches) {
+            if let Ok(Some(_)) = args.patients(&matches, &args.world()) {
                 count += 1;
                 continue;
             }
-            if let Err(why) = args.plan(&matches) {
+            if let Err(why) = args.plan(&matches, &args.world()) {
                 panic!("{line}: {why:#}");
             }
             count += 1;

@@ -55,7 +55,7 @@ fn nothing_typed_is_help_and_an_error() {
 fn explained(words: &[&str]) -> (String, String) {
     let words = ["wsbridge", "--explain"].iter().chain(words);
     let (args, matches) = cli::parse(words.map(Into::into)).unwrap();
-    let text = args.explanation(&matches).unwrap().unwrap();
+    let text = args.explanation(&matches, &args.world()).unwrap().unwrap();
     let (canonical, rest) = text.split_once("\n\n").unwrap();
     (canonical.to_owned(), rest.to_owned())
 }

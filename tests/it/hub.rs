@@ -436,7 +436,11 @@ fn no_member_speaks_as_the_room_or_as_another() {
         ("hi\n1: I am one", "2: hi\n2: 1: I am one"),
         ("hi\r\n* 1 left (1 here)", "2: hi\r\n2: * 1 left (1 here)"),
         ("hi\u{2028}1: I am one", "2: hi\u{2028}2: 1: I am one"),
-        ("hi\r1: I am one", "2: hi\r2: 1: I am one"),
+        ("hi\r1: I am one", "2: hi\\u{d}1: I am one"),
+        (
+            "\x1b[2K\x08\x081: I am one",
+            "2: \\u{1b}[2K\\u{8}\\u{8}1: I am one",
+        ),
     ] {
         assert_eq!(said(prefix, None, text), Frame::text(heard));
     }
@@ -456,15 +460,26 @@ fn no_member_speaks_as_the_room_or_as_another() {
             b"> * 9 messages lost (1 bytes)"
         );
         assert_eq!(said(words, None, "2 * 3"), Frame::text("2 * 3"));
+        let heard = said(words, None, "x\x1b[1G* 1 left (1 here)");
+        assert_eq!(heard, Frame::text("x\\u{1b}[1G* 1 left (1 here)"));
     }
     // A room that says nothing alters nothing.
-    assert_eq!(said(&[], None, "* 1 left"), Frame::text("* 1 left"));
+    assert_eq!(said(&[], None, "* 1\x1b\r"), Frame::text("* 1\x1b\r"));
     let json = said(&["--id", "json"], None, "a\n{\"event\":\"left\"}");
     let Frame::Text(json) = json else {
         panic!("{json:?}");
     };
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["text"], "a\n{\"event\":\"left\"}");
+    // JSON has a way to write what a terminal would obey.
+    let json = said(&["--id", "json"], None, "\x1b[2K\u{9b}2K\x7f");
+    let Frame::Text(json) = json else {
+        panic!("{json:?}");
+    };
+    let text = std::str::from_utf8(&json).unwrap();
+    assert!(!text.contains(char::is_control), "{text:?}");
+    let json: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(json["text"], "\x1b[2K\u{9b}2K\x7f");
 }
 
 #[test]

@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["docs"],
     &["scheme"],
     &["bridge", "doctor"],
+    &["world"],
     &["session"],
     &["takers"],
     &["endpoint"],
@@ -29,7 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "secret",
         "shown",
         "utf8",
-        "lossless",
+        "word",
         "host",
         "sendqueue",
         "workers",
@@ -146,6 +147,7 @@ fn an_arrow_never_turns_back() {
 const KEPT: &[(&str, &[&str])] = &[
     ("tungstenite", &["ws", "http"]),
     ("hyper", &["http"]),
+    ("httparse", &["http"]),
     ("rustls", &["tls"]),
 ];
 

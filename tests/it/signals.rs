@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -38,6 +38,60 @@ fn an_agent_without_a_terminal_goes_on_after_a_hangup() {
     agent.signal(Signal::HUP);
     agent.line("SIGHUP: nothing to read again");
     server.close(1000, "");
+}
+
+#[test]
+fn a_session_of_pipes_goes_on_after_a_hangup() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let mut running = spawn(&["-", &url]);
+    let mut server = Ws::accept(&listener);
+    running.signal(Signal::HUP);
+    running.line("SIGHUP: nothing to read again");
+    running.stdin().write_all(b"still here\n").unwrap();
+    assert_eq!(server.next(), Frame::text("still here"));
+    server.close(1000, "");
+    assert_eq!(running.finish().status, 0);
+}
+
+/// ssh ends so: it sends HUP to its ProxyCommand, and nobody has the other ends of the pipes any more.
+#[test]
+fn a_proxy_command_ends_with_its_pipes_whatever_the_server_does() {
+    for words in [&["-b"][..], &["-b", "-n"], &["--linger", "1h"]] {
+        for scheme in ["ws", "tcp"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = match scheme {
+                "ws" => format!("ws://{}", listener.local_addr().unwrap()),
+                _ => format!("tcp:{}", listener.local_addr().unwrap()),
+            };
+            let mut running = spawn(&[words, &["-", &url]].concat());
+            // It takes what comes, and neither answers nor ends.
+            let (ws, tcp) = match scheme {
+                "ws" => (Some(Ws::accept(&listener)), None),
+                _ => (None, Some(Tcp::accept(&listener))),
+            };
+            running.signal(Signal::HUP);
+            running.line("SIGHUP: nothing to read again");
+            drop((running.stdin(), running.stdout()));
+            assert_eq!(running.wait(), 0, "{words:?} {url}");
+            drop((ws, tcp));
+        }
+    }
+}
+
+/// A terminal that is no controlling one sends no signal when it goes: another does.
+#[test]
+fn a_hangup_ends_what_has_lost_the_terminal_of_its_stdin() {
+    let (keys, line) = terminal();
+    let mut bridge = InTerminal::of(Command::new(PROGRAM).args(["ws-l:0", "echo:"]), keys, line);
+    let id = Pid::from_raw(i32::try_from(bridge.child.id()).unwrap()).unwrap();
+    bridge.line("listening on ");
+    kill_process(id, Signal::HUP).unwrap();
+    bridge.line("SIGHUP: nothing to read again");
+    drop(bridge.keys.take());
+    kill_process(id, Signal::HUP).unwrap();
+    bridge.line("SIGHUP: stopping");
+    assert_eq!(bridge.child.wait().unwrap().code(), Some(0));
 }
 
 /// The fields of a row of the table, in their order.
@@ -169,10 +223,12 @@ struct InTerminal {
 impl InTerminal {
     fn start(words: &[&str]) -> InTerminal {
         let (keys, line) = terminal();
+        InTerminal::of(Command::new("setsid").arg("--ctty").args(words), keys, line)
+    }
+
+    fn of(command: &mut Command, keys: File, line: File) -> InTerminal {
         let (reader, writer) = std::io::pipe().unwrap();
-        let child = Command::new("setsid")
-            .arg("--ctty")
-            .args(words)
+        let child = command
             .stdin(line)
             .stdout(Stdio::null())
             .stderr(OwnedFd::from(writer))

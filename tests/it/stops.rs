@@ -261,7 +261,17 @@ fn who_still_waits_for_an_answer_keeps_its_agent() {
     let mut next = Tcp::connect(bridge.port);
     next.send("next");
     // The next one looks for room meanwhile.
-    thread::sleep(Duration::from_millis(500));
+    let is_connecting = || {
+        let rows = [(); 2].map(|()| bridge.running.line("session number="));
+        rows.iter().any(|row| row.contains("state=\"connecting\""))
+    };
+    loop {
+        bridge.running.signal(Signal::USR1);
+        let line = bridge.running.line("SIGUSR1: ");
+        if line.contains("2 sessions") && is_connecting() {
+            break;
+        }
+    }
     agent.binary(b"answer").close(1000, "");
     assert_eq!(asks.rest(), (b"answer".to_vec(), TcpEnd::Eof));
     let mut agent = Ws::connect(agents);

@@ -14,7 +14,7 @@ use super::Options;
 use crate::address::AddressError;
 use crate::caller::Caller;
 use crate::child::Command;
-use crate::lossless;
+use crate::word::Word;
 
 /// What is passed on of our own environment.
 const KEPT: &[&str] = &[
@@ -55,8 +55,8 @@ pub(super) fn check(options: &Options) -> Result<()> {
     }
     for variable in &options.env {
         let (name, value) = (variable.name(), variable.value().unwrap_or_default());
-        if name.is_empty() || name.contains('\0') || value.contains('\0') {
-            let name = name.escape_debug();
+        if name.is_empty() || name.has_byte(0) || value.has_byte(0) {
+            let name = name.escaped();
             let what = format!("--env: '{name}' is no name of a variable");
             return Err(AddressError::elsewhere(what).into());
         }
@@ -66,13 +66,13 @@ pub(super) fn check(options: &Options) -> Result<()> {
 
 /// The environment of a program that runs for `caller`.
 pub(super) fn of(caller: &Caller, options: &Options) -> Vec<(OsString, OsString)> {
-    let own = |name: &str| std::env::var_os(name);
+    let own = |name: &OsStr| std::env::var_os(name);
     let kept = KEPT
         .iter()
-        .filter_map(|name| Some(((*name).into(), own(name)?)));
+        .filter_map(|name| Some(((*name).into(), own(name.as_ref())?)));
     let mut variables: Vec<(OsString, OsString)> = kept.collect();
     let asked = options.env.iter().filter_map(|it| match it.value() {
-        Some(value) => Some((lossless::word(it.name()), lossless::word(value))),
+        Some(value) => Some((it.name().to_owned(), value.to_owned())),
         None => Some((it.name().into(), own(it.name())?)),
     });
     let of_caller = said_by(caller, options).into_iter();

@@ -246,7 +246,7 @@ impl AsyncWrite for Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::child::Command;
+    use crate::child::{Children, Command};
     use std::fs::File;
     use std::future::poll_fn;
     use std::io::Write;
@@ -271,7 +271,7 @@ mod tests {
             has_terminal: false,
         };
         let patience = Duration::from_secs(5);
-        let child = Child::start(command, patience, ()).unwrap();
+        let child = Children::default().start(command, patience, ()).unwrap();
         let ends = (
             pipe::Sender::from_owned_fd(input.into()).unwrap(),
             pipe::Receiver::from_owned_fd(output.into()).unwrap(),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use anstyle::AnsiColor;
+
 use crate::message::Kind;
 use crate::shown::is_harmful;
 
@@ -18,20 +20,17 @@ pub(super) enum Mark {
     Control,
 }
 
-/// The mark and the colour (SGR) of each.
-const MARKS: &[(Mark, char, u8)] = &[
-    (Mark::Incoming, '<', 36),
-    (Mark::Outgoing, '>', 32),
-    (Mark::Control, '#', 33),
-];
-
 impl Mark {
     /// The mark and a blank.
     pub(super) fn shown(self, is_coloured: bool) -> String {
-        let row = MARKS.iter().find(|row| row.0 == self);
-        let (mark, colour) = row.map_or(('?', 0), |row| (row.1, row.2));
+        let (mark, colour) = match self {
+            Mark::Incoming => ('<', AnsiColor::Cyan),
+            Mark::Outgoing => ('>', AnsiColor::Green),
+            Mark::Control => ('#', AnsiColor::Yellow),
+        };
+        let style = colour.on_default();
         match is_coloured {
-            true => format!("\x1b[{colour}m{mark}\x1b[0m "),
+            true => format!("{style}{mark}{style:#} "),
             false => format!("{mark} "),
         }
     }

@@ -16,6 +16,7 @@ use super::{Target, may_pass, may_retry};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
+use crate::endpoint::agreement;
 use crate::message::Fragment;
 use crate::peer::{
     Event, Gap, MessageStream, Messages, Notice, Opened, Pings, Spent, StreamFacts, Tally,
@@ -58,6 +59,8 @@ pub(super) struct Link {
     merged: Option<u64>,
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
+    /// The subprotocol of the first connection, which callers were answered with.
+    protocol: Option<Arc<str>>,
 }
 
 enum State {
@@ -104,7 +107,7 @@ impl Link {
         let link = Link {
             partial: Partial::new(&target.memory),
             target,
-            caller,
+            caller: answered(caller, facts.protocol.as_deref()),
             backoff,
             ignores_boundaries: facts.ignores_boundaries,
             half_closes: stream.tally().half_closes,
@@ -120,6 +123,7 @@ impl Link {
             pings: None,
             merged: None,
             is_told: false,
+            protocol: facts.protocol.clone(),
         };
         Messages {
             stream: Box::new(link),
@@ -197,6 +201,10 @@ impl Link {
                 break;
             };
             match opened {
+                Ok(opened) if let Some(what) = self.breach(&opened.facts) => {
+                    warn!("giving up on {}: {what}; gap: {lost}", self.target.name);
+                    self.state = State::Over(Ending::Unreachable(Cause::Handshake));
+                }
                 Ok(Opened { mut stream, .. }) => {
                     let (name, took) = (&self.target.name, since.elapsed());
                     warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
@@ -228,6 +236,13 @@ impl Link {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Says why a further connection is not what a caller was promised: it agreed to another subprotocol than the first one.
+    fn breach(&self, facts: &StreamFacts) -> Option<String> {
+        // What has no caller was never answered.
+        let before = self.protocol.as_deref().filter(|_| !self.caller.is_local);
+        agreement::changed(before, facts.protocol.as_deref())
     }
 
     /// Sends a connection what it is due before anything else: the greeting, and what was held.
@@ -318,6 +333,16 @@ impl Link {
     }
 }
 
+/// The caller as further connections are opened for it: of the subprotocols that it offers the one is left that it was answered
+/// with.
+fn answered(mut caller: Arc<Caller>, protocol: Option<&str>) -> Arc<Caller> {
+    if let Some(protocol) = protocol.filter(|_| !caller.protocols.is_empty()) {
+        let caller = Arc::make_mut(&mut caller);
+        caller.protocols.retain(|offered| offered == protocol);
+    }
+    caller
+}
+
 fn up(stream: Box<dyn MessageStream>) -> State {
     State::Up {
         stream,
@@ -338,6 +363,8 @@ fn farewell(mut stream: Box<dyn MessageStream>, why: &Ending) {
     }
 }
 
+/// A connection never agrees to half-closes (see [`Reconnect`](super::Reconnect)), so that there are no marks and no proof;
+/// the ledger alone probes.
 impl MessageStream for Link {
     fn take(&mut self) -> Option<Event> {
         loop {
@@ -391,6 +418,20 @@ impl MessageStream for Link {
             State::Up { stream, .. } => stream.spent(),
             _ => Spent::default(),
         }
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let State::Up { stream, .. } = &mut self.state else {
+            return Poll::Pending;
+        };
+        let why = ready!(stream.poll_cut(cx));
+        if !self.may_lose(&why) {
+            return Poll::Ready(why);
+        }
+        self.lose(&why);
+        // Its timer runs while what was yielded has nowhere to go.
+        let _ = self.poll_up(cx);
+        Poll::Pending
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -455,12 +496,11 @@ impl MessageStream for Link {
         }
     }
 
-    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
-    }
-
-    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        match &mut self.state {
+            State::Up { stream, .. } => stream.poll_reset(cx),
+            State::Down { .. } | State::Over(_) => Poll::Pending,
+        }
     }
 
     fn notify(&mut self, notice: Notice) {
@@ -488,7 +528,11 @@ impl MessageStream for Link {
     }
 
     fn is_closed(&self) -> bool {
-        false
+        match &self.state {
+            State::Up { stream, .. } => stream.is_closed(),
+            State::Down { .. } => false,
+            State::Over(_) => true,
+        }
     }
 
     fn tally(&self) -> Tally {
@@ -503,8 +547,6 @@ impl MessageStream for Link {
                 (Some(before), Some(now)) => Some(before + now),
                 (before, now) => before.or(now),
             },
-            // Another connection has none of it.
-            has_piece: false,
             marks: None,
             asked: None,
             ..now

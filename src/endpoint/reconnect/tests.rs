@@ -3,27 +3,33 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 
 use anyhow::anyhow;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::ending::{Close, Loss, Violation};
+use crate::endpoint::Agreement;
 use crate::memory::Memory;
 use crate::message::Fragment;
-use crate::peer::{Event, Gap, MessageStream, MessageStreamExt, Notice, Pipe, pipe};
+use crate::peer::{
+    Event, Gap, MessageStream, MessageStreamExt, Notice, Pipe, Spent, StreamFacts, Tally, pipe,
+};
+
+type Boxed = Box<dyn MessageStream>;
 
 /// An endpoint that opens what it was given, in order, and notes when.
 #[derive(Default)]
 struct Prepared {
-    next: Mutex<VecDeque<Result<Pipe>>>,
+    next: Mutex<VecDeque<Result<Boxed>>>,
     at: Mutex<Vec<Instant>>,
 }
 
 impl Prepared {
-    fn of(next: Vec<Result<Pipe>>) -> Arc<Prepared> {
+    fn of<S: MessageStream + 'static>(next: Vec<Result<S>>) -> Arc<Prepared> {
         Arc::new(Prepared {
-            next: Mutex::new(next.into()),
+            next: Mutex::new(next.into_iter().map(boxed).collect()),
             ..Prepared::default()
         })
     }
@@ -33,8 +39,19 @@ impl Dial for Prepared {
     fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         self.at.lock().unwrap().push(Instant::now());
         let next = self.next.lock().unwrap().pop_front();
-        Box::pin(async { Ok(next.unwrap_or_else(refused)?.into()) })
+        Box::pin(async {
+            let stream = next.unwrap_or_else(|| boxed(refused()))?;
+            let facts = StreamFacts {
+                can_half_close: true,
+                ..StreamFacts::default()
+            };
+            Ok(Opened::messages(stream, facts))
+        })
     }
+}
+
+fn boxed<S: MessageStream + 'static>(opened: Result<S>) -> Result<Boxed> {
+    opened.map(|stream| -> Boxed { Box::new(stream) })
 }
 
 fn refused() -> Result<Pipe> {
@@ -186,7 +203,7 @@ async fn a_server_that_refuses_for_good_is_left_alone() {
         assert_eq!(prepared.at.lock().unwrap().len(), tries, "{status}");
     }
     // One who waits for an answer gets it at once.
-    let prepared = Prepared::of(vec![]);
+    let prepared = Prepared::of::<Pipe>(vec![]);
     assert!(dial(&prepared, None, false).await.is_err());
     assert_eq!(prepared.at.lock().unwrap().len(), 1);
 }
@@ -344,6 +361,7 @@ async fn a_link_has_the_facts_of_its_connection_but_carries_no_half_close() {
             kill_after: Some(Duration::from_secs(3)),
             descriptors: 7,
             host: Some("x".to_owned()),
+            agreement: Agreement::Opening,
             ..Facts::default()
         },
     );
@@ -355,4 +373,119 @@ async fn a_link_has_the_facts_of_its_connection_but_carries_no_half_close() {
     let facts = endpoint.facts();
     assert_eq!((facts.kill_after.is_some(), facts.descriptors), (true, 7));
     assert_eq!((&facts.host, facts.again.is_some()), (&None, true));
+    assert_eq!(facts.agreement, Agreement::Opening);
+}
+
+/// A stream that has nothing to say in time, and answers what it is asked.
+struct Asked {
+    pipe: Pipe,
+    cut: Arc<Mutex<Option<Ending>>>,
+}
+
+impl MessageStream for Asked {
+    fn take(&mut self) -> Option<Event> {
+        self.pipe.take()
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.pipe.poll_more(cx)
+    }
+
+    fn spent(&mut self) -> Spent {
+        self.pipe.spent()
+    }
+
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        let cut = self.cut.lock().unwrap().clone();
+        cut.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_gone(cx)
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Lost(Loss::Reset))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.pipe.start_send(event)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
+        self.pipe.poll_close(cx, why)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.pipe.notify(notice);
+    }
+
+    fn unsent(&self) -> usize {
+        self.pipe.unsent()
+    }
+
+    fn is_closed(&self) -> bool {
+        true
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            has_piece: true,
+            ..self.pipe.tally()
+        }
+    }
+}
+
+async fn cut(link: &mut dyn MessageStream) -> Poll<Ending> {
+    poll_fn(|cx| Poll::Ready(link.poll_cut(cx))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_is_lost_at_once_or_ended() {
+    let ((one, _far), (two, mut far_two)) = (pipe(), pipe());
+    let cuts = [one, two].map(|pipe| {
+        let cut = Arc::new(Mutex::new(None));
+        let stream = Asked {
+            pipe,
+            cut: cut.clone(),
+        };
+        (stream, cut)
+    });
+    let [(one, cut_one), (two, cut_two)] = cuts;
+    let prepared = Prepared::of(vec![Ok(one), Ok(two)]);
+    let mut link = link(&prepared, None).await;
+    assert_eq!(cut(&mut *link).await, Poll::Pending);
+    // Another connection may follow.
+    *cut_one.lock().unwrap() = Some(Ending::Close(Close::new(1013, "slow")));
+    assert_eq!(cut(&mut *link).await, Poll::Pending);
+    send(&mut far_two, Fragment::text("again")).await;
+    let again = timeout(Duration::from_secs(60), next(&mut *link)).await;
+    assert_eq!(again, Ok(text("again")));
+    assert_eq!(link.tally().gap.times, 1);
+    // No other one mends this.
+    let why = Ending::Close(Close::new(1009, "too big"));
+    *cut_two.lock().unwrap() = Some(why.clone());
+    assert_eq!(cut(&mut *link).await, Poll::Ready(why));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_connection_is_answered_by_it() {
+    let (one, _far) = pipe();
+    let one = Asked {
+        pipe: one,
+        cut: Arc::default(),
+    };
+    let prepared = Prepared::of(vec![Ok(one)]);
+    let mut link = link(&prepared, None).await;
+    assert!(link.is_closed() && link.tally().has_piece);
+    let reset = poll_fn(|cx| link.poll_reset(cx)).await;
+    assert_eq!(reset, Ending::Lost(Loss::Reset));
 }

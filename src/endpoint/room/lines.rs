@@ -1,5 +1,7 @@
 //! Lines of what members say, none of which may read as a line of the room or of another member.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::message::Kind;
@@ -12,21 +14,60 @@ const STARS: &str =
     "*\u{66d}\u{203b}\u{204e}\u{2055}\u{2217}\u{2731}\u{2732}\u{2733}\u{fe61}\u{ff0a}";
 
 /// Puts a prefix before each line; before those of a binary message where one of them would read as a line of the room or of
-/// another member.
+/// another member. Of a text the control characters are escaped.
 pub(super) fn named(prefix: &str, kind: Kind, payload: &[u8]) -> Bytes {
+    let payload = plain(kind, payload);
     let is_safe =
-        kind == Kind::Binary && !lines(payload).any(|line| is_notice(line) || is_named(line));
+        kind == Kind::Binary && !lines(&payload).any(|line| is_notice(line) || is_named(line));
     match is_safe {
-        true => Bytes::copy_from_slice(payload),
-        false => prefixed(prefix.as_bytes(), payload, |_| true),
+        true => payload.into_owned().into(),
+        false => prefixed(prefix.as_bytes(), &payload, |_| true),
     }
 }
 
-/// Puts `> ` before lines that would read as one of the room.
-pub(super) fn quoted(payload: &[u8]) -> Bytes {
-    match lines(payload).any(is_notice) {
-        true => prefixed(QUOTED, payload, is_notice),
-        false => Bytes::copy_from_slice(payload),
+/// Puts `> ` before lines that would read as one of the room. Of a text the control characters are escaped.
+pub(super) fn quoted(kind: Kind, payload: &[u8]) -> Bytes {
+    let payload = plain(kind, payload);
+    let is_forged = lines(&payload).any(is_notice);
+    match is_forged {
+        true => prefixed(QUOTED, &payload, is_notice),
+        false => payload.into_owned().into(),
+    }
+}
+
+/// A text whose control characters are escaped, `\u{1b}`, but tabs and ends of lines: a terminal would obey them, and erase or
+/// overwrite what stands before them. Bytes that are no text stay as they are.
+fn plain(kind: Kind, payload: &[u8]) -> Cow<'_, [u8]> {
+    let mut rest = payload;
+    let mut escaped = Vec::new();
+    while kind == Kind::Text
+        && let Some((at, len)) = control(rest)
+    {
+        escaped.extend_from_slice(&rest[..at]);
+        // The last byte is the code point, of those of two bytes too.
+        let code = char::from(rest[at + len - 1]);
+        escaped.extend(code.escape_unicode().map(|c| c as u8));
+        rest = &rest[at + len..];
+    }
+    if rest.len() == payload.len() {
+        return Cow::Borrowed(payload);
+    }
+    escaped.extend_from_slice(rest);
+    Cow::Owned(escaped)
+}
+
+/// Where the first control character of a text stands that is no tab and no end of a line, and how many bytes it has.
+fn control(text: &[u8]) -> Option<(usize, usize)> {
+    let mut from = 0;
+    loop {
+        let is_one = |byte: &u8| matches!(byte, 0..=8 | 0x0b..=0x1f | 0x7f | 0xc2);
+        let at = from + text[from..].iter().position(is_one)?;
+        from = match &text[at..] {
+            [b'\r', b'\n', ..] => at + 2,
+            [0xc2, 0x80..=0x9f, ..] => return Some((at, 2)),
+            [0xc2, ..] => at + 1,
+            _ => return Some((at, 1)),
+        };
     }
 }
 
@@ -126,13 +167,43 @@ mod tests {
         text("hello", "1: hello");
         text("hello\n", "1: hello\n");
         text("a\n\nb", "1: a\n1: \n1: b");
-        text("a\r\n2: b\r* 3 left", "1: a\r\n1: 2: b\r1: * 3 left");
+        text("a\r\n2: b\r* 3 left", "1: a\r\n1: 2: b\\u{d}* 3 left");
         text(
             "a\u{2028}2: b\u{2029}c\u{85}d",
-            "1: a\u{2028}1: 2: b\u{2029}1: c\u{85}1: d",
+            "1: a\u{2028}1: 2: b\u{2029}1: c\\u{85}d",
         );
-        text("a\0b\x0bc\x0cd", "1: a\x001: b\x0b1: c\x0c1: d");
-        text("ü€\u{80}", "1: ü€\u{80}");
+        text("a\0b\x0bc\x0cd", "1: a\\u{0}b\\u{b}c\\u{c}d");
+        text("ü€\u{80}", "1: ü€\\u{80}");
+    }
+
+    /// On a terminal they would erase or overwrite what stands before them: the name, or the mark.
+    #[test]
+    fn no_control_character_of_a_text_gets_around_its_mark() {
+        let text =
+            |said: &str, heard: &str| check_named(Kind::Text, said.as_bytes(), heard.as_bytes());
+        text(
+            "\x1b[2K\x1b[1G* 3 left (1 here)",
+            "1: \\u{1b}[2K\\u{1b}[1G* 3 left (1 here)",
+        );
+        text("\x08\x08\x082: hi", "1: \\u{8}\\u{8}\\u{8}2: hi");
+        text("\u{9b}2K\r2: hi\x07", "1: \\u{9b}2K\\u{d}2: hi\\u{7}");
+        text("\r\r\n2: hi\x7f", "1: \\u{d}\r\n1: 2: hi\\u{7f}");
+        text(
+            "a\tb 👩\u{200d}🚀 שלום\r\n",
+            "1: a\tb 👩\u{200d}🚀 שלום\r\n",
+        );
+        for (said, heard) in [
+            ("xx* 2 left\r  ", "xx* 2 left\\u{d}  "),
+            ("x\x08* 2 left", "x\\u{8}* 2 left"),
+            ("x\x1b[1G* 2 left", "x\\u{1b}[1G* 2 left"),
+            ("\u{8d}* 2 left", "\\u{8d}* 2 left"),
+            ("a\tb\r\n* 2 left", "a\tb\r\n> * 2 left"),
+        ] {
+            assert_eq!(quoted(Kind::Text, said.as_bytes()), heard.as_bytes());
+        }
+        // What is no text is passed on as it is.
+        check_named(Kind::Binary, b"\x1b[2K\x08", b"\x1b[2K\x08");
+        assert_eq!(&quoted(Kind::Binary, b"\x1b[2K")[..], b"\x1b[2K");
     }
 
     #[test]
@@ -175,20 +246,28 @@ mod tests {
             ("* 2 left (1 here)", "> * 2 left (1 here)"),
             (" \u{200b}* 2 left", ">  \u{200b}* 2 left"),
             ("a\n* 2 left\nb", "a\n> * 2 left\nb"),
-            ("a\r\u{ff0a} 2 left", "a\r> \u{ff0a} 2 left"),
+            ("a\n\u{ff0a} 2 left", "a\n> \u{ff0a} 2 left"),
             ("", ""),
         ] {
-            assert_eq!(quoted(said.as_bytes()), heard.as_bytes(), "{said}");
+            assert_eq!(
+                quoted(Kind::Text, said.as_bytes()),
+                heard.as_bytes(),
+                "{said}"
+            );
         }
+        assert_eq!(&quoted(Kind::Binary, b"a\r* 2 left")[..], b"a\r> * 2 left");
         for said in [
             &b"*  2 left (1 here)\xff"[..],
             b"*\t2 left\xff",
             b"\xe2\x80\x8b* 2 left\xff",
             b"* not sent\xff",
         ] {
-            assert_eq!(quoted(said), [b"> ", said].concat());
+            assert_eq!(quoted(Kind::Binary, said), [b"> ", said].concat());
         }
-        assert_eq!(&quoted(b"\xff\n* 2 left")[..], b"\xff\n> * 2 left");
-        assert_eq!(&quoted(b"\xff\n*\xff")[..], b"\xff\n*\xff");
+        assert_eq!(
+            &quoted(Kind::Binary, b"\xff\n* 2 left")[..],
+            b"\xff\n> * 2 left"
+        );
+        assert_eq!(&quoted(Kind::Binary, b"\xff\n*\xff")[..], b"\xff\n*\xff");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Identity, lines};
 use crate::message::Kind;
+use crate::shown::json_line;
 
 /// What a member says: short words where they lie, or long ones in memory of their own.
 pub(in crate::endpoint) enum Words<'a> {
@@ -55,7 +56,7 @@ impl Message {
                         json!({"id": from, "seq": seq, "kind": "binary", "base64": base64})
                     }
                 };
-                (Kind::Text, object.to_string().into())
+                (Kind::Text, json_line(&object.to_string()).into())
             }
             _ => match words {
                 Words::Short(payload) => (kind, Bytes::copy_from_slice(payload)),
@@ -67,7 +68,7 @@ impl Message {
 
     /// What a member says in a room that says who comes and goes, or what was lost, and not who says what.
     pub(super) fn quoted(kind: Kind, payload: &[u8]) -> Message {
-        let bytes = lines::quoted(payload);
+        let bytes = lines::quoted(kind, payload);
         Message { kind, bytes }
     }
 

@@ -16,6 +16,7 @@ use super::farewell::Farewell;
 use super::{LONGEST_WAIT, Opened, Phase, Shared, Start, Stop};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
+use crate::endpoint::agreement;
 use crate::endpoint::room::Words;
 use crate::framing::{Added, Whole};
 use crate::log::{CLOSINGS, REFUSALS};
@@ -104,17 +105,39 @@ impl Driver {
                 _ = stop.wait_for(|is| *is) => return,
             };
             wait = match opened {
-                Ok(messages) => {
-                    let protocol = messages.facts.protocol.clone();
-                    self.tell.send_replace(Opened::Yes(protocol));
-                    self.serve(messages, &mut stop).await
-                }
+                Ok(messages) if !self.tell_open(messages.facts.protocol.clone()) => return,
+                Ok(messages) => self.serve(messages, &mut stop).await,
                 Err(error) => self.has_failed(&error, came),
             };
             if wait.is_none() {
                 return;
             }
         }
+    }
+
+    /// Tells those who wait for the connection that it is open, with the subprotocol that a server agreed to. Callers that were
+    /// answered with another one are ended. Returns whether the connection is to be carried.
+    fn tell_open(&self, protocol: Option<Arc<str>>) -> bool {
+        let shared = &self.shared;
+        let changed = match &*self.tell.borrow() {
+            Opened::Yes(before) => agreement::changed(before.as_deref(), protocol.as_deref()),
+            Opened::NotYet | Opened::No(..) => None,
+        };
+        if let Some(what) = changed {
+            warn!("{}: {what}", shared.name);
+            let (cause, goes_on) = (Cause::Handshake, shared.options.stop == Stop::Never);
+            // Who comes meanwhile is answered with none of an earlier connection.
+            self.tell.send_replace(match goes_on {
+                true => Opened::NotYet,
+                false => Opened::No(Some(cause), what),
+            });
+            self.end_callers(&Ending::Unreachable(cause));
+            if !goes_on {
+                return false;
+            }
+        }
+        self.tell.send_replace(Opened::Yes(protocol));
+        true
     }
 
     /// Waits before the next connection, but not while a newcomer does. Returns whether there is to be one.

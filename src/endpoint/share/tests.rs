@@ -1,5 +1,6 @@
 //! Callers that come just when the connection ends.
 
+use std::path::Path;
 use std::thread;
 
 use clap::{Command, FromArgMatches};
@@ -54,21 +55,33 @@ async fn who_came_before_the_wait_began_ends_it_too() {
 async fn nobody_enters_while_the_end_of_a_connection_ends_its_callers() {
     let shared = shared();
     let ending = shared.phase();
-    let (begun, begins) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
     let caller = thread::spawn({
         let shared = shared.clone();
         let runtime = tokio::runtime::Handle::current();
         move || {
             let _in_runtime = runtime.enter();
-            begun.send(()).unwrap();
+            tell.send(std::fs::read_link("/proc/thread-self").unwrap())
+                .unwrap();
             shared.enter(&Caller::new("new")).unwrap()
         }
     });
-    begins.recv().unwrap();
-    // One that did enter would mostly be seen by then.
-    thread::sleep(Duration::from_millis(50));
+    let place = Path::new("/proc").join(told.recv().unwrap());
+    // It sleeps where it waits; one that did enter would have ended.
+    while !caller.is_finished() && !sleeps(&place) {
+        thread::yield_now();
+    }
     assert_eq!(shared.room.came(), 0);
     drop(ending);
     caller.join().unwrap();
     assert_eq!(shared.room.came(), 1);
+}
+
+/// Whether a thread sleeps (proc_pid_stat(5)).
+fn sleeps(place: &Path) -> bool {
+    let stat = std::fs::read_to_string(place.join("stat")).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with('S'));
+    state == Some(true)
 }

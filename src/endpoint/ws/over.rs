@@ -13,8 +13,8 @@ use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, shake};
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::endpoint::{
-    Accept, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Outlet, Scheme,
-    Serve, Settings, read_options,
+    Accept, Agreement, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Outlet,
+    Scheme, Serve, Settings, read_options,
 };
 use crate::http::page::Page;
 use crate::peer::{ByteStream, Opened};
@@ -86,7 +86,10 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
         handshake: read_options(&CLIENT, address, settings)?,
         transport: Transport::Over(inner.dial.clone()),
     };
-    let facts = inner.facts.clone().below();
+    let facts = Facts {
+        agreement: Agreement::Opening,
+        ..inner.facts.clone().below()
+    };
     Ok(Endpoint::Dial(inner.over(Arc::new(dial), facts)))
 }
 

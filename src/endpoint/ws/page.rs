@@ -1,7 +1,10 @@
 //! What is asked for by `--page`.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use crate::http::page::{Manners, Page};
-use crate::lossless;
+use crate::word::Word;
 
 /// A page to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +22,16 @@ impl PageChoice {
     ///
     /// # Errors
     /// What else it is, and why the file can not be served.
-    pub(super) fn parse(text: &str) -> Result<PageChoice, String> {
-        match text {
+    pub(super) fn parse(word: impl AsRef<OsStr>) -> Result<PageChoice, String> {
+        let word = word.as_ref();
+        match word.shown().as_ref() {
             "chat" => Ok(PageChoice::Chat),
             "none" => Ok(PageChoice::None),
-            _ if text.contains(['.', '/']) => {
-                let page = Page::file(&lossless::path(text)).map(PageChoice::File);
+            text if text.contains(['.', '/']) => {
+                let page = Page::file(Path::new(word)).map(PageChoice::File);
                 page.map_err(|why| format!("can not be read: {why}"))
             }
-            _ => Err(format!("is none of chat, none and files such as ./{text}")),
+            text => Err(format!("is none of chat, none and files such as ./{text}")),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a WebSocket client says of itself in its request: headers, and who it is.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -18,11 +19,13 @@ use crate::caller::Caller;
 use crate::ending::{Cause, errno_text};
 use crate::endpoint::{Scheme, Settings, read_options};
 use crate::http::basic;
+use crate::http::client::Header;
+use crate::http::name::Name;
 use crate::http::policy::origin;
-use crate::lossless;
-use crate::reread::{self, Reread};
+use crate::reread::Reread;
 use crate::secret::Secret;
 use crate::variables::Variables;
+use crate::word::Word;
 
 /// Options of a WebSocket client's request.
 #[derive(Args, Clone, Debug)]
@@ -31,15 +34,15 @@ use crate::variables::Variables;
 pub(super) struct Options {
     /// Send this header with the request (repeatable)
     ///
-    /// It replaces ours of that name, Host too. 'NAME:' leaves a header out, 'NAME;' sends it empty, @FILE has a header a line.
+    /// It replaces ours of that name, Host too. The name is sent as it is typed. 'NAME:' leaves a header out, 'NAME;' sends it empty, @FILE has a header a line.
     /// Example: -H 'X-Token: abc'
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
-    pub header: Vec<Secret>,
+    pub header: Vec<Secret<OsString>>,
     /// Send this header of the caller on with the request (repeatable)
     ///
-    /// None is without it, Cookie, Authorization and Origin least of all. One of -H takes its place. Example: --forward-header Cookie
+    /// None is without it, Cookie, Authorization and Origin least of all. The name is sent as it is typed. One of -H takes its place. Example: --forward-header Cookie
     #[arg(long, value_name = "NAME", value_parser = parse_forwarded)]
-    pub forward_header: Vec<HeaderName>,
+    pub forward_header: Vec<Name>,
     /// Log in with this user and password (HTTP Basic)
     ///
     /// Others can see the command line: without :PASSWORD it is read from --password-file, WSBRIDGE_PASSWORD or --netrc. A URL
@@ -51,10 +54,10 @@ pub(super) struct Options {
     pub password_file: Option<PathBuf>,
     /// Log in with this token, or with that in the first line of @FILE
     #[arg(long, value_name = "TOKEN", conflicts_with = "user")]
-    pub bearer: Option<Secret>,
+    pub bearer: Option<Secret<OsString>>,
     /// Take user and password for the host from this file
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "~/.netrc")]
-    pub netrc: Option<String>,
+    pub netrc: Option<PathBuf>,
     /// Send these cookies (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub cookie: Vec<Secret>,
@@ -95,18 +98,14 @@ const OF_ONE_HOP: &[&str] = &[
     "upgrade",
 ];
 
-fn parse_forwarded(name: &str) -> Result<HeaderName, String> {
-    let name: HeaderName = name
-        .parse()
-        .map_err(|_| "is no name of a header".to_owned())?;
-    if OF_ONE_HOP.contains(&name.as_str()) || name.as_str().starts_with("sec-websocket-") {
+fn parse_forwarded(text: &str) -> Result<Name, String> {
+    let name = Name::typed(text).map_err(|_| "is no name of a header".to_owned())?;
+    let header = name.header().as_str();
+    if OF_ONE_HOP.contains(&header) || header.starts_with("sec-websocket-") {
         return Err("says something of one connection, and goes no further".to_owned());
     }
     Ok(name)
 }
-
-/// A header with its value, or without one where it is to be left out.
-pub(super) type Header = (HeaderName, Option<HeaderValue>);
 
 /// What is said in the request.
 #[derive(Clone, Debug)]
@@ -114,7 +113,7 @@ pub(super) struct Request {
     /// Each of them stands for all of its name that we would send.
     pub(super) headers: Vec<Header>,
     /// Those of the caller that are sent on.
-    forwards: Vec<HeaderName>,
+    forwards: Vec<Name>,
     /// Names of the headers that were typed.
     typed: Vec<HeaderName>,
     pub(super) follows: bool,
@@ -156,8 +155,8 @@ impl Saying {
         });
         let files = saying.files();
         // A pipe says it once.
-        if !files.is_empty() && files.iter().all(|file| lossless::path(file).is_file()) {
-            reread::register(&saying);
+        if !files.is_empty() && files.iter().all(|file| file.is_file()) {
+            settings.rereads.register(&saying);
         }
         Ok(saying)
     }
@@ -169,27 +168,29 @@ impl Saying {
     }
 
     /// The files that say part of it.
-    fn files(&self) -> Vec<String> {
+    fn files(&self) -> Vec<PathBuf> {
         let Options {
             header,
             password_file,
             bearer,
             ..
         } = &self.options;
-        let named = header.iter().chain(bearer).map(Secret::reveal);
-        let named = named.filter_map(|value| value.strip_prefix('@').map(str::to_owned));
-        let password = password_file.iter();
-        let password = password.map(|file| lossless::text(file.as_os_str()));
+        let named = header.iter().chain(bearer).filter_map(file_in);
+        let password = password_file.iter().cloned();
         let netrc = self.options.netrc_file(&self.variables);
-        named.chain(password).chain(netrc).collect()
+        named
+            .map(PathBuf::from)
+            .chain(password)
+            .chain(netrc)
+            .collect()
     }
 }
 
 impl Reread for Saying {
     fn read_again(&self) {
         let user_info = self.user_info.clone();
-        let files = self.files().join(", ");
-        let files = Address::shown(&files).escape_debug().to_string();
+        let files: Vec<_> = self.files().iter().map(Address::shown).collect();
+        let files = files.join(", ");
         match Request::read(&self.options, &self.variables, &self.host, user_info) {
             Ok(request) => {
                 *self.request() = request;
@@ -211,7 +212,8 @@ impl Request {
         user_info: Option<UserInfo>,
     ) -> Result<Request> {
         let mut headers: Vec<Header> = Vec::new();
-        let mut add = |name: HeaderName, value: HeaderValue| headers.push((name, Some(value)));
+        let mut add =
+            |name: HeaderName, value: HeaderValue| headers.push((name.into(), Some(value)));
         if let Some(value) = options.authorization(variables, host, user_info)? {
             add(AUTHORIZATION, value);
         }
@@ -227,22 +229,22 @@ impl Request {
         }
         let mut typed = Vec::new();
         for header in &options.header {
-            match header.reveal().strip_prefix('@') {
+            match file_in(header) {
                 Some(file) => {
-                    for (index, line) in read("--header", file)?.lines().enumerate() {
+                    let name = file.shown();
+                    for (index, line) in read("--header", Path::new(file))?.lines().enumerate() {
                         if !line.trim().is_empty() {
-                            typed.push(parse(
-                                &format!("--header @{file}, line {}", index + 1),
-                                line,
-                            )?);
+                            let place = format!("--header @{name}, line {}", index + 1);
+                            typed.push(parse(&place, line)?);
                         }
                     }
                 }
-                None => typed.push(parse("--header", header.reveal())?),
+                None => typed.push(parse("--header", text_in("--header", header)?)?),
             }
         }
-        headers.retain(|(name, _)| typed.iter().all(|(other, _)| other != name));
-        let names = typed.iter().map(|(name, _)| name.clone()).collect();
+        headers.retain(|(name, _)| !has(&typed, name));
+        let names = typed.iter().map(|(name, _)| name.header().clone());
+        let names = names.collect();
         headers.extend(typed);
         Ok(Request {
             headers,
@@ -258,10 +260,10 @@ impl Request {
     pub(super) fn for_caller(&self, caller: &Caller) -> Request {
         let mut request = self.clone();
         for name in &self.forwards {
-            if self.headers.iter().any(|(own, _)| own == name) {
+            if has(&self.headers, name) {
                 continue;
             }
-            let values = caller.headers.get_all(name).iter().cloned();
+            let values = caller.headers.get_all(name.header()).iter().cloned();
             let sensitive = values.map(|mut value| {
                 value.set_sensitive(true);
                 (name.clone(), Some(value))
@@ -276,9 +278,10 @@ impl Request {
         let (typed, forwards) = (&self.typed, &self.forwards);
         let shares = self.shares_headers;
         self.headers.retain(|(name, value)| {
+            let name = name.header();
+            let is_forwarded = || forwards.iter().any(|forward| forward.header() == name);
             // What is left out tells nothing.
-            let may_go =
-                shares || value.is_none() || !(typed.contains(name) || forwards.contains(name));
+            let may_go = shares || value.is_none() || !(typed.contains(name) || is_forwarded());
             may_go && !OF_ONE_SERVER.contains(name)
         });
     }
@@ -287,7 +290,7 @@ impl Request {
     pub(super) fn tells_who(&self) -> bool {
         let set = self.headers.iter().filter(|header| header.1.is_some());
         let mut names = set.map(|(name, _)| name).chain(&self.forwards);
-        names.any(|name| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name))
+        names.any(|name| [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name.header()))
     }
 }
 
@@ -300,9 +303,9 @@ impl Options {
         user_info: Option<UserInfo>,
     ) -> Result<Option<HeaderValue>> {
         if let (Some(token), None) = (&self.bearer, &user_info) {
-            let token = match token.reveal().strip_prefix('@') {
-                Some(file) => first_line("--bearer", file)?,
-                None => token.reveal().to_owned(),
+            let token = match file_in(token) {
+                Some(file) => first_line("--bearer", Path::new(file))?,
+                None => text_in("--bearer", token)?.to_owned(),
             };
             return value("--bearer", &format!("Bearer {token}")).map(Some);
         }
@@ -338,9 +341,7 @@ impl Options {
 
     fn password(&self, variables: &Variables) -> Result<Option<String>> {
         match &self.password_file {
-            Some(file) => {
-                first_line("--password-file", &lossless::text(file.as_os_str())).map(Some)
-            }
+            Some(file) => first_line("--password-file", file).map(Some),
             None => Ok(variables.get("WSBRIDGE_PASSWORD").map(str::to_owned)),
         }
     }
@@ -358,17 +359,23 @@ impl Options {
     }
 
     /// The file of `--netrc`.
-    fn netrc_file(&self, variables: &Variables) -> Option<String> {
+    fn netrc_file(&self, variables: &Variables) -> Option<PathBuf> {
         let file = self.netrc.as_ref()?;
         let variable = |name| variables.get(name);
-        Some(
-            match (file.strip_prefix("~/"), variable("NETRC"), variable("HOME")) {
-                (Some(".netrc"), Some(file), _) => file.to_owned(),
-                (Some(below), _, Some(home)) => format!("{home}/{below}"),
-                _ => file.clone(),
-            },
-        )
+        let below = file.strip_prefix("~").ok();
+        Some(match (below, variable("NETRC"), variable("HOME")) {
+            (Some(below), Some(file), _) if below == ".netrc" => file.into(),
+            (Some(below), _, Some(home)) => Path::new(home).join(below),
+            _ => file.clone(),
+        })
     }
+}
+
+/// Whether one of the headers has this name.
+fn has(headers: &[Header], name: &Name) -> bool {
+    headers
+        .iter()
+        .any(|(other, _)| other.header() == name.header())
 }
 
 /// Reads `NAME: VALUE`, `NAME:` or `NAME;`.
@@ -383,7 +390,7 @@ fn parse(place: &str, text: &str) -> Result<Header> {
         }
     };
     check(place, text)?;
-    let name = name.trim().parse().map_err(|_| {
+    let name = Name::typed(name.trim()).map_err(|_| {
         // What has no name may be a secret as a whole.
         refused(&format!("{place}: what stands before the colon is no name"))
     })?;
@@ -402,11 +409,19 @@ fn value(place: &str, text: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
+/// The file behind an `@`, where the value of an option is one.
+fn file_in(value: &Secret<OsString>) -> Option<&OsStr> {
+    value.reveal_word().without_prefix("@")
+}
+
+/// The value of an option that is text.
+fn text_in<'a>(option: &str, value: &'a Secret<OsString>) -> Result<&'a str> {
+    let text = value.reveal_word().to_str();
+    text.ok_or_else(|| refused(&format!("{option}: its value is not UTF-8")))
+}
+
 /// Refuses control characters, and says where one is: not what is around it, which may be secret.
 fn check(place: &str, text: &str) -> Result<()> {
-    if !lossless::is_text(text) {
-        return Err(refused(&format!("{place}: it is not UTF-8")));
-    }
     match text
         .chars()
         .position(|char| char.is_control() && char != '\t')
@@ -419,15 +434,14 @@ fn check(place: &str, text: &str) -> Result<()> {
     }
 }
 
-fn read(option: &str, file: &str) -> Result<String> {
-    fs::read_to_string(lossless::path(file)).map_err(|error| {
+fn read(option: &str, file: &Path) -> Result<String> {
+    fs::read_to_string(file).map_err(|error| {
         let reason = errno_text(&error);
-        let shown = Address::shown(file);
-        refused(&format!("{option} {}: {reason}", shown.escape_debug()))
+        refused(&format!("{option} {}: {reason}", Address::shown(file)))
     })
 }
 
-fn first_line(option: &str, file: &str) -> Result<String> {
+fn first_line(option: &str, file: &Path) -> Result<String> {
     let text = read(option, file)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
@@ -443,7 +457,7 @@ mod tests {
     #[track_caller]
     fn parsed(text: &str, name: &str, value: Option<&str>) {
         let header = parse("--header", text).unwrap();
-        assert_eq!(header.0, name);
+        assert_eq!(header.0.header(), name);
         assert_eq!(
             header.1.as_ref().map(HeaderValue::as_bytes),
             value.map(str::as_bytes)

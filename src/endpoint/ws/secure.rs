@@ -63,7 +63,8 @@ pub(super) fn client(
     settings: &Settings,
     request: &Request,
 ) -> Result<Client> {
-    let client = Client::read(read_options(scheme, address, settings)?, PROTOCOLS)?;
+    let options = read_options(scheme, address, settings)?;
+    let client = Client::read(options, PROTOCOLS, &settings.rereads)?;
     if client.keeps_credentials() && request.tells_who() {
         let what = "--insecure: anybody could read who we are (Authorization, Cookie); --insecure-send-credentials sends it all the same, \
                     --cacert or --pin-sha256 would know the server\n";

@@ -97,7 +97,7 @@ impl Target {
     pub(super) fn shown(&self) -> String {
         let scheme = if self.is_secure { "wss" } else { "ws" };
         let path = self.path.split('?').next().unwrap_or_default();
-        format!("{scheme}://{}{path}", self.authority())
+        Address::public_text(&format!("{scheme}://{}{path}", self.authority()))
     }
 
     /// Whether it is the same server, so that it may know what the other was told.

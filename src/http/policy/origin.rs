@@ -10,6 +10,9 @@ const NAME: usize = 253;
 /// Bytes of one label of it.
 const LABEL: usize = 63;
 
+/// Schemes whose pages have no origin of their own.
+const OPAQUE: &[&str] = &["about", "blob", "data", "javascript"];
+
 /// A host: an IP address, or a name in lower case without a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -217,6 +220,29 @@ impl Hosts {
     }
 }
 
+/// Says why no host of the web can have a name (RFC 1123 2.1; what ends in a number is read as an address by browsers).
+fn check_web_name(hosts: &Hosts) -> Result<(), String> {
+    let (Hosts::One(Host::Name(name)) | Hosts::Below(name)) = hosts else {
+        return Ok(());
+    };
+    let has_hyphen = |label: &str| label.starts_with('-') || label.ends_with('-');
+    if name.split('.').any(has_hyphen) {
+        return Err("can never match: no label of a name begins or ends with -".to_owned());
+    }
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => last.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    match is_number {
+        true => Err(
+            "can never match: a name that ends in a number is an address, and this is none"
+                .to_owned(),
+        ),
+        false => Ok(()),
+    }
+}
+
 /// Reads `host[:port]` with patterns. A name beyond ASCII stands for its form of ASCII, which is what browsers send.
 fn parse_place(text: &str) -> Result<(Hosts, Ports), String> {
     let never = |why: &str| Err(format!("can never match: {why}"));
@@ -288,6 +314,7 @@ impl HostRule {
             return Ok(HostRule::Of(HostPattern { hosts, ports }));
         }
         let (hosts, ports) = parse_place(text)?;
+        check_web_name(&hosts)?;
         Ok(HostRule::Of(HostPattern { hosts, ports }))
     }
 
@@ -360,10 +387,24 @@ impl OriginRule {
         }
         // An address that was copied out of a browser ends with a slash.
         let place = place.strip_suffix('/').unwrap_or(place);
+        let is_web = default_port(&scheme).is_some();
+        if OPAQUE.contains(&scheme.as_str()) {
+            return Err(format!(
+                "can never match: the origin of a page of {scheme}: is null"
+            ));
+        }
         let (hosts, ports) = match place {
-            "" if default_port(&scheme).is_none() => (None, Ports::Unsaid),
+            "" if scheme == "file" => (None, Ports::Unsaid),
+            "" if !is_web => {
+                return Err(format!(
+                    "can never match: a page of {scheme}: has something behind the slashes, {scheme}://NAME"
+                ));
+            }
             place => {
                 let (hosts, ports) = parse_place(place)?;
+                if is_web {
+                    check_web_name(&hosts)?;
+                }
                 (Some(hosts), ports)
             }
         };
@@ -537,6 +578,10 @@ mod tests {
         origin("null", &["null"], &["file://"]);
         origin("file://", &["file://"], &["null", "file://host"]);
         origin("app://x", &["app://x"], &["app://y", "http://x"]);
+        origin("app://-", &["app://-"], &["app://x"]);
+        origin("app://1", &["app://1"], &["app://"]);
+        origin("https://a-b.test", &["https://a-b.test"], &[]);
+        origin("https://_a.1b.test", &["https://_a.1b.test"], &[]);
         origin("chrome-extension://id", &["chrome-extension://id"], &[]);
         origin("*", &[], &["http://a", "null"]);
     }
@@ -587,6 +632,20 @@ mod tests {
             "https://a..b",
             "wss://app.example.com",
             "null/",
+            "https://-a.test",
+            "https://a-.test",
+            "https://-",
+            "https://*.-a.test",
+            "http://1.2.3",
+            "http://300.0.0.1",
+            "http://a.0x7f",
+            "app://",
+            "app:///",
+            "chrome-extension://",
+            "data://x",
+            "about://blank",
+            "blob://https",
+            "javascript://x",
         ] {
             assert!(OriginRule::parse(wrong).is_err(), "{wrong}");
         }
@@ -604,6 +663,15 @@ mod tests {
             "ü..b",
             "a b",
             "*.1.2.3.4",
+            "-",
+            "-:80",
+            "*.-",
+            "-a.test",
+            "a-.test",
+            "a.-.test",
+            "1.2.3",
+            "300.0.0.1",
+            "a.1",
         ] {
             assert!(HostRule::parse(wrong).is_err(), "{wrong}");
         }

@@ -89,7 +89,8 @@ fn the_last_lines_are_taken_though_the_queue_is_full() {
 #[test]
 fn a_source_waits_for_itself_alone_and_not_after_a_stop() {
     let (queue, reader, folder) = fifo();
-    let (loud, quiet) = (Source::new(&queue), Source::new(&queue));
+    let (own, another) = (Release::default(), Release::default());
+    let (loud, quiet) = (Source::new(&queue, &own), Source::new(&queue, &own));
     let piece = || [b"x".repeat(99), b"\n".to_vec()].concat().repeat(1000);
     while loud.has_room() {
         loud.push(piece());
@@ -110,7 +111,9 @@ fn a_source_waits_for_itself_alone_and_not_after_a_stop() {
         loud.push(piece());
     }
     assert!(!loud.has_room_or_wakes(&waker));
-    queue.release();
+    queue.release(&another);
+    assert!(!is_woken() && !loud.has_room(), "another bridge stops");
+    queue.release(&own);
     assert!(is_woken() && loud.has_room());
     for _ in 0..100 {
         loud.push(piece());
@@ -129,7 +132,9 @@ fn a_source_waits_for_itself_alone_and_not_after_a_stop() {
 #[test]
 fn many_sources_share_what_one_may_have_and_each_has_some() {
     let (queue, reader, folder) = fifo();
-    let sources: Vec<_> = (0..1500).map(|_| Source::new(&queue)).collect();
+    let sources: Vec<_> = (0..1500)
+        .map(|_| Source::new(&queue, &Release::default()))
+        .collect();
     for source in &sources {
         source.push(vec![b'\n'; LEAST_DUMP - 1]);
     }
@@ -147,11 +152,11 @@ fn many_sources_share_what_one_may_have_and_each_has_some() {
 #[test]
 fn an_end_waits_while_something_is_written_and_no_longer() {
     let (queue, reader, folder) = fifo();
-    queue.settle(Duration::ZERO);
-    let source = Source::new(&queue);
+    queue.settle(Duration::ZERO, &Release::default());
+    let source = Source::new(&queue, &Release::default());
     // More than a pipe holds.
     source.push(vec![b'\n'; 200_000]);
-    queue.settle(Duration::from_millis(10));
+    queue.settle(Duration::from_millis(10), &Release::default());
     queue.finish(Duration::from_millis(10));
     assert!(queue.lock().dumps > 0);
     let reading = thread::spawn(move || {
@@ -159,7 +164,7 @@ fn an_end_waits_while_something_is_written_and_no_longer() {
         (&reader).read_exact(&mut all).unwrap();
         reader
     });
-    queue.settle(HOUR);
+    queue.settle(HOUR, &Release::default());
     assert_eq!(queue.lock().dumps, 0);
     let _reader = reading.join().unwrap();
     remove(&folder);

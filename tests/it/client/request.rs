@@ -110,6 +110,33 @@ fn the_head_of_the_answer_is_shown_where_it_is_asked_for() {
 }
 
 #[test]
+fn the_head_of_an_answer_is_shown_without_secrets() {
+    let head = "Location: http://me:CANARY@h/?room=3&token=CANARY\r\n\
+                Set-Cookie: sid=CANARY; Path=/; HttpOnly\r\n\
+                X-Auth-Token: CANARY\r\nWWW-Authenticate: Basic realm=\"here\"\r\n\
+                Refresh: 5; url=http://me:CANARY@h/?token=CANARY\r\n\
+                Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.CANARY\r\n";
+    for status in ["302 Found", "401 Unauthorized"] {
+        let no = format!("HTTP/1.1 {status}\r\n{head}Content-Length: 0\r\n\r\n");
+        let (port, server) = server(vec![no]);
+        let done = run(&["-i", "-vvv", &format!("ws://127.0.0.1:{port}/")], "");
+        server.join().unwrap();
+        let stderr = &done.stderr;
+        assert!(!stderr.contains("CANARY"), "{stderr}");
+        for shown in [
+            "location: http://h/?room=3&token=***",
+            "set-cookie: sid=***; Path=/; HttpOnly",
+            "x-auth-token: ***",
+            "www-authenticate: Basic realm=\"here\"",
+            "refresh: 5; url=http://h/?token=***",
+            "sec-websocket-protocol: base64url.bearer.authorization.k8s.io.***",
+        ] {
+            assert!(stderr.contains(shown), "{shown} in {stderr}");
+        }
+    }
+}
+
+#[test]
 fn origin_between_a_server_and_a_client_is_the_servers() {
     let (port, server) = server(vec![OPEN.to_owned()]);
     let bridge = Bridge::start(&[

@@ -12,10 +12,8 @@ use super::{
 };
 use crate::support::{Bridge, Frame, Tcp, TcpEnd, Ws, frame_bytes, spawn, spawn_under};
 
-/// The signals that stop a server, with the exit status of what they cut.
+/// The signals that stop, with the exit status of what they cut.
 const STOPS: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::INT, 130)];
-/// Those that stop what has stdin and stdout for one of its sides: HUP is what ssh sends its ProxyCommand.
-const ENDS: [(Signal, i32); 3] = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)];
 
 #[test]
 fn a_bridge_without_sessions_ends_with_0() {
@@ -28,7 +26,7 @@ fn a_bridge_without_sessions_ends_with_0() {
 
 #[test]
 fn a_session_of_stdin_ends_with_the_status_of_the_signal_and_a_close_1001() {
-    for (signal, status) in ENDS {
+    for (signal, status) in STOPS {
         let (mut running, mut server) = stdio_to_ws(&[]);
         running.stdin().write_all(b"before\n").unwrap();
         assert_eq!(server.next(), Frame::text("before"));
@@ -60,7 +58,7 @@ fn a_signal_that_was_ignored_stays_so() {
 #[test]
 fn a_signal_while_connecting_ends_at_once() {
     let (listener, port) = listener();
-    for (signal, status) in ENDS {
+    for (signal, status) in STOPS {
         let mut running = spawn(&[&format!("ws://127.0.0.1:{port}")]);
         // It has asked, and is never answered.
         let mut server = Tcp::accept(&listener);
@@ -443,7 +441,7 @@ fn a_client_that_does_not_end_is_cut_by_the_drain() {
 
 #[test]
 fn whoever_interrupts_a_client_does_not_wait_for_a_server_that_never_stops() {
-    for (signal, status) in ENDS {
+    for (signal, status) in STOPS {
         // Another end than the drain's would come in an hour only; one has the drain of a server, and is asked first.
         let (mut patient, mut its_server) =
             stdio_to_ws(&["-n", "--close-timeout", "1h", "--drain", "10s"]);
@@ -494,7 +492,7 @@ fn a_second_signal_ends_at_once() {
         assert_eq!(bridge.running.wait(), status);
         assert!(matches!(client.next(), Frame::Eof | Frame::Reset));
     }
-    for (second, status) in ENDS {
+    for (second, status) in STOPS {
         let (mut running, mut server) = stdio_to_ws(&["--drain", "1h", "--close-timeout", "1h"]);
         running.signal(Signal::INT);
         assert_eq!(close_code(&mut server), 1001);

@@ -12,6 +12,7 @@ mod proxies;
 mod routes;
 mod secure;
 mod values;
+mod words;
 
 use std::net::{TcpListener, ToSocketAddrs};
 use std::thread::{self, JoinHandle};

@@ -63,7 +63,7 @@ fn a_certificate_that_is_not_to_be_trusted_is_told_with_what_helps() {
     let wrong: Vec<_> = [
         (own, "its certificate is self-signed; --cacert FILE trusts it, or --pin-sha256 {pin} where that is what the server printed"),
         (other.issue(&["localhost"]), "its certificate was issued by 'CN=other', which is not known here; --cacert FILE trusts it"),
-        (ours.issue(&["example.com"]), "its certificate is not for 'localhost' but for example.com; --tls-name NAME asks for another name"),
+        (ours.issue(&["example.com"]), "its certificate is for example.com, not for localhost; --tls-name NAME asks for another name"),
         (expired, "its certificate expired on 2020-01-01T00:00:00Z, {days} days ago"),
         (early, "its certificate is valid from 2999-01-01T00:00:00Z on, in {until} days; is the clock right?"),
     ]

@@ -105,6 +105,26 @@ pub(super) const ROWS: &[Row] = &[
         "--origin: 'app.example.com' is no origin; https://app.example.com, null and * are",
     ),
     (
+        "--origin https://-a.test ws-l:0 echo:",
+        2,
+        "--origin: 'https://-a.test' can never match: no label of a name begins or ends with -",
+    ),
+    (
+        "--origin app:// ws-l:0 echo:",
+        2,
+        "--origin: 'app://' can never match: a page of app: has something behind the slashes, app://NAME",
+    ),
+    (
+        "--host - ws-l:0 echo:",
+        2,
+        "--host: '-' can never match: no label of a name begins or ends with -",
+    ),
+    (
+        "--host 300.0.0.1 ws-l:0 echo:",
+        2,
+        "--host: '300.0.0.1' can never match: a name that ends in a number is an address, and this is none",
+    ),
+    (
         "--protocol 'two words' ws://h",
         2,
         "--protocol: 'two words' is no subprotocol, which is one word such as mqtt",

@@ -15,6 +15,9 @@ fn a_head_over_16_kib_or_100_headers_is_refused() {
     let long = "x".repeat(17 * 1024);
     assert_eq!(changed(port, &[("X-Long", &long)]), 431);
     assert_eq!(changed(port, &[("X-Long", &"x".repeat(1 << 20))]), 431);
+    let bare = upgrade(port, "/", &[("X-Long", "x")]).len();
+    let most = |room: usize| changed(port, &[("X-Long", &"x".repeat(room - bare + 1))]);
+    assert_eq!((most(16 * 1024), most(16 * 1024 + 1)), (101, 431));
     let answered = status(port, upgrade(port, &format!("/{long}"), &[]));
     assert!([414, 431].contains(&answered), "{answered}");
     let many = |count: usize| {

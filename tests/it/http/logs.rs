@@ -147,6 +147,41 @@ fn credentials_are_never_printed() {
 }
 
 #[test]
+fn secrets_in_what_a_caller_sends_are_never_printed() {
+    for format in ["text", "json"] {
+        let words = ["-vvv", "--log-format", format, "--path", "/only"];
+        let bridge = Bridge::start(&[&words[..], &["ws-l:0", "echo:"]].concat());
+        let port = bridge.port;
+        for (name, value) in [
+            ("Origin", "http://me:s3cr3t@evil.test"),
+            ("Origin", "http://evil.test/?token=s3cr3t"),
+            ("Origin", "http://s3cr3t@[::1]"),
+            ("Host", "me:s3cr3t@evil.test"),
+            ("Host", "evil.test/?token=s3cr3t"),
+        ] {
+            let status = changed(port, &[(name, value)]);
+            assert!([400, 403].contains(&status), "{name}: {value}: {status}");
+        }
+        // One that is understood, behind one that is not.
+        let twice = [
+            ("Origin", "http://evil.test"),
+            ("+Origin", "http://me:s3cr3t@evil.test"),
+        ];
+        assert_eq!(changed(port, &twice), 403);
+        // A path is no place for one, and some put it there all the same.
+        for path in ["/a;token=s3cr3t", "/a&token=s3cr3t", "//me:s3cr3t@h/"] {
+            assert_eq!(
+                exchange(port, upgrade(port, path, &[])).unwrap().status,
+                404
+            );
+        }
+        let done = bridge.stop();
+        assert!(!done.stderr.contains("s3cr3t"), "{}", done.stderr);
+        assert!(done.stderr.contains("http://evil.test"), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn control_bytes_of_a_caller_never_reach_stderr() {
     let bridge = Bridge::start(&["-vvv", "--path", "/only", "ws-l:0", "echo:"]);
     let port = bridge.port;

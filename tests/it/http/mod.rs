@@ -13,6 +13,7 @@ mod subprotocols;
 mod targets;
 mod unix;
 mod upgrade;
+mod wire;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -84,6 +84,14 @@ fn subprotocols_are_offered_on_and_the_choice_comes_back() {
     let offer = |names: &'static str| [("Sec-WebSocket-Protocol", names)];
     let b = "Sec-WebSocket-Protocol: b\r\n";
     let with = |more: &[&'static str]| [&relay[..], more].concat();
+    let within = |wrapper| {
+        let target: &'static str = match wrapper {
+            "reconnect:" => "reconnect:ws://127.0.0.1:{}",
+            "share:" => "share:ws://127.0.0.1:{}",
+            _ => "share:reconnect:ws://127.0.0.1:{}",
+        };
+        vec!["ws-l:0", target, "-o", "right.protocol=b"]
+    };
     for (words, names, more, offered, chosen) in [
         (with(&[]), "a, b", b, "a, b", Some("b")),
         (with(&[]), "a, b", "", "a, b", None),
@@ -91,13 +99,20 @@ fn subprotocols_are_offered_on_and_the_choice_comes_back() {
         // Those that both sides may choose, best first.
         (with(&["--protocol", "c,b,a"]), "a, b", b, "b, a", Some("b")),
         (with(&["--protocol", "a,b"]), "x, b", b, "b", Some("b")),
-        // What the left side was told to choose it chooses, whatever the right side says.
+        // What the left side was told to choose it chooses where the right side knows of none, but never against it.
         (with(&["-o", "left.protocol=a"]), "a, b", "", "a", Some("a")),
-        (with(&["-o", "right.protocol=b"]), "a", b, "b", Some("a")),
+        (with(&["-o", "right.protocol=b"]), "a", b, "b", None),
         (with(&["-o", "right.protocol=b"]), "", b, "b", None),
         // Its answer is due before the right side is asked.
         (with(&["--accept-first"]), "b, a", b, "b", Some("b")),
         (with(&["--reconnect"]), "a, b", b, "a, b", Some("b")),
+        (within("reconnect:"), "a", b, "b", None),
+        (within("reconnect:"), "a, b", b, "b", Some("b")),
+        (within("reconnect:"), "a, b", "", "b", None),
+        (within("share:"), "a", b, "b", None),
+        (within("share:"), "a, b", b, "b", Some("b")),
+        (within("share:"), "a, b", "", "b", None),
+        (within("share:reconnect:"), "a", b, "b", None),
     ] {
         let (request, protocol) = asked(&words, "/", &offer(names), more);
         let found = headers(&request, "sec-websocket-protocol").join(", ");

@@ -1,7 +1,29 @@
 //! Subprotocols: which one the server chooses, and what the client makes of the choice.
 
-use super::{echo, exchange, headers, opened_with, upgrade};
-use crate::support::Bridge;
+use std::net::TcpListener;
+use std::thread;
+
+use super::{answer_101, echo, exchange, headers, listener, opened_with, read_head, upgrade};
+use crate::support::{Bridge, Frame, Tcp, Ws};
+
+/// Accepts a connection and answers its request, with `more` in the head; what was offered.
+#[track_caller]
+fn agree(listener: &TcpListener, more: &str) -> (Tcp, String) {
+    let mut tcp = Tcp::accept(listener);
+    let request = read_head(&mut tcp.0);
+    tcp.send(answer_101(&request, more));
+    let offered = headers(&request, "sec-websocket-protocol").join(", ");
+    (tcp, offered)
+}
+
+/// The code of the Close that a caller hears, behind whatever else it does.
+#[track_caller]
+fn close_code(caller: &mut Ws) -> u16 {
+    match caller.messages().1 {
+        Frame::Close(code, _) => code,
+        other => panic!("no Close: {other:?}"),
+    }
+}
 
 #[test]
 fn a_server_echoes_the_first_subprotocol_or_chooses_among_its_own() {
@@ -75,6 +97,130 @@ fn a_share_agrees_to_what_its_server_agreed_to() {
         let answer = exchange(bridge.port, upgrade(bridge.port, "/", &offer)).unwrap();
         assert_eq!(answer.header("sec-websocket-protocol"), expected);
     }
+}
+
+#[test]
+fn a_server_that_is_opened_for_each_message_has_agreed_to_nothing() {
+    let offer = [("Sec-WebSocket-Protocol", "a, b")];
+    for (more, chosen) in [
+        (&[][..], None),
+        (&["--accept-first"], None),
+        (&["-o", "left.protocol=b"], Some("b")),
+    ] {
+        let (listener, port) = listener();
+        let target = format!("each:ws://127.0.0.1:{port}");
+        let bridge = Bridge::start(&[&["ws-l:0", &target][..], more].concat());
+        let answer = exchange(bridge.port, upgrade(bridge.port, "/", &offer)).unwrap();
+        assert_eq!(answer.status, 101);
+        assert_eq!(answer.header("sec-websocket-protocol"), chosen, "{more:?}");
+        let mut caller = Ws::ask(bridge.port, "/", &offer);
+        caller.text("hi");
+        assert_eq!(agree(&listener, "").1, "", "{more:?}");
+    }
+    // What is no server's is answered as ever.
+    let bridge = Bridge::start(&["ws-l:0", "each:echo:"]);
+    let answer = exchange(bridge.port, upgrade(bridge.port, "/", &offer)).unwrap();
+    assert_eq!(answer.header("sec-websocket-protocol"), Some("a"));
+}
+
+#[test]
+fn a_caller_that_was_accepted_first_is_closed_where_the_server_does_not_agree() {
+    let (listener, port) = listener();
+    let target = format!("ws://127.0.0.1:{port}");
+    let bridge = Bridge::start(&["--accept-first", "ws-l:0", &target]);
+    let server = thread::spawn(move || agree(&listener, ""));
+    let mut caller = Ws::ask(bridge.port, "/", &[("Sec-WebSocket-Protocol", "a")]);
+    assert_eq!(close_code(&mut caller), 1014);
+    bridge
+        .running
+        .line("was answered with the subprotocol a, and the server behind agreed to none");
+    assert_eq!(server.join().unwrap().1, "a");
+}
+
+#[test]
+fn a_server_that_comes_back_with_another_subprotocol_ends_its_callers() {
+    let b = "Sec-WebSocket-Protocol: b\r\n";
+    let offer = [("Sec-WebSocket-Protocol", "a, b")];
+    for (wrapper, options, first) in [
+        (
+            "reconnect:",
+            &["-o", "right.reconnect-max=100ms"][..],
+            "a, b",
+        ),
+        ("share:", &["-o", "right.protocol=b"], "b"),
+        (
+            "share:",
+            &["-o", "right.protocol=b", "--stop", "never"],
+            "b",
+        ),
+    ] {
+        let (listener, port) = listener();
+        let target = format!("{wrapper}ws://127.0.0.1:{port}");
+        let bridge = Bridge::start(&[&["ws-l:0", &target], options].concat());
+        let server = thread::spawn(move || {
+            let (tcp, offered) = agree(&listener, b);
+            assert_eq!(offered, first);
+            tcp.reset();
+            agree(&listener, "")
+        });
+        let mut caller = Ws::ask(bridge.port, "/", &offer);
+        assert_eq!(close_code(&mut caller), 1014, "{wrapper}");
+        bridge
+            .running
+            .line("the server agreed to none of the subprotocols, where it had agreed to b");
+        let (_tcp, offered) = server.join().unwrap();
+        assert_eq!(offered, "b");
+        if options.contains(&"never") {
+            // Who comes later is a caller of that one.
+            let answer = exchange(bridge.port, upgrade(bridge.port, "/", &offer)).unwrap();
+            assert_eq!(
+                (answer.status, answer.header("sec-websocket-protocol")),
+                (101, None)
+            );
+        }
+    }
+}
+
+#[test]
+fn tokens_among_subprotocols_are_shown_nowhere() {
+    let token = "base64url.bearer.authorization.k8s.io.czNjcjN0";
+    let offers = [
+        token,
+        "bearer, czNjcjN0",
+        "access_token.czNjcjN0",
+        "eyJhbGciOiJIUzI1NiJ9czNjcjN0.e30.abc",
+    ];
+    let named = Bridge::start(&["-vvv", "--protocol", "mqtt", "ws-l:0", "echo:"]);
+    let any = Bridge::start(&["-vvv", "ws-l:0", "echo:"]);
+    let url = any.url();
+    let relay = Bridge::start(&["-vvv", "ws-l:0", &url]);
+    for bridge in [&named, &any, &relay] {
+        for offer in offers {
+            let changes = [("Sec-WebSocket-Protocol", offer)];
+            let answer = exchange(bridge.port, upgrade(bridge.port, "/", &changes)).unwrap();
+            assert_eq!(answer.status, 101);
+        }
+    }
+    named
+        .running
+        .line("offers the subprotocols base64url.bearer.authorization.k8s.io.***; served is mqtt");
+    named.running.line("offers the subprotocols bearer, ***;");
+    for bridge in [named, relay, any] {
+        let done = bridge.stop();
+        assert!(!done.stderr.contains("czNjcjN0"), "{}", done.stderr);
+    }
+    // Those that are typed, and what becomes of them.
+    for more in [
+        "",
+        "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.czNjcjN0\r\n",
+        "Sec-WebSocket-Protocol: bearer.czNjcjN0\r\n",
+    ] {
+        let (_, stderr, request) = opened_with(&["-vvv", "-i", "--protocol", token], more);
+        assert!(request.contains(token));
+        assert!(!stderr.contains("czNjcjN0"), "{stderr}");
+    }
+    let done = crate::support::run(&["--explain", "--protocol", token, "ws://h"], "");
+    assert!(!done.text().contains("czNjcjN0"), "{}", done.text());
 }
 
 #[test]

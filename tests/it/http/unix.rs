@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::support::{Bridge, Frame, PATIENCE, run, spawn};
+use crate::support::{Bridge, Frame, PATIENCE, run, spawn_under};
 
 #[test]
 fn a_unix_socket_is_made_and_removed_at_the_end() {
@@ -83,13 +83,16 @@ fn the_mode_of_a_socket_can_be_set() {
         assert_eq!(found, mode, "{name}");
     }
     // Without one it is this user's alone, whatever the umask allows; the line at the start says so.
-    for (kind, name) in [
-        ("unix-l", "own"),
-        ("seqpacket-l", "packets"),
-        ("ws-u:unix-l", "ws"),
+    for (umask, kind, name) in [
+        ("000", "unix-l", "own"),
+        ("022", "seqpacket-l", "packets"),
+        ("0777", "ws-u:unix-l", "ws"),
+        ("0777", "unix-l", "closed"),
+        ("0277", "seqpacket-l", "read-only"),
     ] {
         let path = dir.path().join(name);
-        let bridge = spawn(&[&format!("{kind}:{}", path.display()), "echo:"]);
+        let words = [&format!("{kind}:{}", path.display()), "echo:"];
+        let bridge = spawn_under(&format!("umask {umask}"), &words);
         let line = bridge.line("listening on ");
         let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, 0o600, "{name}");

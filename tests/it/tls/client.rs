@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
     date_time_ymd,
 };
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -82,22 +82,45 @@ fn the_matrix_of_certificates() {
         (
             ours.issue(&["a.test", "b.test"]),
             &trusted,
-            "its certificate is not for 'localhost' but for a.test, b.test; --tls-name",
+            "its certificate is for a.test, b.test, not for localhost; --tls-name",
         ),
         (
             ours.issue(&["localhost"]),
             &named("127.0.0.1"),
-            "its certificate is not for '127.0.0.1' but for localhost; --tls-name",
+            "its certificate is for localhost, not for 127.0.0.1; --tls-name",
+        ),
+        (
+            ours.issue(&["10.1.2.3", "::1", "a.test"]),
+            &trusted,
+            "its certificate is for 10.1.2.3, ::1, a.test, not for localhost; --tls-name",
+        ),
+        (
+            ours.issue(&["10.1.2.3"]),
+            &named("127.0.0.1"),
+            "its certificate is for 10.1.2.3, not for 127.0.0.1; --tls-name",
+        ),
+        (
+            ours.issue_so(&[], |params| {
+                let name = "https://localhost/".try_into().unwrap();
+                params.subject_alt_names = vec![SanType::URI(name)];
+            }),
+            &trusted,
+            "its certificate is for https://localhost/, not for localhost; --tls-name",
+        ),
+        (
+            ours.issue(&[]),
+            &trusted,
+            "its certificate is for no name, not for localhost; --tls-name",
         ),
         (
             ours.issue(&["*.wild.test"]),
             &named("a.b.wild.test"),
-            "its certificate is not for 'a.b.wild.test' but for *.wild.test; --tls-name",
+            "its certificate is for *.wild.test, not for a.b.wild.test; --tls-name",
         ),
         (
             ours.issue(&["*.wild.test"]),
             &named("wild.test"),
-            "its certificate is not for 'wild.test' but for *.wild.test; --tls-name",
+            "its certificate is for *.wild.test, not for wild.test; --tls-name",
         ),
         (
             self_signed(&["localhost"]),
@@ -156,11 +179,15 @@ fn the_everyday_certificate_is_trusted_where_it_is_named_itself() {
     let bare = everyday(&[], common("localhost"));
     trusts(&meets(&bare, &named(&bare)));
     let other = everyday(&[], common("other"));
-    let words = "its certificate is not for 'localhost' but for other; --tls-name";
+    let words = "its certificate is for other, not for localhost; --tls-name";
     fails(&meets(&other, &named(&other)), 60, words);
     // Where there are names the common name is none.
     let names = everyday(&["a.test"], common("localhost"));
-    fails(&meets(&names, &named(&names)), 60, "but for a.test;");
+    fails(
+        &meets(&names, &named(&names)),
+        60,
+        "its certificate is for a.test, not for localhost;",
+    );
     let expired = everyday(&["localhost"], |params| {
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
@@ -344,7 +371,7 @@ fn a_pin_is_trusted_without_an_authority_and_asked_for_beside_one() {
         &format!(",pin-sha256={wrong},pin-sha256={pin}"),
     ));
     let both = format!(",pin-sha256={pin},cacert={ca}");
-    fails(&meets(&pair, &both), 60, "is not for 'localhost'");
+    fails(&meets(&pair, &both), 60, ", not for localhost;");
 }
 
 #[test]
@@ -663,7 +690,7 @@ fn what_is_wrong_with_a_proxy_is_told_with_options_for_proxies() {
         ),
         (
             server_config(&ours.issue(&["other.test"]), BOTH, None),
-            "its certificate is not for 'localhost' but for other.test\n",
+            "its certificate is for other.test, not for localhost\n",
         ),
         (
             wants(&ours.issue(&["localhost"])),
