@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use crate::address::{number, parse_size};
 use crate::buffer;
 use crate::ending::{Cause, Stop};
-use crate::endpoint::{Endpoint, Handshake, Listen, Offer};
+use crate::endpoint::{Endpoint, Facts, Handshake, Listen, Offer, Stopping};
 use crate::heap;
 use crate::log::{self, REFUSALS};
 use crate::progress::{Line, Meter};
@@ -136,10 +136,11 @@ impl Plan {
 /// # Errors
 /// What could not be opened or bound.
 pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
+    let services = Services::default();
     tokio::select! {
         biased;
-        status = run_to_end(plan, world) => status,
-        stop = overdue(plan, world) => {
+        status = run_to_end(plan, world, &services) => status,
+        stop = overdue(plan, world, &services) => {
             let programs = world.children.count();
             warn!(programs, "{stop}: the time to stop is over; what is left is given up");
             Ok(stop.exit_status())
@@ -149,7 +150,7 @@ pub async fn run(plan: &Plan, world: &World) -> Result<u8> {
 
 /// Waits until a stop has taken longer than it may. Programs are sent TERM after three quarters of `--drain`, and KILL at its
 /// end.
-async fn overdue(plan: &Plan, world: &World) -> Stop {
+async fn overdue(plan: &Plan, world: &World, services: &Services) -> Stop {
     let stop = stopped(world.stopping()).await;
     log::release(&world.release);
     let drain = plan.drain();
@@ -164,8 +165,7 @@ async fn overdue(plan: &Plan, world: &World) -> Stop {
         sleep(drain - drain / 4).await;
         world.children.terminate_all();
         // Callers that hold on to what they share do so no longer.
-        let finished = async { tokio::join!(plan.left.finish(), plan.right.finish()) };
-        let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, finished));
+        let _ = tokio::join!(sleep(drain / 4), timeout(drain / 4, services.end()));
         world.children.kill_all();
         sleep(GRACE).await;
     };
@@ -188,7 +188,31 @@ fn say_stopping(stop: Stop, sessions: usize, programs: usize, drain: Duration) {
     );
 }
 
-async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
+/// The work of the endpoints in the background, which ends with the bridge.
+#[derive(Default)]
+struct Services {
+    stop: watch::Sender<bool>,
+    tasks: TaskTracker,
+}
+
+impl Services {
+    /// Starts those of an endpoint.
+    fn start(&self, endpoint: &Endpoint) {
+        for service in endpoint.services() {
+            self.tasks
+                .spawn(service.clone().run(Stopping::of(&self.stop)));
+        }
+    }
+
+    /// Ends them; ready when that is over, which the caller bounds. Cancel-safe, and may be called again.
+    async fn end(&self) {
+        self.stop.send_replace(true);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn run_to_end(plan: &Plan, world: &World, services: &Services) -> Result<u8> {
     let _asked = buffer::suit(world.memory.limit());
     let is_served = matches!(plan.left, Endpoint::Listen(_));
     let (asked, names_callers) = (plan.taps.clone(), is_served && !plan.bridge.once);
@@ -209,16 +233,19 @@ async fn run_to_end(plan: &Plan, world: &World) -> Result<u8> {
         stop = stopped(world.stopping()) => return Ok(stop.exit_status()),
     };
     let sides = [&plan.left, &plan.right];
-    sides.iter().for_each(|side| side.begin());
+    sides.iter().for_each(|side| services.start(side));
     let mut workers = None;
     let meter = plan.bridge.progress.then(Arc::<Meter>::default);
     let line = meter.clone().map(Line::start).transpose()?.flatten();
     let status = run_watched(plan, world, taps.clone(), meter, &mut workers).await;
-    let kill_after = sides.iter().filter_map(|side| side.kill_after()).max();
+    let kill_after = sides
+        .iter()
+        .filter_map(|side| side.facts().kill_after)
+        .max();
     let patience = kill_after.unwrap_or_default().saturating_mul(2);
     let patience = patience.saturating_add(UNASKED);
     let gone = async {
-        tokio::join!(plan.left.finish(), plan.right.finish());
+        services.end().await;
         world.children.all_gone().await;
     };
     // Without a stop each program has the time that it was given, to end by itself and again after TERM.
@@ -259,10 +286,10 @@ async fn run_watched(
     });
     match &plan.left {
         Endpoint::Dial(left) => {
-            let outcome = session::run(&**left, &shared).await?;
+            let outcome = session::run(left, &shared).await?;
             Ok(plan.session.status_of(&outcome))
         }
-        Endpoint::Listen(left) => listen(&**left, plan, world, shared, workers).await,
+        Endpoint::Listen(left) => listen(&*left.listen, plan, world, shared, workers).await,
     }
 }
 
@@ -281,29 +308,25 @@ async fn listen(
     shared: Arc<Shared>,
     workers: &mut Option<Workers>,
 ) -> Result<u8> {
-    let mut accept = left.bind().await?;
-    if accept.is_exposed() && matches!(&shared.right, Right::Dial(right) if right.runs_programs()) {
+    let of_right = match &shared.right {
+        Right::Dial(right) => right.facts.clone(),
+        Right::Accept(_) => Facts::default(),
+    };
+    let bound = left.bind(of_right.page).await?;
+    if bound.is_exposed && of_right.runs_programs {
         let what = format!(
             "{}: anybody who reaches it could run programs here; listen on loopback, or allow it by --allow-remote-exec",
             plan.names[0]
         );
         return Err(anyhow::Error::new(Cause::Exposed).context(what));
     }
-    if let Right::Dial(right) = &shared.right
-        && let Some(page) = right.page()
-    {
-        accept.offer_page(page);
-    }
-    session::announce(&*accept, &plan.names[1]);
-    if let Some(place) = accept.page_place() {
+    session::announce(&bound, &plan.names[1]);
+    if let Some(place) = bound.page_place {
         info!("a browser finds a page at {place}");
     }
+    let mut accept = bound.accept;
     let (news, mut told) = mpsc::unbounded_channel();
-    let of_right = match &shared.right {
-        Right::Dial(right) => right.descriptors(),
-        Right::Accept(_) => 1,
-    };
-    let budget = Budget::of(&plan.bridge, of_right);
+    let budget = Budget::of(&plan.bridge, of_right.descriptors);
     let max_per_ip = plan.bridge.max_per_ip.map(|count| count as usize);
     let house = Arc::new(House {
         admission: Admission::new(&budget, max_per_ip),

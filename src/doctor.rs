@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::columns::indented;
 use crate::ending::{Cause, Close, Ending};
 use crate::endpoint::Endpoint;
-use crate::peer::{Event, MessageStream, Peer};
+use crate::peer::{Event, MessageStream, MessageStreamExt, Notice, Opened, Stream, StreamFacts};
 use crate::shown::Shown;
 use crate::steps::{Step, Watch};
 
@@ -228,28 +228,34 @@ async fn examine(patient: &Patient) -> Result<()> {
         return Ok(());
     }
     match &patient.endpoint {
-        Endpoint::Listen(listen) => {
+        Endpoint::Listen(inlet) => {
             let step = Step::begin("listen");
-            let accept = listen.bind().await?;
-            let whom = match accept.is_exposed() {
+            let bound = inlet.listen.bind(None).await?;
+            let whom = match bound.is_exposed {
                 true => "other machines reach it",
                 false => "this machine alone reaches it",
             };
-            step.done(|| format!("{}; {whom}", accept.announcement()));
+            step.done(|| format!("{}; {whom}", bound.announcement()));
             Ok(())
         }
-        Endpoint::Dial(dial) => {
+        Endpoint::Dial(outlet) => {
             let caller = Caller {
                 half_closes: true,
                 ..Caller::local()
             };
             let step = Step::begin("open");
-            match dial.dial(&caller).await? {
-                Peer::Messages(stream) => {
+            match outlet.dial.dial(&caller).await? {
+                Opened {
+                    stream: Stream::Messages(stream),
+                    facts,
+                } => {
                     step.done(|| "in all; it takes messages".to_owned());
-                    ping(stream).await
+                    ping(stream, &facts).await
                 }
-                Peer::Bytes(mut io, _) => {
+                Opened {
+                    stream: Stream::Bytes(mut io),
+                    ..
+                } => {
                     step.done(|| "in all; it takes bytes".to_owned());
                     greeted(&mut io).await;
                     Ok(())
@@ -282,10 +288,7 @@ async fn greeted(io: &mut (impl AsyncReadExt + Unpin)) {
 /// Says so where a server with which no subprotocol was agreed upon says nothing by itself.
 async fn silent(stream: &mut dyn MessageStream) {
     let step = Step::begin("greeting");
-    if timeout(GREETING, poll_fn(|cx| stream.poll_next(cx)))
-        .await
-        .is_err()
-    {
+    if timeout(GREETING, stream.next()).await.is_err() {
         step.done(|| {
             "it says nothing by itself; a server that wants a subprotocol may stay silent without one: --protocol NAME"
                 .to_owned()
@@ -294,21 +297,22 @@ async fn silent(stream: &mut dyn MessageStream) {
 }
 
 /// Sends a ping, waits for its pong, and closes.
-async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
+async fn ping(mut stream: Box<dyn MessageStream>, facts: &StreamFacts) -> Result<()> {
     let step = Step::begin("ping");
-    stream.prove(None);
-    let Some(number) = stream.probe() else {
+    stream.notify(Notice::Prove(None));
+    stream.notify(Notice::Probe);
+    let Some(number) = stream.tally().asked else {
         step.done(|| "it has none".to_owned());
         return Ok(());
     };
     let mut messages = 0_u64;
     let pong = poll_fn(|cx| {
         let _ = stream.poll_flush(cx);
-        while stream.probed() < number {
+        while stream.tally().answered < number {
             match stream.poll_next(cx) {
                 Poll::Ready(Event::End(ending)) => return Poll::Ready(Some(ending)),
                 Poll::Ready(_) => messages += 1,
-                Poll::Pending if stream.probed() < number => return Poll::Pending,
+                Poll::Pending if stream.tally().answered < number => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -321,7 +325,7 @@ async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
                 0 => String::new(),
                 _ => format!(", and {messages} messages meanwhile"),
             };
-            let half_close = match stream.marks().map(|marks| marks.proof_wait) {
+            let half_close = match stream.tally().marks.map(|marks| marks.proof_wait) {
                 None => "",
                 Some(None) => "; half-close in force",
                 Some(Some(_)) => "; half-close agreed, but a proxy on the way forgot it",
@@ -336,7 +340,7 @@ async fn ping(mut stream: Box<dyn MessageStream>) -> Result<()> {
             return Err(anyhow::anyhow!(Cause::Timeout).context(what));
         }
     }
-    if messages == 0 && stream.protocol() == Some("") {
+    if messages == 0 && facts.protocol.as_deref() == Some("") {
         silent(&mut *stream).await;
     }
     let bye = Ending::Close(Close::new(1000, ""));

@@ -9,7 +9,7 @@
 //! | **Endpoint** | a parsed, checked address; it dials or it listens | [`endpoint::Endpoint`], a file each in `endpoint/` |
 //! | **Offer** | a caller that waits for an answer | [`endpoint::Offer`] |
 //! | **Caller** | who is on the left | [`caller::Caller`] |
-//! | **Peer** | one open connection, bytes or messages | [`peer::Peer`] |
+//! | **Peer** | one open connection, bytes or messages | [`peer::Opened`] |
 //! | **Fragment** | a piece of a message | [`message::Fragment`] |
 //! | **Framing** | how bytes are cut into messages | [`framing::Framing`] |
 //! | **Ending** | how one direction ended | [`ending::Ending`] |
@@ -43,14 +43,14 @@
 //! What is wrong with a command line is said by [`mistake`] (options) and [`address::AddressError`] (addresses, with a caret),
 //! how a single session ended by `ending/told.rs`; `tests/it/errors` has the exact text of each.
 //!
-//! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Dial::page`]
+//! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Facts::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
 //! `--page` names another one, or a file.
 //!
 //! `endpoint/room.rs` is what `hub:` and `share:` have in common: members, their queues, what they missed. In a hub they hear
-//! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection, which
-//! [`endpoint::Dial::begin`] may open before anybody calls and [`endpoint::Dial::finish`] ends. Once the last caller has left
-//! the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
+//! each other; in a share a task of its own (`share/driver.rs`) carries between them and the one connection. The share is an
+//! [`endpoint::Service`] that [`bridge`] starts, which may open the connection before the first call, and ends. Once the last
+//! caller has left the task sees that connection to its end (`share/farewell.rs`), and the next caller has a task of its own.
 //!
 //! What a bridge owns is in one [`world::World`], which `main` makes: the stop, the sessions, memory, programs, rooms, what is
 //! read again. Endpoints find their part of it in [`endpoint::Settings`], sessions in [`session::Shared`]. Threads, seats and
@@ -73,7 +73,7 @@
 //! before a stream of bytes is the agent of a reverse tunnel: one session follows the other (`session/turns.rs`).
 //!
 //! To add an endpoint: one file in `endpoint/` and one line in [`scheme::SCHEMES`]; help, man page, completions and README
-//! follow. To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
+//! follow. What only speaks in messages is an async function ([`endpoint::Spoken`], [`peer::MessageStreamExt`]). To add an option: one field, with its doc comment, in the option group of the module that uses it; the flag, the
 //! comma option and `-o side.key` follow. To add a framing: one file in `framing/` with a splitter and a joiner, a variant of
 //! [`framing::Cut`] and a name in [`framing::CUTS`].
 //!
@@ -85,7 +85,10 @@
 //!
 //! What is not there is what holds:
 //!
-//! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side.
+//! * There is **one pump and one seam**. No endpoint copies bytes to another, none knows the other side. What a share and
+//!   `each:` say to the stream that they wrap goes through one [`peer::Carry`].
+//! * **No default method** in the traits of streams and endpoints. What is known about them is data, which a wrapper inherits by
+//!   struct update ([`peer::StreamFacts`], [`endpoint::Facts`], [`endpoint::Bound`]); the compiler finds a method that it forgets.
 //! * **No error channel** in a message stream: a reset is an [`ending::Ending`]. What a peer does is data, never a panic.
 //! * **No clean end is made of an abort.** [`endpoint::tcp::Connection`] that is dropped without a clean end resets; a
 //!   [`peer::Pipe`] that is dropped says that it was lost.

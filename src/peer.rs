@@ -1,7 +1,10 @@
 //! One open connection, in one of two shapes: a stream of bytes or a stream of messages.
 
+mod carry;
 mod early;
+mod ext;
 pub mod kept;
+mod opened;
 mod pings;
 mod proof;
 mod spent;
@@ -11,108 +14,34 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::LARGE;
 use crate::ending::{Ending, Loss};
-use crate::framing::{Cut, Framed, Framing};
-use crate::memory::Memory;
 use crate::message::{Batch, Fragment};
 use crate::sendqueue::{self, Delivery, Hangup};
 
+pub use carry::{Carry, Listener, Speaker};
 pub use early::behind;
+pub use ext::MessageStreamExt;
+pub use opened::{Messages, Opened, Stream, StreamFacts, into_messages};
 pub use pings::Pings;
 pub use proof::Proof;
 pub use spent::Spent;
 
-/// An open connection.
-pub enum Peer {
-    /// Bytes without boundaries, and how they are to be cut into messages.
-    Bytes(Box<dyn ByteStream>, Framing),
-    /// Messages.
-    Messages(Box<dyn MessageStream>),
-}
-
-impl Peer {
-    /// Whether a half-close can be carried to it and from it.
-    pub fn can_half_close(&self) -> bool {
-        match self {
-            Peer::Bytes(io, framing) => io.can_half_close() && framing.can_half_close(),
-            Peer::Messages(stream) => stream.can_half_close(),
-        }
-    }
-
-    /// The subprotocol that its opening agreed to, `""` being none; `None` where it agrees to none ever.
-    pub fn protocol(&self) -> Option<&str> {
-        match self {
-            Peer::Bytes(..) => None,
-            Peer::Messages(stream) => stream.protocol(),
-        }
-    }
-
-    /// Whether it takes bytes whose boundaries mean nothing, so that a client need not cut lines.
-    pub fn is_byte_stream(&self) -> bool {
-        match self {
-            Peer::Bytes(_, framing) => framing.cut == Cut::Chunks,
-            Peer::Messages(stream) => stream.framing().is_some_and(|it| it.cut == Cut::Chunks),
-        }
-    }
-}
-
-/// Makes messages of both sides: the one seam between bytes and messages.
+/// A stream of bytes that can say how it ended and be told why it ends. What is known about it before is in [`StreamFacts`].
 ///
-/// A byte stream is cut by its framing, but between two of them nothing is cut: their bytes pass as they are, unless framings
-/// were asked for that differ; nor where a side of messages is one of bytes within, which both sides are cut as.
-/// What is collected for that is counted in `memory`.
-pub fn into_messages(left: Peer, right: Peer, memory: &Memory) -> [Box<dyn MessageStream>; 2] {
-    let as_it_is = |own: &Framing, other: &dyn MessageStream| match own.is_asked {
-        true => None,
-        false if other.ignores_boundaries() => Some(Framing::BYTES),
-        false => other.framing(),
-    };
-    let keeps_chunk = |own: &Framing, other: &dyn MessageStream| {
-        as_it_is(own, other).map(|framing| Framing {
-            chunk: own.chunk,
-            ..framing
-        })
-    };
-    let [of_left, of_right] = match (&left, &right) {
-        (Peer::Bytes(_, left), Peer::Bytes(_, right)) => left.joined_to(*right).map(Some),
-        (Peer::Bytes(_, own), Peer::Messages(other)) => [keeps_chunk(own, &**other), None],
-        (Peer::Messages(other), Peer::Bytes(_, own)) => [None, keeps_chunk(own, &**other)],
-        (Peer::Messages(_), Peer::Messages(_)) => [None; 2],
-    };
-    [(left, of_left), (right, of_right)].map(|(peer, joined)| -> Box<dyn MessageStream> {
-        match peer {
-            Peer::Bytes(stream, own) => {
-                let is_one = own.is_one;
-                let framing = joined.unwrap_or(own);
-                Box::new(Framed::new(stream, Framing { is_one, ..framing }, memory))
-            }
-            Peer::Messages(stream) => stream,
-        }
-    })
-}
-
-/// A stream of bytes that can say how it ended and be told why it ends.
+/// There are no default functions: a wrapper that forgets one does not compile.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Says what the end of the stream meant; called after a read of 0 bytes.
-    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Ready(Ending::Eof)
-    }
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
-    /// Says what an error of a read meant.
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::of_error(error)
-    }
-
-    /// Says what an error of a write meant. [`Ending::ReaderGone`] where that is a normal way to end.
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        Ending::of_error(error)
-    }
+    /// Says what an error of a read or a write meant: [`Ending::of_error`] for a transport of no own meaning, and
+    /// [`Ending::ReaderGone`] where a failed write is a normal way to end.
+    fn failed(&self, during: During, error: &io::Error) -> Ending;
 
     /// Ends our direction, after all was written: a half-close, or a reset where `why` is an abort.
     ///
@@ -121,67 +50,54 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>>;
 
     /// Bytes that were written and that the other end has not taken yet, as far as the system can tell.
-    fn queued(&self) -> usize {
-        0
-    }
+    fn queued(&self) -> usize;
 
     /// What it is for the system, where facts about its peer can be asked there: the socket below TLS.
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    /// How the peer takes what it is sent. Calls of the system: for timers, not for the data path.
-    fn delivery(&self) -> Delivery {
-        self.descriptor()
-            .map_or(Delivery::Unknown, sendqueue::delivery)
-    }
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// Ready where the peer has gone altogether, as far as that shows without reading: what comes may still have to be read.
-    /// An abort, or [`Ending::Eof`] and [`Ending::ReaderGone`] where it may have been its way to finish.
-    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        match self.descriptor().and_then(sendqueue::hangup) {
-            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
-            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
-            Some(Hangup::Finished) | None => Poll::Pending,
-        }
-    }
+    /// An abort, or [`Ending::Eof`] and [`Ending::ReaderGone`] where it may have been its way to finish. A socket asks
+    /// [`gone`].
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
-    /// Whether this is the process's own input and output: the end of the one says nothing about the other.
-    fn is_local(&self) -> bool {
-        false
-    }
-
-    /// Whether it never says that it is finished: a serial line.
-    fn has_no_end(&self) -> bool {
-        false
-    }
-
-    /// Whether the end of what it takes and the end of what it yields are two events: not for a serial line or a terminal.
-    fn can_half_close(&self) -> bool {
-        !self.has_no_end()
-    }
+    /// Ready when it was reset after its clean end, while it still takes what it is sent.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
     /// Whether its end was that of both directions, so that an answer would reach no one: a program that has exited, a Unix
     /// socket that was closed. Asked after its end.
-    fn is_closed(&self) -> bool {
-        false
-    }
+    fn is_closed(&self) -> bool;
+}
 
-    /// Ready when it was reset after its clean end, while it still takes what it is sent.
-    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
-    }
-
-    /// Whether its input is one whole that ends by itself: stdin, a file, what a program prints. A connection stays open for
-    /// another answer.
-    fn is_whole(&self) -> bool {
-        false
+impl dyn ByteStream {
+    /// How the peer takes what it is sent. Calls of the system: for timers, not for the data path.
+    pub fn delivery(&self) -> Delivery {
+        self.descriptor()
+            .map_or(Delivery::Unknown, sendqueue::delivery)
     }
 }
 
-/// A stream of messages in both directions, with a close that says why.
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum During {
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+}
+
+/// Whether the peer of a socket has gone altogether, by what the system knows of the socket.
+pub fn gone(socket: Option<BorrowedFd<'_>>) -> Poll<Ending> {
+    match socket.and_then(sendqueue::hangup) {
+        Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
+        Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
+        Some(Hangup::Finished) | None => Poll::Pending,
+    }
+}
+
+/// A stream of messages in both directions, with a close that says why. What is known about it before is in [`StreamFacts`].
 ///
-/// Every method may be called again after `Pending`, and after an end: an ended direction stays ended.
+/// Every method may be called again after `Pending`, and after an end: an ended direction stays ended. There are no default
+/// functions: a wrapper that forgets one does not compile.
 pub trait MessageStream: Send + Unpin {
     /// Takes the next fragment, or the end, out of what has come already; touches no transport. There is no error channel:
     /// a reset is an ending.
@@ -194,33 +110,17 @@ pub trait MessageStream: Send + Unpin {
     /// until it is asked, or until [`poll_more`](MessageStream::poll_more) has let others run.
     fn spent(&mut self) -> Spent;
 
-    /// Yields fragments, then exactly one end; behind the end that a half-close marker is, also the Close that follows it.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        loop {
-            if let Some(event) = self.take() {
-                return Poll::Ready(event);
-            }
-            ready!(self.poll_more(cx));
-        }
-    }
-
     /// Ready with the end where that is not to be waited for until what came before has been delivered: who does not keep up
     /// is cut off. Asked while what it yields has nowhere to go.
-    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
-    }
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
     /// Ready where its peer has gone, as far as that shows without reading on: an abort where it was lost, else how it may
     /// have finished. What it yields is still to be delivered. Asked once a second while that has nowhere to go, which is when
     /// it also sees to what is due, such as pings; and each time of the process's own output, whose reader may leave.
-    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
-    }
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
-    /// Whether its peer may go, or ask whether we live, without that showing while it is not read: a socket's.
-    fn can_go(&self) -> bool {
-        false
-    }
+    /// Ready when it was reset after its clean end, while it still takes what it is sent.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending>;
 
     /// Ready when a fragment may be sent.
     ///
@@ -228,27 +128,14 @@ pub trait MessageStream: Send + Unpin {
     /// How our direction ended, where it did.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>>;
 
-    /// Takes a fragment, after [`poll_ready`](MessageStream::poll_ready) was ready.
+    /// Takes a fragment, a batch or a gap, after [`poll_ready`](MessageStream::poll_ready) was ready. A batch is worth as much
+    /// as its messages one by one ([`Event::each`]). A gap on the other side comes between two messages, and is passed on
+    /// where there is a way to. An end is ignored: [`poll_close`](MessageStream::poll_close) says that.
     ///
     /// # Errors
     /// How our direction ended, where it did. A message that does not fit ([`Ending::is_unfit`]) ends both directions: what
     /// was sent before is still delivered, and what is yielded next is the end.
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending>;
-
-    /// Takes a batch, after [`poll_ready`](MessageStream::poll_ready) was ready: what matters at a high rate has a faster way
-    /// than one message after the other.
-    ///
-    /// # Errors
-    /// How our direction ended, where it did.
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        batch
-            .fragments()
-            .try_for_each(|fragment| self.start_send(fragment))
-    }
-
-    /// Takes the news of a gap on the other side, after [`poll_ready`](MessageStream::poll_ready) was ready and between two
-    /// messages. It is passed on where there is a way to.
-    fn hear_gap(&mut self, _gap: Gap) {}
+    fn start_send(&mut self, event: Event) -> Result<(), Ending>;
 
     /// Ready when the transport has taken all that was sent, control frames of our own included.
     ///
@@ -263,139 +150,64 @@ pub trait MessageStream: Send + Unpin {
     /// How our direction had ended before, where it had.
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>>;
 
-    /// Bytes sent that the other end has not taken yet, as far as can be told.
+    /// Takes a notice. A stream ignores what does not concern it; a wrapper passes on what it does not use itself.
+    fn notify(&mut self, notice: Notice);
+
+    /// Bytes sent that the other end has not taken yet, as far as can be told. May be a call of the system.
     fn unsent(&self) -> usize;
 
+    /// Whether its end was that of both directions, so that an answer would reach no one. Asked after its end; may be a call
+    /// of the system.
+    fn is_closed(&self) -> bool;
+
+    /// What changes while it is open, as far as no call of the system is needed to know it.
+    fn tally(&self) -> Tally;
+}
+
+/// What a stream is told besides what is sent to it.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// What is to be sent first on each further connection, where it connects again.
+    Greeting(Vec<Fragment>),
+    /// Pings that a person asks for on the other side, to be sent here.
+    Pings(Arc<Pings>),
+    /// Prove to the peer that half-closes are known here: at once, or once the hop across has its proof.
+    Prove(Option<Arc<Proof>>),
+    /// The other side takes bytes whose boundaries mean nothing: a line that a person types has its newline then.
+    SpeakBytes,
+    /// The other side ignores boundaries: many messages may be yielded as one fragment.
+    MergeMessages,
+    /// The [`chunk`](StreamFacts::chunk) of the other side, `usize::MAX` where that has none. What yields messages of their
+    /// own length ignores it.
+    CutAt(usize),
+    /// Ask the peer to say when it has taken all that was sent so far. [`Tally::asked`] has the number of the question then.
+    Probe,
+}
+
+/// What changes about an open stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
     /// Whether it may go on sending after we closed our direction. Bytes: yes. A WebSocket: only until its Close, unless
     /// half-closes are in force and no Close has passed.
-    fn half_closes(&self) -> bool;
-
-    /// Whether the end of what it takes and the end of what it yields are two events, so that a WebSocket across may offer to
-    /// carry half-closes.
-    fn can_half_close(&self) -> bool {
-        false
-    }
-
-    /// Whether its end was that of both directions, so that an answer would reach no one. Asked after its end.
-    fn is_closed(&self) -> bool {
-        false
-    }
-
-    /// Ready when it was reset after its clean end, while it still takes what it is sent.
-    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Pending
-    }
-
-    /// How far the half-close extension has come; `None` where it was not agreed to.
-    fn marks(&self) -> Option<Marks> {
-        None
-    }
-
-    /// Whether a piece of a message has come that cannot be taken yet.
-    fn has_piece(&self) -> bool {
-        false
-    }
-
-    /// The proof that its peer knows half-closes, where the extension was agreed to.
-    fn proof(&self) -> Option<Arc<Proof>> {
-        None
-    }
-
-    /// Proves to its peer that half-closes are known here: at once, or once the hop across has its proof.
-    fn prove(&mut self, _across: Option<Arc<Proof>>) {}
-
-    /// Whether this is the process's own input and output.
-    fn is_local(&self) -> bool {
-        false
-    }
-
-    /// Whether it never says that it is finished, so that after the end of the other side answers are only waited for as long
-    /// as some come: datagrams.
-    fn has_no_end(&self) -> bool {
-        false
-    }
-
-    /// Whether what it yields is nobody's answer and goes on whether anybody hears it: a stop interrupts it at once.
-    fn is_feed(&self) -> bool {
-        self.has_no_end()
-    }
-
+    pub half_closes: bool,
+    /// Whether its peer may go, or ask whether we live, without that showing while it is not read: a socket's.
+    pub can_go: bool,
     /// Whether it must be read on though nothing of it is copied: what it took has yet to be delivered.
-    fn works_unheard(&self) -> bool {
-        false
-    }
-
-    /// Asks the peer to say when it has taken all that was sent so far; the number of the question, where it can be asked.
-    fn probe(&mut self) -> Option<u64> {
-        None
-    }
-
-    /// The number of the last [`probe`](MessageStream::probe) that was answered, and with it those before.
-    fn probed(&self) -> u64 {
-        0
-    }
-
-    /// What is to be sent again on each further connection, where this is one that says it anew.
-    fn greeting(&self) -> Vec<Fragment> {
-        Vec::new()
-    }
-
-    /// Is told what is to be sent first on each further connection.
-    fn greet(&mut self, _greeting: Vec<Fragment>) {}
-
-    /// The subprotocol that its opening agreed to, of those that were offered; `""` where it agreed to none of them.
-    fn protocol(&self) -> Option<&str> {
-        None
-    }
-
+    pub works_unheard: bool,
+    /// Whether a piece of a message has come that cannot be taken yet.
+    pub has_piece: bool,
+    /// How far the half-close extension has come; `None` where it was not agreed to.
+    pub marks: Option<Marks>,
+    /// The number of the last question that its peer was asked ([`Notice::Probe`]), from 1; `None` where it cannot be asked.
+    pub asked: Option<u64>,
+    /// The number of the last question that was answered, and with it those before.
+    pub answered: u64,
+    /// How many whole messages have been yielded, where that cannot be seen by their fragments.
+    pub merged: Option<u64>,
     /// What may have been lost between connections that took each other's place.
-    fn gap(&self) -> Gap {
-        Gap::default()
-    }
-
-    /// Whether it makes no difference to what is sent here where a message begins and ends.
-    fn ignores_boundaries(&self) -> bool {
-        false
-    }
-
-    /// How its bytes are cut, where it is a side of bytes within.
-    fn framing(&self) -> Option<Framing> {
-        None
-    }
-
-    /// Is told that the other side takes bytes whose boundaries mean nothing: a line that a person types has its newline then.
-    fn speak_bytes(&mut self) {}
-
-    /// The pings that a person may ask for here, to be sent by the other side.
-    fn pings(&self) -> Option<Arc<Pings>> {
-        None
-    }
-
-    /// Sends the pings that are asked for on the other side; a stream that has none ignores it.
-    fn carry_pings(&mut self, _pings: Arc<Pings>) {}
-
-    /// Allows it to yield many messages as one fragment: the other side ignores boundaries.
-    fn merge_messages(&mut self) {}
-
-    /// Bytes of the messages that bytes without boundaries are to be sent here as, at most; `None` where that makes no
-    /// difference.
-    fn chunk(&self) -> Option<usize> {
-        None
-    }
-
-    /// Is told the [`chunk`](MessageStream::chunk) of the other side, `usize::MAX` where that has none. What yields messages of
-    /// their own length ignores it.
-    fn cut_at(&mut self, _most: usize) {}
-
+    pub gap: Gap,
     /// The longest message that it was sent, where its peer may have refused that.
-    fn longest(&self) -> Option<Longest> {
-        None
-    }
-
-    /// How many whole messages have been yielded, where that can not be seen by their fragments.
-    fn merged_messages(&self) -> Option<u64> {
-        None
-    }
+    pub longest: Option<Longest>,
 }
 
 /// The longest message that a peer was sent.
@@ -480,7 +292,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// What a direction yields.
+/// What a direction yields, and but for the end what it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A piece of a message.
@@ -567,7 +379,7 @@ impl Pipe {
         }
     }
 
-    fn send(&mut self, event: Event) -> Result<(), Ending> {
+    fn push(&mut self, event: Event) -> Result<(), Ending> {
         let mut queue = self.outgoing.lock();
         if queue.reader_gone {
             return Err(Ending::ReaderGone);
@@ -585,7 +397,37 @@ impl Pipe {
     }
 }
 
+impl From<Fragment> for Event {
+    fn from(fragment: Fragment) -> Event {
+        Event::Fragment(fragment)
+    }
+}
+
+impl From<Batch> for Event {
+    fn from(batch: Batch) -> Event {
+        Event::Batch(batch)
+    }
+}
+
+impl From<Gap> for Event {
+    fn from(gap: Gap) -> Event {
+        Event::Gap(gap)
+    }
+}
+
 impl Event {
+    /// Gives its fragments to `send` one by one: for streams that have no faster way for a batch, and none to pass on a gap.
+    ///
+    /// # Errors
+    /// The first of `send`; what follows is dropped.
+    pub fn each(self, mut send: impl FnMut(Fragment) -> Result<(), Ending>) -> Result<(), Ending> {
+        match self {
+            Event::Fragment(fragment) => send(fragment),
+            Event::Batch(batch) => batch.fragments().try_for_each(send),
+            Event::Gap(_) | Event::End(_) => Ok(()),
+        }
+    }
+
     /// Bytes of memory that it holds on to.
     pub(crate) fn size(&self) -> usize {
         match self {
@@ -632,12 +474,11 @@ impl MessageStream for Pipe {
         Poll::Pending
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.send(Event::Fragment(fragment))
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.send(Event::Batch(batch))
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        match event {
+            event @ (Event::Fragment(_) | Event::Batch(_)) => self.push(event),
+            Event::Gap(_) | Event::End(_) => Ok(()),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -665,16 +506,43 @@ impl MessageStream for Pipe {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn notify(&mut self, _notice: Notice) {}
+
     fn unsent(&self) -> usize {
         0
     }
 
-    fn half_closes(&self) -> bool {
-        true
+    fn is_closed(&self) -> bool {
+        false
     }
 
-    fn can_half_close(&self) -> bool {
-        true
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            ..Tally::default()
+        }
+    }
+}
+
+impl From<Pipe> for Opened {
+    fn from(pipe: Pipe) -> Opened {
+        let facts = StreamFacts {
+            can_half_close: true,
+            ..StreamFacts::default()
+        };
+        Opened::messages(Box::new(pipe), facts)
     }
 }
 
@@ -705,8 +573,7 @@ mod tests {
     use std::future::poll_fn;
 
     async fn send(pipe: &mut Pipe, fragment: Fragment) -> Result<(), Ending> {
-        poll_fn(|cx| pipe.poll_ready(cx)).await?;
-        pipe.start_send(fragment)
+        pipe.send(fragment.into()).await
     }
 
     #[tokio::test]
@@ -726,7 +593,7 @@ mod tests {
             Event::End(why.clone()),
             Event::End(why),
         ] {
-            assert_eq!(poll_fn(|cx| far.poll_next(cx)).await, expected);
+            assert_eq!(far.next().await, expected);
         }
     }
 

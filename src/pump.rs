@@ -19,7 +19,7 @@ use blocked::{Ahead, Watch};
 use crate::buffer::LARGE;
 use crate::ending::{Deadline, Ending, Stop};
 use crate::memory::Memory;
-use crate::peer::{Event, Gap, Longest, MessageStream, Spent};
+use crate::peer::{Event, Gap, Longest, MessageStream, Messages, Notice, Opened, Spent};
 use crate::progress::{Meter, Passed};
 use answers::Wait;
 use lingering::Permit;
@@ -188,8 +188,8 @@ impl Glance {
 /// Nothing here knows an endpoint, a WebSocket or a socket. The future holds each thing once: most of what an idle session
 /// costs is this.
 pub fn pump<'a>(
-    left: Box<dyn MessageStream>,
-    right: Box<dyn MessageStream>,
+    left: Messages,
+    right: Messages,
     options: &'a Options,
     stop: impl Future<Output = Stop> + Unpin + 'a,
 ) -> impl Future<Output = Outcome> + 'a {
@@ -198,17 +198,17 @@ pub fn pump<'a>(
 
 /// Pumps as [`pump`] does. `look` is called whenever something may have changed, and may have a look at it.
 pub fn pump_watched<'a>(
-    mut left: Box<dyn MessageStream>,
-    mut right: Box<dyn MessageStream>,
+    mut left: Messages,
+    mut right: Messages,
     options: &'a Options,
     mut stop: impl Future<Output = Stop> + Unpin + 'a,
     mut look: impl FnMut(&dyn Fn() -> Glance) + 'a,
 ) -> impl Future<Output = Outcome> + 'a {
-    if right.ignores_boundaries() && !matches!(options.left_to_right, Copied::Messages(_)) {
-        left.merge_messages();
+    if right.facts.ignores_boundaries && !matches!(options.left_to_right, Copied::Messages(_)) {
+        left.stream.notify(Notice::MergeMessages);
     }
-    if left.ignores_boundaries() && !matches!(options.right_to_left, Copied::Messages(_)) {
-        right.merge_messages();
+    if left.facts.ignores_boundaries && !matches!(options.right_to_left, Copied::Messages(_)) {
+        right.stream.notify(Notice::MergeMessages);
     }
     let mut pump = Pump {
         left: End::new(left, options.left_to_right),
@@ -317,8 +317,11 @@ struct End {
     ahead: Option<Box<Ahead>>,
     /// The watch over it while the other side takes nothing.
     watch: Option<Box<Watch>>,
-    /// Whether it is the process's own input and output.
+    /// What is known about it: [`StreamFacts`](crate::peer::StreamFacts) without what matters only at the beginning.
     is_local: bool,
+    has_no_end: bool,
+    is_feed: bool,
+    ignores_boundaries: bool,
     copied: Copied,
     counts: Counts,
 }
@@ -384,9 +387,13 @@ impl Waiting {
 }
 
 impl End {
-    fn new(stream: Box<dyn MessageStream>, copied: Copied) -> End {
+    fn new(messages: Messages, copied: Copied) -> End {
+        let Opened { stream, facts } = messages;
         End {
-            is_local: stream.is_local(),
+            is_local: facts.is_local,
+            has_no_end: facts.has_no_end,
+            is_feed: facts.is_feed,
+            ignores_boundaries: facts.ignores_boundaries,
             ahead: None,
             watch: None,
             stream,
@@ -422,6 +429,11 @@ impl End {
         )
     }
 
+    /// Whether it may go on sending after we closed our direction.
+    fn half_closes(&self) -> bool {
+        self.stream.tally().half_closes
+    }
+
     fn takes(&self) -> bool {
         matches!(self.told, Told::No) && self.refused.is_none()
     }
@@ -437,7 +449,7 @@ impl End {
 
     /// Whether it is read on only for its own sake: nothing of it is copied.
     fn works_unheard(&self) -> bool {
-        self.copied == Copied::Nothing && self.stream.works_unheard()
+        self.copied == Copied::Nothing && self.stream.tally().works_unheard
     }
 
     fn is_done(&self) -> bool {
@@ -476,7 +488,7 @@ impl End {
             Told::Over => false,
             // A byte stream that was half-closed can be reset, a WebSocket that was sent the marker can be closed.
             Told::Telling(..) | Told::Done(_) => {
-                self.stream.half_closes() && (grade == Grade::Abort || self.closes_both())
+                self.half_closes() && (grade == Grade::Abort || self.closes_both())
                     || self.owes_close()
             }
         };
@@ -511,7 +523,7 @@ impl End {
             if moved {
                 self.moved_at = now;
             }
-            if moved || self.stream.has_piece() {
+            if moved || self.stream.tally().has_piece {
                 self.answered_at = Some(now);
             }
         }
@@ -566,36 +578,20 @@ impl End {
                 continue;
             };
             moved = true;
-            match event {
+            let mut event = match event {
                 Event::End(ending) => {
                     self.is_over = !self.awaits_close();
                     self.has_marked |= !self.is_over;
                     self.amend(ending);
+                    continue;
                 }
-                Event::Fragment(fragment) => {
-                    budget.spend(fragment.payload.len());
-                    self.is_within_message = !fragment.fin;
-                    if delivers {
-                        self.count(fragment.payload.len(), usize::from(fragment.fin));
-                        let sent = sink.stream.start_send(fragment);
-                        sink.note_sent(sent);
-                    }
-                }
-                Event::Gap(gap) => {
-                    if delivers {
-                        sink.stream.hear_gap(gap);
-                    }
-                }
-                Event::Batch(mut batch) => {
-                    budget.spend(batch.size());
-                    self.is_within_message = false;
-                    if delivers {
-                        batch.truncate(self.wanted());
-                        self.count(batch.payload(), batch.count());
-                        let sent = sink.stream.start_send_batch(batch);
-                        sink.note_sent(sent);
-                    }
-                }
+                event => event,
+            };
+            self.spend(&event, budget);
+            if delivers {
+                self.count_event(&mut event);
+                let sent = sink.stream.start_send(event);
+                sink.note_sent(sent);
             }
         }
         self.is_held_up = !budget.is_left();
@@ -620,6 +616,35 @@ impl End {
                 usize::try_from(most - self.counts.messages).unwrap_or(usize::MAX)
             }
             _ => usize::MAX,
+        }
+    }
+
+    /// Charges what was taken of it, and notes whether a message is unfinished.
+    fn spend(&mut self, event: &Event, budget: &mut Budget) {
+        match event {
+            Event::Fragment(fragment) => {
+                budget.spend(fragment.payload.len());
+                self.is_within_message = !fragment.fin;
+            }
+            Event::Batch(batch) => {
+                budget.spend(batch.size());
+                self.is_within_message = false;
+            }
+            Event::Gap(_) | Event::End(_) => {}
+        }
+    }
+
+    /// Counts what is copied of it, and leaves out what is more than that.
+    fn count_event(&mut self, event: &mut Event) {
+        match event {
+            Event::Fragment(fragment) => {
+                self.count(fragment.payload.len(), usize::from(fragment.fin));
+            }
+            Event::Batch(batch) => {
+                batch.truncate(self.wanted());
+                self.count(batch.payload(), batch.count());
+            }
+            Event::Gap(_) | Event::End(_) => {}
         }
     }
 
@@ -649,7 +674,7 @@ impl End {
     /// The longest message that it was sent, where one was too big for it.
     fn refused_message(&self) -> Option<Longest> {
         let (said, _) = self.said.as_ref()?;
-        let longest = self.stream.longest()?;
+        let longest = self.stream.tally().longest?;
         (said.is_too_big() && longest.bytes > 0).then_some(longest)
     }
 
@@ -662,7 +687,7 @@ impl End {
     }
 
     fn counts(&self) -> Counts {
-        let messages = self.stream.merged_messages();
+        let messages = self.stream.tally().merged;
         Counts {
             messages: messages.unwrap_or(self.counts.messages),
             ..self.counts
@@ -673,7 +698,7 @@ impl End {
     fn poll_told(&mut self, cx: &mut Context<'_>) -> bool {
         let (why, is_last) = match &self.told {
             Told::Telling(why, _) => (why, self.is_over),
-            Told::Done(_) if self.is_over && !self.stream.half_closes() && !self.owes_close() => {
+            Told::Done(_) if self.is_over && !self.half_closes() && !self.owes_close() => {
                 (&Ending::Eof, true)
             }
             _ => return false,
@@ -700,7 +725,7 @@ impl End {
         let has_closed = self.is_over || self.was_read_to_end();
         let (wait, deadline) = match &mut self.told {
             Told::Telling(_, wait) if wait.is_cut => (wait, Deadline::Stall),
-            Told::Done(wait) if !has_closed && !self.stream.half_closes() => {
+            Told::Done(wait) if !has_closed && !self.stream.tally().half_closes => {
                 (wait, Deadline::Close)
             }
             _ => return None,
@@ -711,7 +736,7 @@ impl End {
         }
         let timeout = options.close_timeout;
         // Where half-closes are in force our pings break the silence before the peer's Close.
-        let marks = self.stream.marks();
+        let marks = self.stream.tally().marks;
         let Some(marks) = marks.filter(|marks| marks.proof_wait.is_none()) else {
             return Some((wait.since + timeout, deadline));
         };
@@ -1030,7 +1055,12 @@ impl Pump<'_> {
             cause: self.cause,
             left_to_right: self.left.counts(),
             right_to_left: self.right.counts(),
-            gap: self.left.stream.gap().and(self.right.stream.gap()),
+            gap: self
+                .left
+                .stream
+                .tally()
+                .gap
+                .and(self.right.stream.tally().gap),
             stopped,
         }
     }
@@ -1051,10 +1081,10 @@ impl Pump<'_> {
 /// Notes the first ending that is no normal one. A Close that was asked for at our own input is normal, and so is its echo.
 fn note(cause: &mut Option<(Side, Ending)>, side: Side, end: &End, other: &End) {
     let is_asked_for = |said: &Ending| match said {
-        Ending::Close(close) if other.stream.is_local() => {
+        Ending::Close(close) if other.is_local => {
             matches!(&other.said, Some((Ending::Close(asked), _)) if asked.code == close.code)
         }
-        Ending::Close(_) => end.stream.is_local(),
+        Ending::Close(_) => end.is_local,
         _ => false,
     };
     if let Some((said, _)) = &end.said
@@ -1084,7 +1114,7 @@ fn refusal(end: &mut End) -> Option<Instant> {
         end.told = Told::Done(Waiting::begin(0, true));
     }
     // A WebSocket that was closed and shut down has sent its Close before our writes fail.
-    let has_last_words = end.said.is_none() && refused.is_abort() && !end.stream.is_local();
+    let has_last_words = end.said.is_none() && refused.is_abort() && !end.is_local;
     if has_last_words && Instant::now() < at + LAST_WORDS {
         return Some(at + LAST_WORDS);
     }
@@ -1092,8 +1122,9 @@ fn refusal(end: &mut End) -> Option<Instant> {
     let said = end.said.as_ref().map(|said| &said.0);
     let was_clean = said.is_none_or(|said| !said.is_abort() && !matches!(said, Ending::Stopped(_)));
     // Behind its marker its Close is due.
-    let is_open = said.is_none_or(|said| *said == Ending::Eof && end.stream.marks().is_some());
-    if was_clean && (is_open || end.stream.half_closes()) {
+    let is_open =
+        said.is_none_or(|said| *said == Ending::Eof && end.stream.tally().marks.is_some());
+    if was_clean && (is_open || end.half_closes()) {
         // Its own end was clean, and yet it did not take all that it was sent.
         end.said = Some((refused, at));
     }
@@ -1141,9 +1172,9 @@ fn consequence(
         }
     }
     let is_enough = said == Ending::Enough;
-    let is_unread = said == Ending::ReaderGone && end.stream.is_local();
+    let is_unread = said == Ending::ReaderGone && end.is_local;
     // The end of what takes nothing more is no half-close.
-    let is_carried = other.stream.half_closes() && other.closes_both();
+    let is_carried = other.half_closes() && other.closes_both();
     let is_both = is_carried && said == Ending::Eof && end.stream.is_closed();
     other.tell(if is_both { Ending::Abandoned } else { said });
     if let Some((_, at)) = end.refused.as_ref().filter(|_| is_unread) {

@@ -18,11 +18,14 @@ use tracing::{Level, debug, error, info, warn};
 use crate::address::{number, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Close, Deadline, Ending, Stop};
-use crate::endpoint::{Accept, Agreed, Agreement, Dial, Endpoint, Offer};
+use crate::endpoint::{Agreed, Agreement, Bound, Endpoint, Offer, Outlet};
 use crate::framing::Framing;
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::Memory;
-use crate::peer::{Gap, MessageStream, Peer, into_messages, pipe};
+use crate::peer::{
+    Gap, MessageStream, MessageStreamExt, Messages, Notice, Opened, StreamFacts, into_messages,
+    pipe,
+};
 use crate::progress::Meter;
 use crate::pump::lingering::{Lingering, Permit};
 use crate::pump::{self, Copied, Outcome, Side, pump_watched};
@@ -193,7 +196,7 @@ impl Options {
 /// The right side, ready to be opened once per session.
 pub enum Right {
     /// It is dialled.
-    Dial(Arc<dyn Dial>),
+    Dial(Box<Outlet>),
     /// It listens, and each session takes its next caller.
     Accept(Takers),
 }
@@ -205,29 +208,29 @@ impl Right {
     /// What could not be bound.
     pub async fn prepare(endpoint: &Endpoint, left: &str) -> Result<Right> {
         match endpoint {
-            Endpoint::Dial(dial) => Ok(Right::Dial(dial.clone())),
-            Endpoint::Listen(listen) => {
-                let accept = listen.bind().await?;
-                announce(&*accept, left);
-                Ok(Right::Accept(Takers::of(accept)))
+            Endpoint::Dial(outlet) => Ok(Right::Dial(Box::new(outlet.clone()))),
+            Endpoint::Listen(inlet) => {
+                let bound = inlet.listen.bind(None).await?;
+                announce(&bound, left);
+                Ok(Right::Accept(Takers::of(bound.accept)))
             }
         }
     }
 
     /// Whether no further session can be served.
     pub fn is_spent(&self) -> bool {
-        matches!(self, Right::Dial(dial) if dial.is_spent())
+        matches!(self, Right::Dial(outlet) if outlet.facts.is_spent())
     }
 
     /// Whether what it opens can carry half-closes, as far as that is known before.
     fn can_half_close(&self) -> bool {
-        matches!(self, Right::Dial(dial) if dial.can_half_close())
+        matches!(self, Right::Dial(outlet) if outlet.facts.can_half_close)
     }
 
     /// When it agrees to a subprotocol.
     fn agreement(&self) -> Agreement {
         match self {
-            Right::Dial(dial) => dial.agreement(),
+            Right::Dial(outlet) => outlet.facts.agreement,
             Right::Accept(_) => Agreement::Never,
         }
     }
@@ -238,9 +241,9 @@ impl Right {
         caller: &Caller,
         limit: Option<Duration>,
         lingering: Option<&Lingering>,
-    ) -> Result<Peer> {
+    ) -> Result<Opened> {
         let takers = match self {
-            Right::Dial(dial) => return dial.dial(caller).await,
+            Right::Dial(outlet) => return outlet.dial.dial(caller).await,
             Right::Accept(takers) => takers,
         };
         let Some(limit) = limit else {
@@ -259,10 +262,10 @@ impl Right {
 
 /// Says where a listener listens, and what is open to whom where other machines can call and none is kept out. `opposite`: what
 /// callers are joined to.
-pub fn announce(accept: &dyn Accept, opposite: &str) {
-    info!("listening on {}", accept.announcement());
-    let places = accept.places().join(" and ");
-    if accept.is_exposed() && !accept.is_restricted() {
+pub fn announce(bound: &Bound, opposite: &str) {
+    info!("listening on {}", bound.announcement());
+    let places = bound.places.join(" and ");
+    if bound.is_exposed && !bound.is_restricted {
         warn!(
             "{places} is open to every machine that can reach it: whoever connects is joined to {opposite}; listen on 127.0.0.1, \
              admit known clients by --client-ca (wss-l:, tls-l:), or name this server by --host if it is meant so (help security)"
@@ -342,7 +345,7 @@ async fn open<'a>(
     mut offer: Box<dyn Offer>,
     shared: &'a Shared,
     lingering: Option<&Arc<Lingering>>,
-) -> Result<(Peer, Peer, String, Opening<'a>), Served> {
+) -> Result<(Opened, Opened, String, Opening<'a>), Served> {
     let mut caller = Arc::clone(offer.caller());
     let opening = shared.table.opening(caller.to_string());
     if caller.half_closes && !shared.options.allows_half_close() {
@@ -391,9 +394,9 @@ async fn open<'a>(
     match opened {
         Ok(right) => {
             offer.agree(&Agreed {
-                protocol: right.protocol(),
-                half_close: caller.half_closes && right.can_half_close(),
-                is_byte_stream: right.is_byte_stream(),
+                protocol: right.facts.protocol.as_deref(),
+                half_close: caller.half_closes && right.facts.can_half_close,
+                is_byte_stream: right.facts.is_byte_stream(),
             });
             let left = accept(offer, &caller).await?;
             Ok((left, right, caller.to_string(), opening))
@@ -410,8 +413,8 @@ async fn open<'a>(
 }
 
 /// Checks that a server behind agreed to the subprotocol that a caller was answered with before.
-fn as_answered(right: Peer, answered: Option<&str>) -> Result<Peer> {
-    let (Some(answered), Some(agreed)) = (answered, right.protocol()) else {
+fn as_answered(right: Opened, answered: Option<&str>) -> Result<Opened> {
+    let (Some(answered), Some(agreed)) = (answered, right.facts.protocol.as_deref()) else {
         return Ok(right);
     };
     if answered == agreed {
@@ -441,7 +444,7 @@ fn not_open_in_time(shared: &Shared) -> anyhow::Error {
     anyhow!(Cause::Timeout).context(what)
 }
 
-async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Peer, Served> {
+async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Opened, Served> {
     offer.accept().await.map_err(|error| {
         debug!(%caller, "{error:#}");
         Served::Gone
@@ -449,18 +452,18 @@ async fn accept(offer: Box<dyn Offer>, caller: &Caller) -> Result<Peer, Served> 
 }
 
 /// A right side that only says why there is none.
-async fn ended(why: &Ending) -> Peer {
+async fn ended(why: &Ending) -> Opened {
     let (near, mut far) = pipe();
     // A pipe takes its end at once.
-    let _ = std::future::poll_fn(|cx| far.poll_close(cx, why)).await;
-    Peer::Messages(Box::new(near))
+    let _ = far.close(why).await;
+    near.into()
 }
 
 /// Runs the sessions of a left side that dials: one, or one after the other where it connects again.
 ///
 /// # Errors
 /// Which side could not be opened, and why.
-pub async fn run(left: &dyn Dial, shared: &Shared) -> Result<Outcome> {
+pub async fn run(left: &Outlet, shared: &Shared) -> Result<Outcome> {
     if turns::are_taken(left, shared) {
         return turns::take(left, shared, || one(left, shared, true)).await;
     }
@@ -485,7 +488,7 @@ fn abandoned(stop: Stop) -> Outcome {
 }
 
 /// Runs one session of a left side that dials.
-async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
+async fn one(left: &Outlet, shared: &Shared, takes_turns: bool) -> Result<Outcome> {
     let allows_half_close = shared.options.allows_half_close();
     let caller = Caller {
         is_local: true,
@@ -495,13 +498,13 @@ async fn one(left: &dyn Dial, shared: &Shared, takes_turns: bool) -> Result<Outc
     };
     let begun = Instant::now();
     let open = async {
-        if let Some(offer) = left.offer(&caller) {
-            return open_for(offer.await?, shared).await;
+        if let Some(server) = &left.offers {
+            return open_for(server.offer(&caller).await?, shared).await;
         }
         let opening = shared.table.opening(caller.from.clone());
-        let left = left.dial(&caller).await?;
+        let left = left.dial.dial(&caller).await?;
         let caller = Caller {
-            half_closes: allows_half_close && left.can_half_close(),
+            half_closes: allows_half_close && left.facts.can_half_close,
             ..caller.clone()
         };
         anyhow::Ok((left, shared.right.open(&caller, None, None).await?, opening))
@@ -573,7 +576,7 @@ fn tell_too_big(outcome: &Outcome, caller: &str, shared: &Shared) {
 }
 
 /// Opens the right side for the one caller of a left side that has one.
-async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Peer, Peer, Opening<'_>)> {
+async fn open_for(offer: Box<dyn Offer>, shared: &Shared) -> Result<(Opened, Opened, Opening<'_>)> {
     match open(offer, shared, None).await {
         Ok((left, right, _, opening)) => Ok((left, right, opening)),
         Err(Served::Refused(cause)) => {
@@ -625,15 +628,20 @@ struct Joined {
 }
 
 /// Pumps, and writes the closing line.
-fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future<Output = Outcome> {
+fn join(
+    left: Opened,
+    right: Opened,
+    joined: Joined,
+    shared: &Shared,
+) -> impl Future<Output = Outcome> {
     let [left, right] = introduced(left, right, shared);
     let watches = [Side::Left, Side::Right].map(|side| shared.taps.watch(side, &joined.name));
-    let watched = |stream, watch: &Option<Watch>| match watch {
-        Some(watch) => watch.over(stream),
-        None => stream,
+    let watched = |messages, watch: &Option<Watch>| match watch {
+        Some(watch) => watch.over(messages),
+        None => messages,
     };
     let (left, right) = (watched(left, &watches[0]), watched(right, &watches[1]));
-    let is_local = left.is_local() || right.is_local();
+    let is_local = left.facts.is_local || right.facts.is_local;
     let options = pump::Options {
         permit: joined.permit,
         ..shared.options.of_pump(is_local, joined.begun, shared)
@@ -662,33 +670,31 @@ fn join(left: Peer, right: Peer, joined: Joined, shared: &Shared) -> impl Future
 }
 
 /// Makes two message streams of the sides, and has each know what the other is.
-fn introduced(left: Peer, right: Peer, shared: &Shared) -> [Box<dyn MessageStream>; 2] {
-    let [left, right] = [left, right].map(|peer| match peer {
-        Peer::Bytes(stream, framing) if shared.options.one_message && stream.is_whole() => {
-            Peer::Bytes(stream, framing.whole())
+fn introduced(left: Opened, right: Opened, shared: &Shared) -> [Messages; 2] {
+    let [left, right] = [left, right].map(|mut opened| {
+        let framing = &mut opened.facts.framing;
+        if shared.options.one_message && opened.facts.is_whole {
+            *framing = framing.map(Framing::whole);
         }
-        other => other,
+        opened
     });
     let [mut left, mut right] = into_messages(left, right, &shared.memory);
-    let framing_of_left = left.framing();
-    left.prove(right.proof());
-    right.prove(left.proof());
-    for (side, across) in [(&mut left, right.framing()), (&mut right, framing_of_left)] {
-        if across == Some(Framing::BYTES) {
-            side.speak_bytes();
-        }
-    }
-    left.cut_at(right.chunk().unwrap_or(usize::MAX));
-    right.cut_at(left.chunk().unwrap_or(usize::MAX));
-    left.greet(right.greeting());
-    right.greet(left.greeting());
-    if let Some(pings) = left.pings() {
-        right.carry_pings(pings);
-    }
-    if let Some(pings) = right.pings() {
-        left.carry_pings(pings);
-    }
+    introduce(&mut *left.stream, &mut right.facts);
+    introduce(&mut *right.stream, &mut left.facts);
     [left, right]
+}
+
+/// Tells a stream what the other side is.
+fn introduce(stream: &mut dyn MessageStream, across: &mut StreamFacts) {
+    stream.notify(Notice::Prove(across.proof.clone()));
+    if across.framing == Some(Framing::BYTES) {
+        stream.notify(Notice::SpeakBytes);
+    }
+    stream.notify(Notice::CutAt(across.chunk.unwrap_or(usize::MAX)));
+    stream.notify(Notice::Greeting(std::mem::take(&mut across.greeting)));
+    if let Some(pings) = across.pings.clone() {
+        stream.notify(Notice::Pings(pings));
+    }
 }
 
 fn log(outcome: &Outcome, caller: &str, took: Duration, level: Level) {

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::caller::Caller;
 use crate::ending::errno_text;
 use crate::endpoint::{Accept, Agreed, Handshake, Offer};
-use crate::peer::Peer;
+use crate::peer::Opened;
 use crate::pump::lingering::Lingering;
 
 /// Connections that were not read yet at most, those in a handshake, and offers. The oldest of the first is read then; that of
@@ -71,18 +71,18 @@ impl Takers {
     /// Takes the first connection whose handshake is done and accepts it for a caller of the left; waits for one where there is
     /// none, and then has a session end that lingers and has its answer. Cancel-safe but for a connection that is just being
     /// accepted.
-    pub async fn next(&self, caller: &Caller, lingering: Option<&Lingering>) -> Peer {
+    pub async fn next(&self, caller: &Caller, lingering: Option<&Lingering>) -> Opened {
         tokio::select! {
             biased;
-            peer = self.take(caller) => peer,
+            opened = self.take(caller) => opened,
             never = make_room(lingering) => match never {},
         }
     }
 
-    async fn take(&self, caller: &Caller) -> Peer {
+    async fn take(&self, caller: &Caller) -> Opened {
         loop {
             match accept(self.waiting.offer().await, caller).await {
-                Ok(Some(peer)) => return peer,
+                Ok(Some(opened)) => return opened,
                 Ok(None) => debug!("a caller of the right side has gone before it was taken"),
                 Err(error) => debug!("{error:#}"),
             }
@@ -209,7 +209,7 @@ async fn turns() {
 }
 
 /// Accepts a caller that is still there; `None` where it is not. One that gave up waiting has left its request behind.
-async fn accept(mut offer: Box<dyn Offer>, caller: &Caller) -> Result<Option<Peer>> {
+async fn accept(mut offer: Box<dyn Offer>, caller: &Caller) -> Result<Option<Opened>> {
     tokio::select! {
         biased;
         () = offer.gone() => return Ok(None),
@@ -252,14 +252,6 @@ mod tests {
                 }
             })
         }
-
-        fn is_exposed(&self) -> bool {
-            false
-        }
-
-        fn places(&self) -> Vec<String> {
-            vec![]
-        }
     }
 
     impl Handshake for Slow {
@@ -281,8 +273,18 @@ mod tests {
             &self.0
         }
 
-        fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-            Box::pin(async { Ok(Peer::Messages(Box::new(pipe().0))) })
+        fn is_accepted_first(&self) -> bool {
+            false
+        }
+
+        fn gone(&mut self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+        fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+            Box::pin(async { Ok(pipe().0.into()) })
         }
 
         fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {

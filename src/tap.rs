@@ -15,11 +15,10 @@ use tokio::task::spawn_blocking;
 
 use crate::buffer::LARGE;
 use crate::ending::Ending;
-use crate::framing::Framing;
 use crate::log::{self, Queue, Release, Source};
 use crate::memory::{FREE, Memory, Spare};
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Proof, Spent};
+use crate::peer::{Event, MessageStream, Messages, Notice, Spent, Tally};
 use crate::pump::Side;
 use crate::reread::Rereads;
 use dump::Dump;
@@ -170,15 +169,19 @@ struct Shared {
 
 impl Watch {
     /// Looks at what a stream yields from now on.
-    pub fn over(&self, stream: Box<dyn MessageStream>) -> Box<dyn MessageStream> {
-        Box::new(Tap {
-            stream,
+    pub fn over(&self, messages: Messages) -> Messages {
+        let tap = Tap {
+            stream: messages.stream,
             shared: self.0.clone(),
             gathered: Vec::new(),
             spare: Spare::of(&self.0.memory),
             shown: 0,
             is_held: false,
-        })
+        };
+        Messages {
+            stream: Box::new(tap),
+            ..messages
+        }
     }
 
     /// Shows how the side ended, where its stream has not said so itself.
@@ -350,24 +353,12 @@ impl MessageStream for Tap {
         self.stream.poll_gone(cx)
     }
 
-    fn can_go(&self) -> bool {
-        self.stream.can_go()
-    }
-
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.stream.poll_ready(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.stream.start_send(fragment)
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.stream.start_send_batch(batch)
-    }
-
-    fn hear_gap(&mut self, gap: Gap) {
-        self.stream.hear_gap(gap);
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.stream.start_send(event)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -378,80 +369,27 @@ impl MessageStream for Tap {
         self.stream.poll_close(cx, why)
     }
 
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        // Messages are seen as they came.
+        if !matches!(notice, Notice::MergeMessages) {
+            self.stream.notify(notice);
+        }
+    }
+
     fn unsent(&self) -> usize {
         self.stream.unsent()
-    }
-
-    fn half_closes(&self) -> bool {
-        self.stream.half_closes()
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.stream.can_half_close()
     }
 
     fn is_closed(&self) -> bool {
         self.stream.is_closed()
     }
 
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.stream.poll_reset(cx)
-    }
-
-    fn marks(&self) -> Option<Marks> {
-        self.stream.marks()
-    }
-
-    fn has_piece(&self) -> bool {
-        self.stream.has_piece()
-    }
-
-    fn proof(&self) -> Option<Arc<Proof>> {
-        self.stream.proof()
-    }
-
-    fn prove(&mut self, across: Option<Arc<Proof>>) {
-        self.stream.prove(across);
-    }
-
-    fn is_local(&self) -> bool {
-        self.stream.is_local()
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.stream.has_no_end()
-    }
-
-    fn is_feed(&self) -> bool {
-        self.stream.is_feed()
-    }
-
-    fn works_unheard(&self) -> bool {
-        self.stream.works_unheard()
-    }
-
-    fn gap(&self) -> Gap {
-        self.stream.gap()
-    }
-
-    fn ignores_boundaries(&self) -> bool {
-        self.stream.ignores_boundaries()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.stream.framing()
-    }
-
-    fn chunk(&self) -> Option<usize> {
-        self.stream.chunk()
-    }
-
-    fn cut_at(&mut self, most: usize) {
-        self.stream.cut_at(most);
-    }
-
-    fn longest(&self) -> Option<Longest> {
-        self.stream.longest()
+    fn tally(&self) -> Tally {
+        self.stream.tally()
     }
 }
 

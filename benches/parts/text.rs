@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsbridge::ending::Ending;
 use wsbridge::framing::{Framed, Framing};
 use wsbridge::memory::Memory;
-use wsbridge::peer::{ByteStream, Event, MessageStream};
+use wsbridge::peer::{ByteStream, During, Event, MessageStreamExt};
 use wsbridge::utf8::Utf8;
 
 use crate::BLOCK;
@@ -80,8 +81,36 @@ impl Endless {
 }
 
 impl ByteStream for Endless {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -9,21 +9,21 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::address::Address;
 use crate::caller::Caller;
-use crate::endpoint::{BoxFuture, Dial, Scheme, hub, process, tcp, unix};
+use crate::endpoint::{BoxFuture, Dial, Outlet, Scheme, hub, process, tcp, unix};
 use crate::memory::Memory;
 use crate::peer::panicking::Panicking;
-use crate::peer::{Peer, Pipe};
+use crate::peer::{Opened, Pipe, StreamFacts};
 
 /// A target that has a bug: it panics for its first caller.
 struct Faulty(AtomicUsize);
 
 impl Dial for Faulty {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         assert!(
             self.0.fetch_add(1, Ordering::Relaxed) > 0,
             "the first one fails"
         );
-        Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
+        Box::pin(async { Ok(Pipe::looped().into()) })
     }
 }
 
@@ -103,8 +103,11 @@ async fn echoes(client: &mut BufReader<UnixStream>, line: &str) {
 struct Broken;
 
 impl Dial for Broken {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Messages(Box::new(Panicking(Pipe::looped())))) })
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async {
+            let stream = Box::new(Panicking(Pipe::looped()));
+            Ok(Opened::messages(stream, StreamFacts::default()))
+        })
     }
 }
 
@@ -117,7 +120,7 @@ fn serve(right: Arc<dyn Dial>, words: &[&str]) -> (World, u16, JoinHandle<Result
     let world = World::new(Memory::default());
     let plan = Plan {
         left: built(&tcp::LISTEN, &format!("tcp-l:127.0.0.1:{port}"), &world),
-        ..plan(Endpoint::Dial(right), words)
+        ..plan(Endpoint::Dial(Outlet::new(right, Facts::default())), words)
     };
     let own = world.clone();
     let running = tokio::spawn(async move { run(&plan, &own).await });

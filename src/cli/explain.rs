@@ -276,7 +276,7 @@ fn sessions(plan: &Plan) -> String {
 }
 
 fn conversion(plan: &Plan) -> String {
-    match (plan.left.framing(), plan.right.framing()) {
+    match (plan.left.facts().framing, plan.right.facts().framing) {
         (None, None) => {
             "Messages pass as they are: text stays text, binary stays binary.".to_owned()
         }

@@ -13,8 +13,7 @@ use crate::ending::{Ending, Loss, errno_text};
 use crate::framing::Whole;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Spent};
-use crate::sendqueue::{self, Hangup};
+use crate::peer::{Event, MessageStream, Notice, Opened, Spent, StreamFacts, Tally, gone};
 
 /// Options of everything that carries datagrams.
 #[derive(Args, Clone, Copy, Debug)]
@@ -163,6 +162,19 @@ fn of_error(error: &io::Error) -> Option<Ending> {
     }
 }
 
+impl From<Datagrams> for Opened {
+    fn from(datagrams: Datagrams) -> Opened {
+        let has_no_end = datagrams.carrier.has_no_end();
+        let facts = StreamFacts {
+            has_no_end,
+            is_feed: has_no_end,
+            can_half_close: !has_no_end,
+            ..StreamFacts::default()
+        };
+        Opened::messages(Box::new(datagrams), facts)
+    }
+}
+
 impl MessageStream for Datagrams {
     fn take(&mut self) -> Option<Event> {
         if let Some(fragment) = self.received.take() {
@@ -200,32 +212,30 @@ impl MessageStream for Datagrams {
     }
 
     fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        match self.carrier.descriptor().and_then(sendqueue::hangup) {
-            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
-            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
-            Some(Hangup::Finished) | None => Poll::Pending,
-        }
+        gone(self.carrier.descriptor())
     }
 
-    fn can_go(&self) -> bool {
-        self.carrier.descriptor().is_some()
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.poll_drain(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        if let Some(cut) = &self.cut {
-            return Err(cut.clone());
-        }
-        match self.whole.add(fragment) {
-            Ok(datagram) => {
-                self.outgoing.extend(datagram);
-                Ok(())
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        event.each(|fragment| {
+            if let Some(cut) = &self.cut {
+                return Err(cut.clone());
             }
-            Err(too_long) => Err(self.fail(too_long)),
-        }
+            match self.whole.add(fragment) {
+                Ok(datagram) => {
+                    self.outgoing.extend(datagram);
+                    Ok(())
+                }
+                Err(too_long) => Err(self.fail(too_long)),
+            }
+        })
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -245,16 +255,14 @@ impl MessageStream for Datagrams {
         self.outgoing.iter().map(|datagram| datagram.len()).sum()
     }
 
-    fn half_closes(&self) -> bool {
-        true
-    }
+    fn notify(&mut self, _notice: Notice) {}
 
-    fn has_no_end(&self) -> bool {
-        self.carrier.has_no_end()
-    }
-
-    fn can_half_close(&self) -> bool {
-        !self.has_no_end()
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            can_go: self.carrier.descriptor().is_some(),
+            ..Tally::default()
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -265,6 +273,7 @@ impl MessageStream for Datagrams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::MessageStreamExt;
     use std::sync::{Arc, Mutex};
     use std::task::Waker;
 
@@ -314,7 +323,7 @@ mod tests {
             piece(b"unfinished", false),
         ] {
             assert_eq!(stream.poll_ready(&mut cx), Poll::Ready(Ok(())));
-            stream.start_send(fragment).unwrap();
+            stream.start_send(fragment.into()).unwrap();
         }
         assert_eq!(
             stream.poll_close(&mut cx, &Ending::Eof),
@@ -336,9 +345,11 @@ mod tests {
             };
             let (last, first) = pieces.split_last().unwrap();
             for len in first {
-                stream.start_send(piece(&vec![1; *len], false)).unwrap();
+                stream
+                    .start_send(piece(&vec![1; *len], false).into())
+                    .unwrap();
             }
-            let result = stream.start_send(piece(&vec![1; *last], false));
+            let result = stream.start_send(piece(&vec![1; *last], false).into());
             assert_eq!(result, Err(too_long.clone()), "{pieces:?}");
             assert_eq!(stream.take(), Some(Event::End(too_long)));
             let mut cx = Context::from_waker(Waker::noop());

@@ -1,8 +1,8 @@
 //! `random:`, `zero:` and `clogged:`: endless bytes, and a side that is stuck.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use anyhow::Result;
@@ -11,12 +11,14 @@ use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::FILE_READ;
-use super::{BoxFuture, Dial, Endpoint, NoOptions, Scheme, Settings, read_framing, read_options};
+use super::{
+    BoxFuture, Dial, Endpoint, Facts, NoOptions, Scheme, Settings, read_framing, read_options,
+};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `random:`
 pub const RANDOM: Scheme = Scheme {
@@ -52,7 +54,10 @@ pub const CLOGGED: Scheme = Scheme {
         address.expect_no_place()?;
         read_options::<NoOptions>(&CLOGGED, address, settings)?;
         let (says, framing) = (Says::Nothing, Framing::BYTES);
-        Ok(Endpoint::Dial(Arc::new(DeviceDial { says, framing })))
+        Ok(Endpoint::dial(
+            DeviceDial { says, framing },
+            Facts::default(),
+        ))
     },
 };
 
@@ -63,10 +68,11 @@ fn build_endless(
     settings: &Settings,
 ) -> Result<Endpoint> {
     address.expect_no_place()?;
-    Ok(Endpoint::Dial(Arc::new(DeviceDial {
-        says,
-        framing: read_framing(scheme, address, settings, Framing::BYTES)?,
-    })))
+    let framing = read_framing(scheme, address, settings, Framing::BYTES)?;
+    Ok(Endpoint::dial(
+        DeviceDial { says, framing },
+        Facts::default(),
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +88,14 @@ struct DeviceDial {
 }
 
 impl Dial for DeviceDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         let device = Device {
             says: self.says,
             is_ended: false,
             waiting: None,
         };
-        Box::pin(async { Ok(Peer::Bytes(Box::new(device), self.framing)) })
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(device), facts)) })
     }
 }
 
@@ -99,12 +106,40 @@ struct Device {
 }
 
 impl ByteStream for Device {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         self.is_ended = true;
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -3,22 +3,22 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use tracing::warn;
 
-use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{Agreement, BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, parse_size};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending};
-use crate::framing::{Added, Framed, Framing, Whole};
-use crate::http::page::Page;
+use crate::framing::{Added, Framing, Whole};
 use crate::log::REFUSALS;
 use crate::memory::Memory;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Peer, Spent};
+use crate::peer::{
+    Carry, Event, MessageStream, Messages, Notice, Opened, Speaker, Spent, StreamFacts, Tally,
+};
 
 /// `each:`
 pub const SCHEME: Scheme = Scheme {
@@ -45,17 +45,37 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "each: opens what it wraps, which can not be a listener";
         return Err(address.place_error(what).into());
     };
-    Ok(Endpoint::Dial(Arc::new(Each {
+    let each = Each {
         name: Address::shown(&address.text),
-        inner,
+        inner: inner.dial.clone(),
+        framing: inner.facts.framing,
+        agrees: inner.facts.agreement != Agreement::Never,
         options: read_options(&SCHEME, address, settings)?,
         memory: settings.memory.clone(),
-    })))
+    };
+    let facts = Facts {
+        can_half_close: true,
+        // None of them is one connection from its beginning to its end.
+        host: None,
+        remote: None,
+        has_terminal: false,
+        is_fresh_stream: false,
+        again: None,
+        agreement: match inner.facts.agreement {
+            Agreement::Never => Agreement::Never,
+            Agreement::Opening | Agreement::Later => Agreement::Later,
+        },
+        ..inner.facts.clone()
+    };
+    Ok(Endpoint::Dial(inner.over(Arc::new(each), facts)))
 }
 
 struct Each {
     name: String,
     inner: Arc<dyn Dial>,
+    framing: Option<Framing>,
+    /// Whether what it wraps agrees to subprotocols.
+    agrees: bool,
     options: Options,
     memory: Memory,
 }
@@ -64,7 +84,7 @@ impl Each {
     /// The caller as the endpoint is opened for it. It was answered before that, so a server is offered none of its subprotocols.
     fn asking(&self, caller: &Caller) -> Caller {
         let mut caller = caller.without_half_close();
-        if self.inner.agreement() != Agreement::Never {
+        if self.agrees {
             caller.protocols.clear();
         }
         caller
@@ -72,9 +92,9 @@ impl Each {
 }
 
 impl Dial for Each {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            Ok(Peer::Messages(Box::new(Answers {
+            let answers = Answers {
                 name: self.name.clone(),
                 inner: self.inner.clone(),
                 caller: Arc::new(self.asking(caller)),
@@ -87,51 +107,16 @@ impl Dial for Each {
                 cut_at: None,
                 reader: None,
                 writer: None,
-            })))
+            };
+            let facts = StreamFacts {
+                framing: self.framing,
+                // Nothing is open yet that could have agreed to one.
+                protocol: self.agrees.then(|| "".into()),
+                can_half_close: true,
+                ..StreamFacts::default()
+            };
+            Ok(Opened::messages(Box::new(answers), facts))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        true
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.inner.framing()
-    }
-
-    fn begin(&self) {
-        self.inner.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.inner.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.inner.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.inner.kill_after()
-    }
-
-    fn page(&self) -> Option<Page> {
-        self.inner.page()
-    }
-
-    fn agreement(&self) -> Agreement {
-        match self.inner.agreement() {
-            Agreement::Never => Agreement::Never,
-            Agreement::Opening | Agreement::Later => Agreement::Later,
-        }
-    }
-
-    fn is_spent(&self) -> bool {
-        self.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.inner.runs_programs()
     }
 }
 
@@ -160,15 +145,16 @@ enum State {
     Idle,
     /// The endpoint is opened for a message.
     Opening {
-        next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
+        next: BoxFuture<'static, Result<Messages>>,
         question: Question,
     },
     /// It says its answer.
     Open {
         stream: Box<dyn MessageStream>,
+        has_no_end: bool,
+        carry: Carry,
         /// What it has not been told yet.
         question: Option<Question>,
-        is_told: bool,
         /// Whether it has said a whole message.
         has_answered: bool,
     },
@@ -191,16 +177,11 @@ impl Answers {
         let cut_at = self.cut_at;
         let memory = self.memory.clone();
         let next = Box::pin(async move {
-            let mut stream = match inner.dial(&caller).await? {
-                Peer::Bytes(io, framing) => {
-                    Box::new(Framed::new(io, framing, &memory)) as Box<dyn MessageStream>
-                }
-                Peer::Messages(stream) => stream,
-            };
+            let mut messages = inner.dial(&caller).await?.into_messages(&memory);
             if let Some(most) = cut_at {
-                stream.cut_at(most);
+                messages.stream.notify(Notice::CutAt(most));
             }
-            Ok(stream)
+            Ok(messages)
         });
         self.state = State::Opening { next, question };
         wake(&mut self.reader);
@@ -221,57 +202,98 @@ impl Answers {
         }
     }
 
-    /// Sends what is to be sent; ready when that is done or can not be.
+    /// Sends what is to be sent; ready when the end of it is told.
     fn poll_ask(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let State::Open {
             stream,
+            carry,
             question,
-            is_told,
             has_answered,
+            ..
         } = &mut self.state
         else {
             return Poll::Ready(());
         };
-        // One that takes nothing may still say something, and how it ended.
-        while let Some(next) = question.take() {
-            let Poll::Ready(ready) = stream.poll_ready(cx) else {
-                *question = Some(next);
-                return Poll::Pending;
-            };
-            let fragment = match next {
-                Question::AtOnce(fragment) => Some(fragment),
-                Question::Collected(kind) => {
-                    // One that had to give way is seen where that is looked for.
-                    let piece = self.whole.take_piece().ok().flatten();
-                    piece.map(|(payload, fin)| Fragment { kind, fin, payload })
-                }
-            };
-            let Some(fragment) = fragment.filter(|_| ready.is_ok()) else {
-                self.whole.drop_waiting();
-                break;
-            };
-            let (kind, fin) = (fragment.kind, fragment.fin);
-            let sent = stream.start_send(fragment);
-            if !fin && sent.is_ok() {
-                *question = Some(Question::Collected(kind));
-            } else if !fin {
-                self.whole.drop_waiting();
+        let mut asking = Asking {
+            question,
+            whole: &mut self.whole,
+            // A WebSocket says nothing more after our Close: its answer is waited for.
+            may_end: *has_answered || stream.tally().half_closes,
+        };
+        while !carry.is_told() {
+            if carry.poll_send(cx, &mut **stream, &mut asking).is_pending() {
+                return stream.poll_flush(cx).map(drop);
             }
-        }
-        if *is_told {
-            return Poll::Ready(());
-        }
-        let _ = ready!(stream.poll_flush(cx));
-        // A WebSocket says nothing more after our Close: its answer is waited for.
-        if *has_answered || stream.half_closes() {
-            let _ = ready!(stream.poll_close(cx, &Ending::Eof));
-            *is_told = true;
         }
         Poll::Ready(())
     }
 }
 
+/// What the endpoint has yet to be told.
+struct Asking<'a> {
+    question: &'a mut Option<Question>,
+    whole: &'a mut Whole,
+    may_end: bool,
+}
+
+impl Speaker for Asking<'_> {
+    fn has_finished(&self) -> bool {
+        self.question.is_none() && self.may_end
+    }
+
+    fn poll_say(&mut self, _cx: &mut Context<'_>) -> Poll<Event> {
+        let kind = match self.question.take() {
+            None => return Poll::Pending,
+            Some(Question::AtOnce(fragment)) => return Poll::Ready(fragment.into()),
+            Some(Question::Collected(kind)) => kind,
+        };
+        // One that had to give way is seen where that is looked for.
+        let Some((payload, fin)) = self.whole.take_piece().ok().flatten() else {
+            self.whole.drop_waiting();
+            return Poll::Pending;
+        };
+        if !fin {
+            *self.question = Some(Question::Collected(kind));
+        }
+        Poll::Ready(Fragment { kind, fin, payload }.into())
+    }
+
+    fn refused(&mut self) {
+        // One that takes nothing may still say something, and how it ended.
+        if self.question.take().is_some() {
+            self.whole.drop_waiting();
+        }
+    }
+}
+
 impl Answers {
+    /// Adds a piece of a message, and begins with the message once all of it has come.
+    fn add(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let kind = fragment.kind;
+        match self.whole.collect(fragment) {
+            Ok(Some(added)) => {
+                let question = match added {
+                    Added::AtOnce(payload) => Question::AtOnce(Fragment {
+                        kind,
+                        fin: true,
+                        payload,
+                    }),
+                    Added::Collected(_) => Question::Collected(kind),
+                };
+                match &self.state {
+                    State::Idle => self.ask(question),
+                    _ => self.waiting.push_back(question),
+                }
+            }
+            Ok(None) => {}
+            Err(ending) => {
+                self.state = State::Over(ending.clone());
+                return Err(ending);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends where the message that is collected, or that the endpoint does not take, had to give way.
     fn look_for_shortage(&mut self, cx: &mut Context<'_>) {
         if let Some(shortage) = self.whole.shortage(cx) {
@@ -293,10 +315,11 @@ impl MessageStream for Answers {
             match &mut self.state {
                 State::Open {
                     stream,
+                    has_no_end,
                     has_answered,
                     ..
                 } => {
-                    if *has_answered && stream.has_no_end() {
+                    if *has_answered && *has_no_end {
                         self.ended(Ending::Eof);
                         continue;
                     }
@@ -330,10 +353,11 @@ impl MessageStream for Answers {
                 return Poll::Ready(());
             };
             self.state = match opened {
-                Ok(stream) => State::Open {
+                Ok(Opened { stream, facts }) => State::Open {
                     stream,
+                    has_no_end: facts.has_no_end,
+                    carry: Carry::default(),
                     question: Some(question),
-                    is_told: false,
                     has_answered: false,
                 },
                 Err(error) => {
@@ -387,30 +411,8 @@ impl MessageStream for Answers {
         }
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        let kind = fragment.kind;
-        match self.whole.collect(fragment) {
-            Ok(Some(added)) => {
-                let question = match added {
-                    Added::AtOnce(payload) => Question::AtOnce(Fragment {
-                        kind,
-                        fin: true,
-                        payload,
-                    }),
-                    Added::Collected(_) => Question::Collected(kind),
-                };
-                match &self.state {
-                    State::Idle => self.ask(question),
-                    _ => self.waiting.push_back(question),
-                }
-            }
-            Ok(None) => {}
-            Err(ending) => {
-                self.state = State::Over(ending.clone());
-                return Err(ending);
-            }
-        }
-        Ok(())
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        event.each(|fragment| self.add(fragment))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -442,32 +444,33 @@ impl MessageStream for Answers {
         }
     }
 
-    fn half_closes(&self) -> bool {
-        true
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn cut_at(&mut self, most: usize) {
-        self.cut_at = Some(most);
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn works_unheard(&self) -> bool {
-        match self.state {
-            State::Idle => self.is_told,
-            State::Opening { .. } | State::Open { .. } => true,
-            State::Over(_) => false,
+    fn notify(&mut self, notice: Notice) {
+        if let Notice::CutAt(most) = notice {
+            self.cut_at = Some(most);
         }
     }
 
-    fn can_half_close(&self) -> bool {
-        true
+    fn is_closed(&self) -> bool {
+        false
     }
 
-    fn framing(&self) -> Option<Framing> {
-        self.inner.framing()
-    }
-
-    fn protocol(&self) -> Option<&str> {
-        // Nothing is open yet that could have agreed to one.
-        (self.inner.agreement() != Agreement::Never).then_some("")
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            works_unheard: match self.state {
+                State::Idle => self.is_told,
+                State::Opening { .. } | State::Open { .. } => true,
+                State::Over(_) => false,
+            },
+            ..Tally::default()
+        }
     }
 }

@@ -1,12 +1,10 @@
 //! `echo:`: gives back every message as it came.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 
-use super::{BoxFuture, Dial, Endpoint, Scheme};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme};
 use crate::caller::Caller;
-use crate::peer::{Peer, Pipe};
+use crate::peer::{Opened, Pipe};
 
 /// `echo:`
 pub const SCHEME: Scheme = Scheme {
@@ -19,18 +17,18 @@ pub const SCHEME: Scheme = Scheme {
     build: |address, settings| {
         address.expect_no_place()?;
         super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
-        Ok(Endpoint::Dial(Arc::new(Echo)))
+        let facts = Facts {
+            can_half_close: true,
+            ..Facts::default()
+        };
+        Ok(Endpoint::dial(Echo, facts))
     },
 };
 
 struct Echo;
 
 impl Dial for Echo {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Messages(Box::new(Pipe::looped()))) })
-    }
-
-    fn can_half_close(&self) -> bool {
-        true
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
+        Box::pin(async { Ok(Pipe::looped().into()) })
     }
 }

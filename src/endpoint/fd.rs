@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::descriptor::{self, Input, Output, ReaderWatch};
 use super::file::{Reader, Stream};
 use super::unix::is_hung_up;
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 use crate::word::Word;
 
 /// `fd:`
@@ -41,11 +40,22 @@ pub const SCHEME: Scheme = Scheme {
                 return Err(address.place_error(what).into());
             }
         };
-        Ok(Endpoint::Dial(Arc::new(FdDial {
+        let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
+        let state = Arc::<State>::default();
+        let facts = Facts {
+            framing: Some(framing),
+            remote: inherited(number)
+                .ok()
+                .and_then(|fd| descriptor::remote(fd.as_fd())),
+            spent: state.has_ended.clone(),
+            ..Facts::default()
+        };
+        let dial = FdDial {
             number,
-            framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
-            state: Arc::default(),
-        })))
+            framing,
+            state,
+        };
+        Ok(Endpoint::dial(dial, facts))
     },
 };
 
@@ -72,11 +82,11 @@ impl FdDial {
 #[derive(Default)]
 struct State {
     is_in_use: AtomicBool,
-    has_ended: AtomicBool,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Dial for FdDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             if self.state.is_in_use.swap(true, Ordering::AcqRel) {
                 let what = format!("fd:{} is in use by another session", self.number);
@@ -87,20 +97,13 @@ impl Dial for FdDial {
             let stream = open(self.number, claim)
                 .map_err(|error| self.refused(&error))
                 .with_context(|| format!("opening fd:{}", self.number))?;
-            Ok(Peer::Bytes(Box::new(stream), self.framing))
+            let facts = StreamFacts {
+                is_local: true,
+                is_whole: stream.socket.is_none(),
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn remote(&self) -> Option<SocketAddr> {
-        descriptor::remote(inherited(self.number).ok()?.as_fd())
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_spent(&self) -> bool {
-        self.state.has_ended.load(Ordering::Acquire)
     }
 }
 
@@ -182,20 +185,16 @@ struct Inherited {
 }
 
 impl ByteStream for Inherited {
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        match self.socket {
-            Some(_) => Ending::of_error(error),
-            None => self.stream.read_failed(error),
-        }
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        self.stream.write_failed(error)
-    }
-
     fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
         self.claim.0.has_ended.store(true, Ordering::Release);
         Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match (&self.socket, during) {
+            (Some(_), During::Read) => Ending::of_error(error),
+            _ => self.stream.failed(during, error),
+        }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
@@ -207,6 +206,14 @@ impl ByteStream for Inherited {
         Poll::Ready(ended)
     }
 
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if let Some(reader) = &mut self.reader {
             ready!(reader.poll_gone(cx));
@@ -216,16 +223,12 @@ impl ByteStream for Inherited {
         Poll::Pending
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
     fn is_closed(&self) -> bool {
         self.socket.as_ref().is_some_and(is_hung_up)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.socket.is_none()
     }
 }
 

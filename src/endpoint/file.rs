@@ -1,10 +1,9 @@
 //! `file:`: a file that is read to its end or followed as it grows, or one that is written.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,12 +16,12 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::descriptor::{FILE_READ, Input, Output, retry};
 use super::tcp::DialOptions;
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 use crate::word::Word;
 
 /// `file:`
@@ -92,13 +91,20 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     } else {
         Use::Read
     };
-    Ok(Endpoint::Dial(Arc::new(FileDial {
+    let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
+    let dial = FileDial {
         name: Address::shown(&address.text),
         path: PathBuf::from(&address.place),
         purpose,
         options: read_options(&SCHEME, address, settings)?,
-        framing: read_framing(&SCHEME, address, settings, Framing::LINES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: framing.can_half_close(),
+        ..Facts::default()
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 struct FileDial {
@@ -110,22 +116,18 @@ struct FileDial {
 }
 
 impl Dial for FileDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let stream = self
                 .open()
                 .await
                 .with_context(|| format!("opening {}", self.name))?;
-            Ok(Peer::Bytes(Box::new(stream), self.framing))
+            let facts = StreamFacts {
+                is_whole: matches!(stream.reader, Some(Reader::Input(_))),
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -213,23 +215,20 @@ impl Stream {
 }
 
 impl ByteStream for Stream {
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::ReadFailed(errno_text(error))
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
     }
 
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        if !self.is_writable {
-            let why = "it is open for reading only; -u or -U drops what is sent to it";
-            return Ending::WriteFailed(why.to_owned());
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match during {
+            During::Read => Ending::ReadFailed(errno_text(error)),
+            During::Write if !self.is_writable => {
+                let why = "it is open for reading only; -u or -U drops what is sent to it";
+                Ending::WriteFailed(why.to_owned())
+            }
+            During::Write if error.kind() == io::ErrorKind::BrokenPipe => Ending::ReaderGone,
+            During::Write => Ending::WriteFailed(errno_text(error)),
         }
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Ending::ReaderGone,
-            _ => Ending::WriteFailed(errno_text(error)),
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        matches!(self.reader, Some(Reader::Input(_)))
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
@@ -244,6 +243,26 @@ impl ByteStream for Stream {
             waiting.wake();
         }
         Poll::Ready(flushed)
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -1,18 +1,16 @@
 //! `hub:`: a room in memory, where what one says all others hear.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use super::room::rooms::{Most, Rooms};
 use super::room::{self, Identity, Manner, Member, Room};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::http::page::{Manners, Page};
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer::Opened;
 
 /// `hub:`
 pub const SCHEME: Scheme = Scheme {
@@ -62,13 +60,29 @@ pub enum YesNo {
 }
 
 fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
-    Ok(Endpoint::Dial(Arc::new(Hub {
+    let options: Options = read_options(&SCHEME, address, settings)?;
+    let room: room::Options = read_options(&SCHEME, address, settings)?;
+    let manners = Manners {
+        echoes: options.echo == YesNo::Yes,
+        tells: options.join || room.tells_gaps(),
+        id: match options.id {
+            None => "none",
+            Some(Identity::Prefix) => "prefix",
+            Some(Identity::Json) => "json",
+        },
+    };
+    let facts = Facts {
+        page: Some(Page::Chat(manners)),
+        ..Facts::default()
+    };
+    let hub = Hub {
         name: address.place_text("the name of a room")?.to_owned(),
-        options: read_options(&SCHEME, address, settings)?,
-        room: read_options(&SCHEME, address, settings)?,
+        options,
+        room,
         memory: settings.memory.clone(),
         rooms: settings.rooms.clone(),
-    })))
+    };
+    Ok(Endpoint::dial(hub, facts))
 }
 
 struct Hub {
@@ -100,22 +114,10 @@ impl Hub {
 }
 
 impl Dial for Hub {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let member = self.enter(caller).context("entering the room")?;
-            Ok(Peer::Messages(Box::new(member)))
+            Ok(member.into())
         })
-    }
-
-    fn page(&self) -> Option<Page> {
-        Some(Page::Chat(Manners {
-            echoes: self.options.echo == YesNo::Yes,
-            tells: self.options.join || self.room.tells_gaps(),
-            id: match self.options.id {
-                None => "none",
-                Some(Identity::Prefix) => "prefix",
-                Some(Identity::Json) => "json",
-            },
-        }))
     }
 }

@@ -1,20 +1,20 @@
 //! `literal:TEXT` and `literal-base64:DATA`: says one message, takes everything, and ends.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::{self, Cut, Framing};
 use crate::message::Kind;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `literal:`
 pub const SCHEME: Scheme = Scheme {
@@ -30,10 +30,10 @@ pub const SCHEME: Scheme = Scheme {
             kind: Kind::Text,
             ..Framing::BYTES
         };
-        Ok(Endpoint::Dial(Arc::new(Literal {
-            bytes: address.place.as_bytes().to_vec(),
-            framing: read_framing(&SCHEME, address, settings, own)?,
-        })))
+        Ok(literal(
+            address.place.as_bytes().to_vec(),
+            read_framing(&SCHEME, address, settings, own)?,
+        ))
     },
 };
 
@@ -52,12 +52,20 @@ pub const BASE64: Scheme = Scheme {
             let end = address.text.len().min(at + 1);
             address.error(at..end, "this is no base64 (RFC 4648 4)")
         })?;
-        Ok(Endpoint::Dial(Arc::new(Literal {
+        Ok(literal(
             bytes,
-            framing: read_framing(&BASE64, address, settings, Framing::BYTES)?,
-        })))
+            read_framing(&BASE64, address, settings, Framing::BYTES)?,
+        ))
     },
 };
+
+fn literal(bytes: Vec<u8>, framing: Framing) -> Endpoint {
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Endpoint::dial(Literal { bytes, framing }, facts)
+}
 
 struct Literal {
     bytes: Vec<u8>,
@@ -65,25 +73,49 @@ struct Literal {
 }
 
 impl Dial for Literal {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         let reader = Bytes(io::Cursor::new(self.bytes.clone()));
-        Box::pin(async { Ok(Peer::Bytes(Box::new(reader), self.framing)) })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
+        let facts = StreamFacts {
+            is_whole: true,
+            ..StreamFacts::of_bytes(self.framing)
+        };
+        Box::pin(async { Ok(Opened::bytes(Box::new(reader), facts)) })
     }
 }
 
 struct Bytes(io::Cursor<Vec<u8>>);
 
 impl ByteStream for Bytes {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn is_whole(&self) -> bool {
-        true
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -6,6 +6,7 @@ mod descriptor;
 pub mod device;
 pub mod each;
 pub mod echo;
+mod facts;
 pub mod fd;
 pub mod file;
 pub mod hub;
@@ -23,6 +24,7 @@ pub mod send;
 pub mod serial;
 pub mod share;
 mod size;
+mod spoken;
 pub mod stdio;
 pub mod tcp;
 pub mod tls;
@@ -34,10 +36,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
@@ -51,14 +51,16 @@ use crate::framing::{self, Framing};
 use crate::http::page::Page;
 use crate::memory::Memory;
 use crate::mistake;
-use crate::peer::Peer;
+use crate::peer::Opened;
 use crate::reread::Rereads;
 use crate::tap;
 use crate::variables::Variables;
 use crate::word::joined;
 pub use agreement::Agreement;
+pub use facts::{Bound, Facts, Inlet, Outlet, Serve, Service, Stopping};
 pub use reconnect::backoff::Backoff;
 use room::rooms::Rooms;
+pub use spoken::Spoken;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -67,9 +69,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub enum Endpoint {
     /// Opens a connection of its own for each session.
-    Dial(Arc<dyn Dial>),
+    Dial(Outlet),
     /// Waits for callers.
-    Listen(Arc<dyn Listen>),
+    Listen(Inlet),
 }
 
 impl fmt::Debug for Endpoint {
@@ -82,176 +84,62 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// How its bytes are cut into messages; `None` where it has messages of its own.
-    pub fn framing(&self) -> Option<Framing> {
+    /// Makes an endpoint that dials, of which `facts` are known.
+    pub fn dial(dial: impl Dial + 'static, facts: Facts) -> Endpoint {
+        Endpoint::Dial(Outlet::new(Arc::new(dial), facts))
+    }
+
+    /// Makes an endpoint that listens, of which `facts` are known.
+    pub fn listen(listen: impl Listen + 'static, facts: Facts) -> Endpoint {
+        Endpoint::Listen(Inlet {
+            listen: Arc::new(listen),
+            facts,
+        })
+    }
+
+    /// What is known about it.
+    pub fn facts(&self) -> &Facts {
         match self {
-            Endpoint::Dial(dial) => dial.framing(),
-            Endpoint::Listen(listen) => listen.framing(),
+            Endpoint::Dial(outlet) => &outlet.facts,
+            Endpoint::Listen(inlet) => &inlet.facts,
         }
     }
 
-    /// Is told that the bridge has begun, before anybody calls.
-    pub fn begin(&self) {
-        if let Endpoint::Dial(dial) = self {
-            dial.begin();
-        }
-    }
-
-    /// Ends what is kept for further callers, because the bridge ends; ready when that is over.
-    pub async fn finish(&self) {
-        if let Endpoint::Dial(dial) = self {
-            dial.finish().await;
-        }
-    }
-
-    /// How long its programs have to end by themselves, and again after TERM; `None` where it runs none.
-    pub fn kill_after(&self) -> Option<Duration> {
+    /// Its work in the background.
+    pub fn services(&self) -> &[Arc<dyn Service>] {
         match self {
-            Endpoint::Dial(dial) => dial.kill_after(),
-            Endpoint::Listen(_) => None,
+            Endpoint::Dial(outlet) => &outlet.services,
+            Endpoint::Listen(_) => &[],
         }
     }
 }
 
-/// An endpoint that opens connections.
+/// An endpoint that opens connections. What is known about it before is in [`Facts`].
 pub trait Dial: Send + Sync {
     /// Opens a connection for a caller, within a deadline of its own.
     ///
     /// # Errors
     /// What could not be opened and why, with a [`Cause`] attached where the answer depends on it.
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>>;
-
-    /// Opens a connection on which a caller waits for an answer, where it is of that kind: a server on the one connection that
-    /// there is. The other side is to be opened for that caller then, before it is answered. `None` where it is only dialled.
-    fn offer<'a>(&'a self, _caller: &'a Caller) -> Option<BoxFuture<'a, Result<Box<dyn Offer>>>> {
-        None
-    }
-
-    /// The address at the other end of the socket that this process was started with, where it is one: inetd's caller.
-    fn remote(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    /// How its bytes are cut into messages; `None` where it has messages of its own.
-    fn framing(&self) -> Option<Framing> {
-        None
-    }
-
-    /// The host that it leads to, where it has one: the name that TLS asks for.
-    fn host(&self) -> Option<&str> {
-        None
-    }
-
-    /// Is told that the bridge has begun, before anybody calls.
-    fn begin(&self) {}
-
-    /// Ends what is kept for further callers, because the bridge ends; ready when that is over, which the caller bounds.
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    /// How long its programs have to end by themselves, and again after TERM; `None` where it runs none.
-    fn kill_after(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether it is a terminal: it takes its size in text messages where the caller's query has `resize=1`.
-    fn has_terminal(&self) -> bool {
-        false
-    }
-
-    /// The waits between one session and the next, where it connects again: `reconnect:`.
-    fn again(&self) -> Option<Backoff> {
-        None
-    }
-
-    /// Whether each session has a stream of bytes of its own, which nothing of another session may become part of.
-    fn is_fresh_stream(&self) -> bool {
-        false
-    }
-
-    /// Descriptors that each session has open here, so that there are no more sessions than descriptors for them.
-    fn descriptors(&self) -> usize {
-        1
-    }
-
-    /// Whether it can not be dialled again: standard input that has ended.
-    fn is_spent(&self) -> bool {
-        false
-    }
-
-    /// Whether callers of other machines must be kept from it: it runs programs, and nobody has said that all may.
-    fn runs_programs(&self) -> bool {
-        false
-    }
-
-    /// Whether what it opens can carry half-closes ([`Peer::can_half_close`]), as far as that is known before.
-    fn can_half_close(&self) -> bool {
-        false
-    }
-
-    /// The page that suits it, for browsers that come to a listener in front of it.
-    fn page(&self) -> Option<Page> {
-        None
-    }
-
-    /// When it agrees to a subprotocol: what opens WebSockets does.
-    fn agreement(&self) -> Agreement {
-        Agreement::Never
-    }
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>>;
 }
 
-/// An endpoint that waits for callers.
+/// An endpoint that waits for callers. What is known about it before is in [`Facts`].
 pub trait Listen: Send + Sync {
-    /// Opens the listening sockets.
+    /// Opens the listening sockets. `page` is the one that suits the other side, where there is one; a listener that serves
+    /// none ignores it.
     ///
     /// # Errors
     /// What could not be bound and why.
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>>;
-
-    /// How its bytes are cut into messages; `None` where it has messages of its own.
-    fn framing(&self) -> Option<Framing> {
-        None
-    }
+    fn bind(&self, page: Option<Page>) -> BoxFuture<'_, Result<Bound>>;
 }
 
-/// Listening sockets.
+/// Listening sockets. What is known about them is in [`Bound`].
 pub trait Accept: Send {
     /// Waits for the next caller; never shakes hands itself. Cancel-safe.
     ///
     /// # Errors
     /// Those of `accept(2)`; the next call may succeed.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn Handshake>>>;
-
-    /// Where a browser finds a page, if there is one: `http://127.0.0.1:8080`.
-    fn page_place(&self) -> Option<String> {
-        None
-    }
-
-    /// Is told which page suits the other side, before the first caller. A listener that serves none ignores it.
-    fn offer_page(&mut self, _page: Page) {}
-
-    /// Whether other machines can call.
-    fn is_exposed(&self) -> bool;
-
-    /// Who of this machine may connect, where its system judges that: the permissions of a Unix socket.
-    fn access(&self) -> Option<String> {
-        None
-    }
-
-    /// Where it listens and who may connect there, for the log.
-    fn announcement(&self) -> String {
-        let access = self.access().map(|access| format!(" ({access})"));
-        self.places().join(" and ") + &access.unwrap_or_default()
-    }
-
-    /// Whether it keeps some of them out: by certificates of clients, or because it answers for certain names only.
-    fn is_restricted(&self) -> bool {
-        false
-    }
-
-    /// Where it listens, as URLs or addresses to connect to.
-    fn places(&self) -> Vec<String>;
 }
 
 /// A caller that was accepted, before any word was exchanged. To be driven in the session's own task.
@@ -273,23 +161,19 @@ pub trait Offer: Send {
     fn caller(&self) -> &Arc<Caller>;
 
     /// Whether it is to be accepted before the other side is opened.
-    fn is_accepted_first(&self) -> bool {
-        false
-    }
+    fn is_accepted_first(&self) -> bool;
 
-    /// Waits until the caller has gone, where that can be seen before it is answered. Cancel-safe.
-    fn gone(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
+    /// Waits until the caller has gone, where that can be seen before it is answered; else for ever. Cancel-safe.
+    fn gone(&mut self) -> BoxFuture<'_, ()>;
 
     /// Is told what the other side, which is open now, allows it to be answered with. An offer without headers ignores it.
-    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+    fn agree(&mut self, agreed: &Agreed<'_>);
 
     /// Answers yes.
     ///
     /// # Errors
     /// Where the caller has gone meanwhile.
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>>;
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>>;
 
     /// Answers no, and why, in one line where the transport has room for it.
     fn refuse(self: Box<Self>, cause: Cause, why: String) -> BoxFuture<'static, ()>;

@@ -1,18 +1,18 @@
 //! `null:`: takes everything, says nothing, and ends when the other side does.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{BoxFuture, Dial, Endpoint, Scheme};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme};
 use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::Framing;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `null:`
 pub const SCHEME: Scheme = Scheme {
@@ -25,15 +25,16 @@ pub const SCHEME: Scheme = Scheme {
     build: |address, settings| {
         address.expect_no_place()?;
         super::read_options::<super::NoOptions>(&SCHEME, address, settings)?;
-        Ok(Endpoint::Dial(Arc::new(Null)))
+        Ok(Endpoint::dial(Null, Facts::default()))
     },
 };
 
 struct Null;
 
 impl Dial for Null {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(Box::new(Sink::default()), Framing::BYTES)) })
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
+        let facts = StreamFacts::of_bytes(Framing::BYTES);
+        Box::pin(async { Ok(Opened::bytes(Box::new(Sink::default()), facts)) })
     }
 }
 
@@ -44,12 +45,40 @@ struct Sink {
 }
 
 impl ByteStream for Sink {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
         self.is_ended = true;
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -21,15 +21,16 @@ use super::datagram::{self, Carrier, Datagrams};
 use super::tcp::DialOptions;
 use super::unix::{self, BACKLOG_PAUSE, ListenOptions, SocketFile, sock_addr};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, read_options,
 };
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
+use crate::http::page::Page;
 use crate::memory::Memory;
 use crate::message::Kind;
-use crate::peer::Peer;
-use crate::word::Word;
+use crate::peer::Opened;
 
 /// `unix-dgram:`
 pub const DATAGRAM: Scheme = Scheme {
@@ -75,13 +76,14 @@ pub const LISTEN: Scheme = Scheme {
     is_raw: false,
     options: &[ListenOptions::augment_args, datagram::Options::augment_args],
     build: |address, settings| {
-        Ok(Endpoint::Listen(Arc::new(SeqpacketListen {
+        let listen = SeqpacketListen {
             name: Address::shown(&address.text),
             place: unix::place(address)?,
             options: read_options(&LISTEN, address, settings)?,
             kind: read_options::<datagram::Options>(&LISTEN, address, settings)?.kind(),
             memory: settings.memory.clone(),
-        })))
+        };
+        Ok(Endpoint::listen(listen, Facts::default()))
     },
 };
 
@@ -94,14 +96,15 @@ fn build_dial(
     address: &Address,
     settings: &Settings,
 ) -> Result<Endpoint> {
-    Ok(Endpoint::Dial(Arc::new(PacketDial {
+    let dial = PacketDial {
         name: Address::shown(&address.text),
         place: unix::place(address)?,
         socket,
         options: read_options(scheme, address, settings)?,
         kind: read_options::<datagram::Options>(scheme, address, settings)?.kind(),
         memory: settings.memory.clone(),
-    })))
+    };
+    Ok(Endpoint::dial(dial, Facts::default()))
 }
 
 struct PacketDial {
@@ -114,7 +117,7 @@ struct PacketDial {
 }
 
 impl Dial for PacketDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let limit = self.options.connect_timeout;
             let connected = match timeout(limit, self.connect()).await {
@@ -126,7 +129,7 @@ impl Dial for PacketDial {
             };
             let packets = connected.with_context(|| format!("connecting to {}", self.name))?;
             let stream = Datagrams::new(Box::new(packets), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 }
@@ -253,17 +256,25 @@ struct SeqpacketListen {
 }
 
 impl Listen for SeqpacketListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let (socket, file) = unix::listen(&self.place, self.options.mode, Type::SEQPACKET)
                 .with_context(|| format!("listening on {}", self.name))?;
-            Ok(Box::new(SeqpacketAccept {
+            let (access, place) = unix::told(file.as_ref(), &self.place);
+            let accept = SeqpacketAccept {
                 socket,
-                file,
-                place: self.place.clone(),
+                _file: file,
                 kind: self.kind,
                 memory: self.memory.clone(),
-            }) as Box<dyn Accept>)
+            };
+            Ok(Bound {
+                accept: Box::new(accept),
+                places: vec![format!("seqpacket:{place}")],
+                page_place: None,
+                is_exposed: false,
+                access: Some(access),
+                is_restricted: false,
+            })
         })
     }
 }
@@ -271,8 +282,7 @@ impl Listen for SeqpacketListen {
 struct SeqpacketAccept {
     socket: UnixListener,
     /// Removed when we are done.
-    file: Option<SocketFile>,
-    place: OsString,
+    _file: Option<SocketFile>,
     kind: Kind,
     memory: Memory,
 }
@@ -292,22 +302,6 @@ impl Accept for SeqpacketAccept {
                 caller,
             }) as Box<dyn Handshake>)
         })
-    }
-
-    fn is_exposed(&self) -> bool {
-        false
-    }
-
-    fn access(&self) -> Option<String> {
-        Some(unix::access(self.file.as_ref()))
-    }
-
-    fn places(&self) -> Vec<String> {
-        let place = self
-            .file
-            .as_ref()
-            .map_or(self.place.as_os_str(), |file| file.path());
-        vec![format!("seqpacket:{}", place.escaped())]
     }
 }
 
@@ -349,10 +343,20 @@ impl Offer for SeqpacketOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             let stream = Datagrams::new(Box::new(self.packets), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 

@@ -21,14 +21,14 @@ use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::size::{Asked, Size};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, AddressError, number, parse_duration};
 use crate::caller::Caller;
 use crate::child::{Child, Children, Command};
 use crate::ending::{Cause, errno_text, is_out_of_descriptors};
-use crate::framing::{self, Cut, Framed, Framing};
+use crate::framing::{self, Cut, Framing};
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer::{Opened, StreamFacts};
 use crate::secret::Assignment;
 use apart::Apart;
 use streams::Streams;
@@ -168,7 +168,16 @@ fn build(
         };
         return Err(AddressError::elsewhere(what.to_owned()).into());
     }
-    Ok(Endpoint::Dial(Arc::new(Program {
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: !options.pty && framing.can_half_close(),
+        descriptors: DESCRIPTORS,
+        runs_programs: !options.allow_remote_exec,
+        kill_after: Some(options.kill_after),
+        has_terminal: options.pty,
+        ..Facts::default()
+    };
+    let dial = Program {
         name: Address::shown(&address.place),
         file,
         words,
@@ -177,7 +186,8 @@ fn build(
         framing,
         memory: settings.memory.clone(),
         options,
-    })))
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 /// Finds a program as a shell would, so that a wrong name is told at the start and not to the first caller.
@@ -224,7 +234,7 @@ fn find(program: &OsString) -> Result<PathBuf> {
 }
 
 impl Dial for Program {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
                 anyhow::Error::new(Cause::Busy).context(format!(
@@ -249,30 +259,6 @@ impl Dial for Program {
             streams.with_context(|| format!("starting {}", self.name))
         })
     }
-
-    fn can_half_close(&self) -> bool {
-        !self.options.pty && self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn descriptors(&self) -> usize {
-        DESCRIPTORS
-    }
-
-    fn runs_programs(&self) -> bool {
-        !self.options.allow_remote_exec
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        Some(self.options.kill_after)
-    }
-
-    fn has_terminal(&self) -> bool {
-        self.options.pty
-    }
 }
 
 impl Program {
@@ -296,7 +282,18 @@ impl Program {
         Ok((command, logged))
     }
 
-    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+    /// What is known about the streams of a program.
+    fn facts(&self) -> StreamFacts {
+        let own = StreamFacts::of_bytes(self.framing);
+        StreamFacts {
+            // A terminal hangs up as a whole.
+            can_half_close: own.can_half_close && !self.options.pty,
+            is_whole: !self.options.pty,
+            ..own
+        }
+    }
+
+    fn start(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Opened> {
         let (their_input, input) = io::pipe()?;
         let (output, their_output) = io::pipe()?;
         let own = if caller.is_local {
@@ -314,10 +311,14 @@ impl Program {
         let patience = self.options.kill_after;
         let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, false);
-        Ok(Peer::Bytes(streams, self.framing))
+        Ok(Opened::bytes(streams, self.facts()))
     }
 
-    fn start_in_terminal(&self, caller: &Caller, permit: OwnedSemaphorePermit) -> io::Result<Peer> {
+    fn start_in_terminal(
+        &self,
+        caller: &Caller,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<Opened> {
         let asked = Asked::by(caller);
         let (ours, theirs) = terminal::open(asked.size().unwrap_or(Size::USUAL))?;
         let how = self.options.stderr.unwrap_or(Stderr::Merge);
@@ -334,11 +335,11 @@ impl Program {
         let patience = self.options.kill_after;
         let child = self.children.start(command, patience, permit)?;
         let streams = self.streams(input, output, child, logged, true);
+        let opened = Opened::bytes(streams, self.facts());
         if !asked.resizes {
-            return Ok(Peer::Bytes(streams, self.framing));
+            return Ok(opened);
         }
-        let framed = Framed::new(streams, self.framing, &self.memory);
-        Ok(Peer::Messages(Box::new(Resizable::new(framed, again))))
+        Ok(Resizable::over(opened.into_messages(&self.memory), again).into())
     }
 
     fn streams(

@@ -19,7 +19,7 @@ use crate::caller::Caller;
 use crate::ending::Ending;
 use crate::framing::Framing;
 use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Pings, Spent};
+use crate::peer::{Event, MessageStream, Notice, Opened, Pings, Spent, StreamFacts, Tally};
 use crate::variables::Variables;
 use console::{Console, Setup, Typed};
 
@@ -60,7 +60,7 @@ impl Wanted {
         caller: &Caller,
         end: impl Fn() + Send + 'static,
         gone: impl Fn() + Send + 'static,
-    ) -> Result<Box<dyn MessageStream>> {
+    ) -> Result<Opened> {
         let setup = Setup {
             is_coloured: self.variables.get("NO_COLOR").is_none_or(str::is_empty),
             history: self.keeps_history.then(|| self.history()).flatten(),
@@ -76,7 +76,14 @@ impl Wanted {
         let pings = Pings::new(move |took| {
             shared.say(&format!("pong after {:.1} ms", took.as_secs_f64() * 1e3));
         });
-        Ok(Box::new(Prompt {
+        let pings = Arc::new(pings);
+        let facts = StreamFacts {
+            can_half_close: true,
+            is_local: true,
+            pings: Some(pings.clone()),
+            ..StreamFacts::default()
+        };
+        let prompt = Prompt {
             console,
             greeting: Some(to_whom),
             message: Vec::new(),
@@ -84,13 +91,14 @@ impl Wanted {
             len: 0,
             ended: None,
             has_said_end: false,
-            pings: Arc::new(pings),
+            pings,
             is_among_bytes: false,
             patience: None,
             is_only: caller.is_local,
             end: Box::new(end),
             gone: Box::new(gone),
-        }))
+        };
+        Ok(Opened::messages(Box::new(prompt), facts))
     }
 
     /// `$XDG_STATE_HOME/wsbridge/history`, else below `~/.local/state`.
@@ -141,6 +149,30 @@ impl Drop for Prompt {
     }
 }
 
+impl Prompt {
+    /// Shows a message once all of it has come.
+    fn show(&mut self, fragment: Fragment) {
+        if self.patience.is_some() {
+            self.patience = Some(Box::pin(sleep(PATIENCE)));
+        }
+        let Fragment { kind, fin, payload } = fragment;
+        let room = shown::MOST_TEXT.saturating_sub(self.message.len());
+        self.message
+            .extend_from_slice(&payload[..payload.len().min(room)]);
+        self.len += payload.len();
+        self.kind = kind;
+        if fin {
+            let bytes = std::mem::take(&mut self.message);
+            let len = std::mem::take(&mut self.len);
+            let is_coloured = self.console.is_coloured;
+            self.console.show(match self.is_among_bytes {
+                true => shown::incoming_bytes(&bytes, len, is_coloured),
+                false => shown::incoming(kind, &bytes, len, is_coloured),
+            });
+        }
+    }
+}
+
 impl MessageStream for Prompt {
     fn take(&mut self) -> Option<Event> {
         // Both sides are open when the pump first asks.
@@ -182,26 +214,11 @@ impl MessageStream for Prompt {
         self.console.poll_room(cx).map(Ok)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        if self.patience.is_some() {
-            self.patience = Some(Box::pin(sleep(PATIENCE)));
-        }
-        let Fragment { kind, fin, payload } = fragment;
-        let room = shown::MOST_TEXT.saturating_sub(self.message.len());
-        self.message
-            .extend_from_slice(&payload[..payload.len().min(room)]);
-        self.len += payload.len();
-        self.kind = kind;
-        if fin {
-            let bytes = std::mem::take(&mut self.message);
-            let len = std::mem::take(&mut self.len);
-            let is_coloured = self.console.is_coloured;
-            self.console.show(match self.is_among_bytes {
-                true => shown::incoming_bytes(&bytes, len, is_coloured),
-                false => shown::incoming(kind, &bytes, len, is_coloured),
-            });
-        }
-        Ok(())
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        event.each(|fragment| {
+            self.show(fragment);
+            Ok(())
+        })
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -219,8 +236,7 @@ impl MessageStream for Prompt {
         if !self.has_said_end {
             self.has_said_end = true;
             if self.len > 0 {
-                let cut = Fragment::whole(self.kind, b"");
-                self.start_send(cut)?;
+                self.show(Fragment::whole(self.kind, b""));
             }
             self.patience = None;
             self.console.say(&format!("closed: {why}"));
@@ -233,24 +249,33 @@ impl MessageStream for Prompt {
         0
     }
 
-    fn half_closes(&self) -> bool {
-        true
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn can_half_close(&self) -> bool {
-        true
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn speak_bytes(&mut self) {
-        self.is_among_bytes = true;
+    fn notify(&mut self, notice: Notice) {
+        if matches!(notice, Notice::SpeakBytes) {
+            self.is_among_bytes = true;
+        }
     }
 
-    fn pings(&self) -> Option<Arc<Pings>> {
-        Some(self.pings.clone())
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            ..Tally::default()
+        }
     }
 }
 

@@ -14,15 +14,13 @@ use clap::Args;
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Outlet, Scheme, read_options};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
-use crate::framing::Framed;
 use crate::framing::Framing;
-use crate::http::page::Page;
 use crate::memory::Memory;
-use crate::peer::{MessageStream, Peer};
+use crate::peer::{Messages, Opened};
 use backoff::Backoff;
 use link::Link;
 
@@ -36,13 +34,13 @@ pub const SCHEME: Scheme = Scheme {
     options: &[Limits::augment_args],
     build: |address, settings| {
         // The table of schemes builds what is wrapped first.
-        let Some(Endpoint::Dial(dial)) = settings.inner.clone() else {
+        let Some(Endpoint::Dial(inner)) = settings.inner.clone() else {
             let what = "reconnect: opens what it wraps, which can not be a listener";
             return Err(address.place_error(what).into());
         };
         let limits = read_options(&SCHEME, address, settings)?;
         let (name, memory) = (Address::shown(&address.place), &settings.memory);
-        Ok(over(dial, name, limits, memory))
+        Ok(over(inner, name, limits, memory))
     },
 };
 
@@ -79,6 +77,7 @@ pub struct Limits {
 /// What is connected to again and again.
 struct Target {
     dial: Arc<dyn Dial>,
+    framing: Option<Framing>,
     /// What it is called in messages.
     name: String,
     limits: Limits,
@@ -86,23 +85,32 @@ struct Target {
 }
 
 /// Makes an endpoint that is connected again out of one that is connected once.
-pub fn over(dial: Arc<dyn Dial>, name: String, limits: Limits, memory: &Memory) -> Endpoint {
-    Endpoint::Dial(Arc::new(Reconnect(Arc::new(Target {
-        dial,
+pub fn over(inner: Outlet, name: String, limits: Limits, memory: &Memory) -> Endpoint {
+    let target = Target {
+        dial: inner.dial.clone(),
+        framing: inner.facts.framing,
         name,
         limits,
         memory: memory.clone(),
-    }))))
+    };
+    let facts = Facts {
+        again: Some(Backoff::new(limits.reconnect_max, limits.retries)),
+        // An end of input is told once, whichever connection is there then.
+        can_half_close: false,
+        // Many connections are one to what wraps it.
+        host: None,
+        remote: None,
+        is_fresh_stream: false,
+        ..inner.facts.clone()
+    };
+    Endpoint::Dial(inner.over(Arc::new(Reconnect(Arc::new(target))), facts))
 }
 
 struct Reconnect(Arc<Target>);
 
 impl Target {
-    async fn open(&self, caller: &Caller) -> Result<Box<dyn MessageStream>> {
-        Ok(match self.dial.dial(caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.memory)),
-            Peer::Messages(stream) => stream,
-        })
+    async fn open(&self, caller: &Caller) -> Result<Messages> {
+        Ok(self.dial.dial(caller).await?.into_messages(&self.memory))
     }
 
     /// What went wrong, without the name, which is said already.
@@ -117,14 +125,10 @@ impl Target {
 
     /// Opens the first connection. A caller that waits for an answer gets one at once; others come and go with what they
     /// join, and wait as long as it takes.
-    async fn open_first(
-        &self,
-        caller: &Caller,
-        backoff: &mut Backoff,
-    ) -> Result<Box<dyn MessageStream>> {
+    async fn open_first(&self, caller: &Caller, backoff: &mut Backoff) -> Result<Messages> {
         loop {
             let error = match self.open(caller).await {
-                Ok(stream) => return Ok(stream),
+                Ok(messages) => return Ok(messages),
                 Err(error) if caller.is_local && may_pass(&error) => error,
                 Err(error) => return Err(error),
             };
@@ -145,65 +149,19 @@ impl Target {
 }
 
 impl Dial for Reconnect {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let target = self.0.clone();
             let limits = target.limits;
             let mut backoff = Backoff::new(limits.reconnect_max, limits.retries);
             // An end of input is told once, whichever connection is there then.
             let caller = Arc::new(caller.without_half_close());
-            let stream = target.open_first(&caller, &mut backoff).await?;
+            let messages = target.open_first(&caller, &mut backoff).await?;
             if caller.takes_turns {
-                return Ok(Peer::Messages(stream));
+                return Ok(messages.into());
             }
-            let link = Link::new(target, caller, backoff, stream);
-            Ok(Peer::Messages(Box::new(link)))
+            Ok(Link::over(messages, target, caller, backoff).into())
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.0.dial.framing()
-    }
-
-    fn begin(&self) {
-        self.0.dial.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.0.dial.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.0.dial.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.0.dial.kill_after()
-    }
-
-    fn page(&self) -> Option<Page> {
-        self.0.dial.page()
-    }
-
-    fn agreement(&self) -> Agreement {
-        self.0.dial.agreement()
-    }
-
-    fn has_terminal(&self) -> bool {
-        self.0.dial.has_terminal()
-    }
-
-    fn again(&self) -> Option<Backoff> {
-        let limits = self.0.limits;
-        Some(Backoff::new(limits.reconnect_max, limits.retries))
-    }
-
-    fn is_spent(&self) -> bool {
-        self.0.dial.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.0.dial.runs_programs()
     }
 }
 

@@ -32,7 +32,7 @@ use crate::framing::{Added, CHUNK, Framing, Whole};
 use crate::log::REFUSALS;
 use crate::memory::{Holding, Memory, copy};
 use crate::message::{Batch, Fragment, Kind, SHORT};
-use crate::peer::{Event, MessageStream, Spent};
+use crate::peer::{Event, MessageStream, Notice, Opened, Spent, StreamFacts, Tally};
 
 /// Options of a room, whoever speaks in it.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
@@ -549,7 +549,7 @@ pub(super) struct Member {
     /// Whether its own words come back as new ones.
     returned: Returned,
     /// The subprotocol that what is shared has agreed to; `""` where it agreed to none.
-    protocol: Option<Arc<String>>,
+    protocol: Option<Arc<str>>,
 }
 
 impl Member {
@@ -559,7 +559,7 @@ impl Member {
     }
 
     /// Notes what the connection that is shared has agreed to.
-    pub(super) fn agreed_to(mut self, protocol: Option<Arc<String>>) -> Member {
+    pub(super) fn agreed_to(mut self, protocol: Option<Arc<str>>) -> Member {
         self.protocol = protocol;
         self
     }
@@ -699,11 +699,78 @@ impl Member {
     }
 }
 
-impl MessageStream for Member {
-    fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref().map(String::as_str)
+impl Member {
+    /// Says a piece of a message, once all of it has come.
+    fn say_fragment(&mut self, fragment: Fragment) -> Result<(), Ending> {
+        let kind = fragment.kind;
+        let added = self.whole.collect(fragment);
+        let said = added.and_then(|added| match added {
+            Some(added) => self.add(kind, &added),
+            None => Ok(()),
+        });
+        said.map_err(|ending| match ending.is_unfit() {
+            true => self.fail(ending),
+            false => ending,
+        })
     }
 
+    /// Says the messages of a batch.
+    fn say_batch(&mut self, mut batch: Batch) -> Result<(), Ending> {
+        let limit = self.whole.limit();
+        // What came before one that is too long is heard.
+        let fit = batch.messages().take_while(|it| it.len() <= limit).count();
+        let are_all = fit == batch.count();
+        batch.truncate(fit);
+        let said = match &self.room.desk {
+            Some(desk) => desk
+                .ensure(batch.payload())
+                .map_err(Ending::OutOfMemory)
+                .and_then(|()| {
+                    batch.messages().try_for_each(|message| {
+                        let message = Bytes::copy_from_slice(message);
+                        let taken = desk.take(self.id, batch.kind, message);
+                        taken.or_else(|why| self.refused(&why))
+                    })
+                }),
+            None => {
+                let words = batch.messages().map(Words::Short);
+                self.say(batch.kind, words, batch.payload())
+            }
+        };
+        match said {
+            Ok(()) if are_all => Ok(()),
+            Ok(()) => {
+                let ending = self.whole.too_long();
+                Err(self.fail(ending))
+            }
+            Err(ending) if ending.is_unfit() => Err(self.fail(ending)),
+            Err(ending) => Err(ending),
+        }
+    }
+
+    /// What is known about it from the beginning.
+    fn facts(&self) -> StreamFacts {
+        let desk = self.room.desk.as_deref();
+        StreamFacts {
+            framing: desk.and_then(Desk::framing),
+            protocol: self.protocol.clone(),
+            // What it says goes on as a message to WebSockets.
+            chunk: Some(CHUNK),
+            has_no_end: desk.is_some_and(|desk| !desk.ends()),
+            is_feed: true,
+            ..StreamFacts::default()
+        }
+    }
+}
+
+impl From<Member> for Opened {
+    fn from(member: Member) -> Opened {
+        let facts = member.facts();
+        Opened::messages(Box::new(member), facts)
+    }
+}
+
+impl MessageStream for Member {
     fn take(&mut self) -> Option<Event> {
         self.piece().or_else(|| self.next())
     }
@@ -747,49 +814,12 @@ impl MessageStream for Member {
         }
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        let kind = fragment.kind;
-        let added = self.whole.collect(fragment);
-        let said = added.and_then(|added| match added {
-            Some(added) => self.add(kind, &added),
-            None => Ok(()),
-        });
-        said.map_err(|ending| match ending.is_unfit() {
-            true => self.fail(ending),
-            false => ending,
-        })
-    }
-
-    fn start_send_batch(&mut self, mut batch: Batch) -> Result<(), Ending> {
-        let limit = self.whole.limit();
-        // What came before one that is too long is heard.
-        let fit = batch.messages().take_while(|it| it.len() <= limit).count();
-        let are_all = fit == batch.count();
-        batch.truncate(fit);
-        let said = match &self.room.desk {
-            Some(desk) => desk
-                .ensure(batch.payload())
-                .map_err(Ending::OutOfMemory)
-                .and_then(|()| {
-                    batch.messages().try_for_each(|message| {
-                        let message = Bytes::copy_from_slice(message);
-                        let taken = desk.take(self.id, batch.kind, message);
-                        taken.or_else(|why| self.refused(&why))
-                    })
-                }),
-            None => {
-                let words = batch.messages().map(Words::Short);
-                self.say(batch.kind, words, batch.payload())
-            }
-        };
-        match said {
-            Ok(()) if are_all => Ok(()),
-            Ok(()) => {
-                let ending = self.whole.too_long();
-                Err(self.fail(ending))
-            }
-            Err(ending) if ending.is_unfit() => Err(self.fail(ending)),
-            Err(ending) => Err(ending),
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        match event {
+            Event::Fragment(fragment) => self.say_fragment(fragment),
+            Event::Batch(batch) => self.say_batch(batch),
+            // What it missed elsewhere is nothing to the others.
+            Event::Gap(_) | Event::End(_) => Ok(()),
         }
     }
 
@@ -817,26 +847,26 @@ impl MessageStream for Member {
         0
     }
 
-    fn half_closes(&self) -> bool {
-        // Who has left a room where members speak hears nothing more.
-        self.room.desk.is_some()
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn framing(&self) -> Option<Framing> {
-        self.room.desk.as_ref()?.framing()
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn chunk(&self) -> Option<usize> {
-        // What it says goes on as a message to WebSockets.
-        Some(CHUNK)
+    fn notify(&mut self, _notice: Notice) {}
+
+    fn is_closed(&self) -> bool {
+        false
     }
 
-    fn has_no_end(&self) -> bool {
-        self.room.desk.as_ref().is_some_and(|desk| !desk.ends())
-    }
-
-    fn is_feed(&self) -> bool {
-        true
+    fn tally(&self) -> Tally {
+        Tally {
+            // Who has left a room where members speak hears nothing more.
+            half_closes: self.room.desk.is_some(),
+            ..Tally::default()
+        }
     }
 }
 

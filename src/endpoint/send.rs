@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,8 +11,8 @@ use clap::Args;
 
 use crate::address::Address;
 use crate::ending::{Ending, errno_text};
-use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Event, Gap, Longest, Marks, MessageStream, Pings, Proof, Spent};
+use crate::message::{Fragment, Kind};
+use crate::peer::{self, Event, MessageStream, Notice, Opened, Spent, StreamFacts, Tally};
 use crate::word::Word;
 
 /// Options of standard input and output.
@@ -45,12 +44,18 @@ impl Messages {
     }
 
     /// A stream that says these first and then what `stream` says.
-    pub fn before(&self, stream: Box<dyn MessageStream>) -> Box<dyn MessageStream> {
-        Box::new(Sending {
-            all: self.0.clone(),
+    pub fn before(&self, inner: peer::Messages) -> peer::Messages {
+        let sending = Sending {
             messages: self.0.clone().into(),
-            stream,
-        })
+            stream: inner.stream,
+        };
+        Opened {
+            stream: Box::new(sending),
+            facts: StreamFacts {
+                greeting: self.0.clone(),
+                ..inner.facts
+            },
+        }
     }
 }
 
@@ -91,7 +96,6 @@ fn content(text: &OsStr, kind: Kind) -> Result<Vec<u8>> {
 }
 
 struct Sending {
-    all: Vec<Fragment>,
     messages: VecDeque<Fragment>,
     stream: Box<dyn MessageStream>,
 }
@@ -120,24 +124,12 @@ impl MessageStream for Sending {
         self.stream.poll_gone(cx)
     }
 
-    fn can_go(&self) -> bool {
-        self.stream.can_go()
-    }
-
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.stream.poll_ready(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.stream.start_send(fragment)
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.stream.start_send_batch(batch)
-    }
-
-    fn hear_gap(&mut self, gap: Gap) {
-        self.stream.hear_gap(gap);
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.stream.start_send(event)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -148,104 +140,24 @@ impl MessageStream for Sending {
         self.stream.poll_close(cx, why)
     }
 
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.stream.notify(notice);
+    }
+
     fn unsent(&self) -> usize {
         self.stream.unsent()
-    }
-
-    fn half_closes(&self) -> bool {
-        self.stream.half_closes()
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.stream.can_half_close()
     }
 
     fn is_closed(&self) -> bool {
         self.stream.is_closed()
     }
 
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.stream.poll_reset(cx)
-    }
-
-    fn marks(&self) -> Option<Marks> {
-        self.stream.marks()
-    }
-
-    fn has_piece(&self) -> bool {
-        self.stream.has_piece()
-    }
-
-    fn proof(&self) -> Option<Arc<Proof>> {
-        self.stream.proof()
-    }
-
-    fn prove(&mut self, across: Option<Arc<Proof>>) {
-        self.stream.prove(across);
-    }
-
-    fn is_local(&self) -> bool {
-        self.stream.is_local()
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.stream.has_no_end()
-    }
-
-    fn is_feed(&self) -> bool {
-        self.stream.is_feed()
-    }
-
-    fn greeting(&self) -> Vec<Fragment> {
-        self.all.clone()
-    }
-
-    fn greet(&mut self, greeting: Vec<Fragment>) {
-        self.stream.greet(greeting);
-    }
-
-    fn gap(&self) -> Gap {
-        self.stream.gap()
-    }
-
-    fn ignores_boundaries(&self) -> bool {
-        self.stream.ignores_boundaries()
-    }
-
-    fn chunk(&self) -> Option<usize> {
-        self.stream.chunk()
-    }
-
-    fn cut_at(&mut self, most: usize) {
-        self.stream.cut_at(most);
-    }
-
-    fn longest(&self) -> Option<Longest> {
-        self.stream.longest()
-    }
-
-    fn works_unheard(&self) -> bool {
-        self.stream.works_unheard()
-    }
-
-    fn probe(&mut self) -> Option<u64> {
-        self.stream.probe()
-    }
-
-    fn probed(&self) -> u64 {
-        self.stream.probed()
-    }
-
-    fn protocol(&self) -> Option<&str> {
-        self.stream.protocol()
-    }
-
-    fn pings(&self) -> Option<Arc<Pings>> {
-        self.stream.pings()
-    }
-
-    fn carry_pings(&mut self, pings: Arc<Pings>) {
-        self.stream.carry_pings(pings);
+    fn tally(&self) -> Tally {
+        self.stream.tally()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `serial:`: a serial port.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use serial2::{CharSize, FlowControl, Parity, SerialPort, Settings as Line, StopB
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::descriptor::{Input, Output};
-use super::{BoxFuture, Dial, Endpoint, Scheme, Settings, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, Settings, read_framing, read_options};
 use crate::address::{Address, number};
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 use crate::sendqueue;
 
 /// `serial:`
@@ -120,13 +120,19 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
         let what = "the path of a port is missing: serial:/dev/ttyUSB0";
         return Err(address.place_error(what).into());
     }
-    Ok(Endpoint::Dial(Arc::new(Serial {
+    let framing = read_framing(&SCHEME, address, settings, Framing::BYTES)?;
+    let dial = Serial {
         name: Address::shown(&address.text),
         path: PathBuf::from(&address.place),
         options: read_options(&SCHEME, address, settings)?,
-        framing: read_framing(&SCHEME, address, settings, Framing::BYTES)?,
+        framing,
         is_in_use: Arc::default(),
-    })))
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 struct Serial {
@@ -138,7 +144,7 @@ struct Serial {
 }
 
 impl Dial for Serial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opening = || format!("opening {}", self.name);
             if self.is_in_use.swap(true, Ordering::AcqRel) {
@@ -150,12 +156,14 @@ impl Dial for Serial {
                 .open(seat)
                 .map_err(|error| anyhow::Error::new(Cause::Refused).context(reason(&error)))
                 .with_context(opening)?;
-            Ok(Peer::Bytes(Box::new(stream), self.framing))
+            let facts = StreamFacts {
+                can_half_close: false,
+                has_no_end: true,
+                is_feed: true,
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            Ok(Opened::bytes(Box::new(stream), facts))
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -208,12 +216,11 @@ impl ByteStream for Stream {
         Poll::Ready(Ending::ReadFailed("hung up".to_owned()))
     }
 
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::ReadFailed(errno_text(error))
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        Ending::WriteFailed(errno_text(error))
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match during {
+            During::Read => Ending::ReadFailed(errno_text(error)),
+            During::Write => Ending::WriteFailed(errno_text(error)),
+        }
     }
 
     fn poll_end(&mut self, _cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
@@ -225,8 +232,20 @@ impl ByteStream for Stream {
         port.map_or(0, |port| sendqueue::len(port).unwrap_or(0))
     }
 
-    fn has_no_end(&self) -> bool {
-        true
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -18,14 +18,15 @@ use tokio::sync::watch;
 use super::reconnect::backoff::Backoff;
 use super::room::{self, Gap, Manner, Member, Room};
 use super::size::Asked;
-use super::{Agreement, BoxFuture, Dial, Endpoint, Scheme, Settings, read_options};
+use super::{
+    BoxFuture, Dial, Endpoint, Facts, Outlet, Scheme, Service, Settings, Stopping, read_options,
+};
 use crate::address::{Address, parse_duration};
 use crate::caller::Caller;
 use crate::ending::Cause;
 use crate::framing::{Cut, Framing};
-use crate::http::page::Page;
 use crate::memory::Memory;
-use crate::peer::Peer;
+use crate::peer;
 use desk::Tray;
 use driver::Driver;
 
@@ -130,7 +131,7 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let options: Options = read_options(&SCHEME, address, settings)?;
     let in_room: room::Options = read_options(&SCHEME, address, settings)?;
     let is_stream = matches!(
-        inner.framing(),
+        inner.facts.framing,
         Some(Framing {
             cut: Cut::Chunks,
             ..
@@ -142,13 +143,27 @@ fn build(address: &Address, settings: &Settings) -> Result<Endpoint> {
     }
     let name = Address::shown(&address.text);
     let shared = Shared::new(name, inner, options, in_room, &settings.memory);
-    Ok(Endpoint::Dial(Arc::new(Share(shared))))
+    let facts = Facts {
+        // Its connection is open once for all sessions.
+        descriptors: 1,
+        can_half_close: false,
+        host: None,
+        remote: None,
+        has_terminal: false,
+        is_fresh_stream: false,
+        again: None,
+        ..shared.inner.facts.clone()
+    };
+    let outlet = shared.inner.clone();
+    let mut outlet = outlet.over(Arc::new(Share(shared.clone())), facts);
+    outlet.services.push(shared);
+    Ok(Endpoint::Dial(outlet))
 }
 
 /// What all callers of an address have in common.
 struct Shared {
     name: String,
-    inner: Arc<dyn Dial>,
+    inner: Outlet,
     options: Options,
     /// Whether callers stay when the connection has ended and is opened again, which they are told in a line. A stream has no
     /// place for one.
@@ -179,7 +194,7 @@ struct Phase {
 enum Opened {
     NotYet,
     /// It is open; the subprotocol that a WebSocket server agreed to, `""` being none.
-    Yes(Option<Arc<String>>),
+    Yes(Option<Arc<str>>),
     /// Why not: what decides the answer to a caller, and the words.
     No(Option<Cause>, String),
 }
@@ -189,12 +204,12 @@ struct Share(Arc<Shared>);
 impl Shared {
     fn new(
         name: String,
-        inner: Arc<dyn Dial>,
+        inner: Outlet,
         options: Options,
         in_room: room::Options,
         memory: &Memory,
     ) -> Arc<Shared> {
-        let framing = inner.framing();
+        let framing = inner.facts.framing;
         let is_stream = framing.is_some_and(|framing| framing.cut == Cut::Chunks);
         let answer_time = options.pair.then_some(options.pair_time);
         let tray = Tray::new(
@@ -204,7 +219,7 @@ impl Shared {
             framing,
             memory,
         );
-        if inner.has_terminal() {
+        if inner.facts.has_terminal {
             tray.is_of_terminal();
         }
         let manner = Manner {
@@ -245,11 +260,11 @@ impl Shared {
         let member = self.room.clone().enter(caller);
         let member = member.with_context(|| self.name.clone())?;
         self.tray.enter(member.id(), Asked::by(caller));
-        Ok((member, self.run(phase)))
+        Ok((member, self.open(phase)))
     }
 
     /// Has somebody see to the connection, and tells what comes of opening it.
-    fn run(self: &Arc<Shared>, mut phase: MutexGuard<'_, Phase>) -> watch::Receiver<Opened> {
+    fn open(self: &Arc<Shared>, mut phase: MutexGuard<'_, Phase>) -> watch::Receiver<Opened> {
         if let Some(opened) = &phase.opened {
             return opened.clone();
         }
@@ -265,7 +280,7 @@ impl Shared {
 }
 
 impl Dial for Share {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<peer::Opened>> {
         Box::pin(async {
             let (member, mut opened) = self.0.enter(caller)?;
             let found = opened.wait_for(|it| !matches!(it, Opened::NotYet)).await;
@@ -274,52 +289,25 @@ impl Dial for Share {
                     Some(cause) => anyhow!(cause).context(what),
                     None => anyhow!(what),
                 }),
-                Ok(Opened::Yes(protocol)) => {
-                    Ok(Peer::Messages(Box::new(member.agreed_to(protocol))))
-                }
+                Ok(Opened::Yes(protocol)) => Ok(member.agreed_to(protocol).into()),
                 Ok(Opened::NotYet) | Err(_) => {
                     Err(anyhow!(Cause::Refused).context("the bridge ends"))
                 }
             }
         })
     }
+}
 
-    fn framing(&self) -> Option<Framing> {
-        self.0.inner.framing()
-    }
-
-    fn begin(&self) {
-        if self.0.options.start == Start::Now {
-            self.0.run(self.0.phase());
-        }
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.0.stop.send_replace(true);
-        let mut drivers = self.0.drivers.subscribe();
+impl Service for Shared {
+    fn run(self: Arc<Self>, mut stop: Stopping) -> BoxFuture<'static, ()> {
         Box::pin(async move {
+            if self.options.start == Start::Now {
+                self.open(self.phase());
+            }
+            stop.told().await;
+            self.stop.send_replace(true);
             // Its sender is here.
-            let _ = drivers.wait_for(|count| *count == 0).await;
+            let _ = self.drivers.subscribe().wait_for(|count| *count == 0).await;
         })
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.0.inner.kill_after()
-    }
-
-    fn page(&self) -> Option<Page> {
-        self.0.inner.page()
-    }
-
-    fn agreement(&self) -> Agreement {
-        self.0.inner.agreement()
-    }
-
-    fn is_spent(&self) -> bool {
-        self.0.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.0.inner.runs_programs()
     }
 }

@@ -3,7 +3,6 @@
 mod screen;
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,14 +20,14 @@ use super::descriptor::{self, Input, Output, ReaderWatch};
 #[cfg(feature = "interactive")]
 use super::prompt;
 use super::send::{self, Messages};
-use super::{BoxFuture, Dial, Endpoint, Scheme, read_framing, read_options};
+use super::{BoxFuture, Dial, Endpoint, Facts, Scheme, read_framing, read_options};
 #[cfg(feature = "interactive")]
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::ending::{Cause, Ending, errno_text};
-use crate::framing::{self, Cut, Framed, Framing};
+use crate::framing::{self, Cut, Framing};
 use crate::memory::Memory;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, During, Opened, StreamFacts};
 
 /// `-`
 pub const SCHEME: Scheme = Scheme {
@@ -47,14 +46,27 @@ pub const SCHEME: Scheme = Scheme {
         let framing = read_framing(&SCHEME, address, settings, Framing::LINES)?;
         let send = read_options::<send::Options>(&SCHEME, address, settings)?;
         let messages = Messages::read(&send, framing.kind)?;
-        Ok(Endpoint::Dial(Arc::new(Stdio {
+        let state = Arc::<State>::default();
+        let facts = Facts {
+            framing: Some(framing),
+            can_half_close: framing.can_half_close(),
+            remote: descriptor::remote(rustix::stdio::stdin()),
+            spent: match messages {
+                // Messages of the command line can be sent to any number of callers.
+                Some(_) => Arc::default(),
+                None => state.has_ended.clone(),
+            },
+            ..Facts::default()
+        };
+        let dial = Stdio {
             framing,
             memory: settings.memory.clone(),
             #[cfg(feature = "interactive")]
             prompt: wanted(address, settings, framing)?.filter(|_| messages.is_none()),
             messages,
-            state: Arc::default(),
-        })))
+            state,
+        };
+        Ok(Endpoint::dial(dial, facts))
     },
 };
 
@@ -109,11 +121,11 @@ struct Stdio {
 #[derive(Default)]
 struct State {
     is_in_use: AtomicBool,
-    has_ended: AtomicBool,
+    has_ended: Arc<AtomicBool>,
 }
 
 impl Dial for Stdio {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async move {
             if self.state.is_in_use.swap(true, Ordering::AcqRel) {
                 return Err(
@@ -125,7 +137,7 @@ impl Dial for Stdio {
                 let (ending, leaving) = (self.state.clone(), self.state.clone());
                 let end = move || ending.has_ended.store(true, Ordering::Release);
                 let gone = move || leaving.is_in_use.store(false, Ordering::Release);
-                return Ok(Peer::Messages(wanted.open(caller, end, gone)?));
+                return wanted.open(caller, end, gone);
             }
             #[cfg(not(feature = "interactive"))]
             let _ = caller;
@@ -145,31 +157,17 @@ impl Dial for Stdio {
             // Where it cannot be watched the next write shows it.
             streams.reader = ReaderWatch::of(&output).ok().flatten();
             streams.output = Some(output);
+            let facts = StreamFacts {
+                is_local: true,
+                is_whole: true,
+                ..StreamFacts::of_bytes(self.framing)
+            };
+            let opened = Opened::bytes(Box::new(streams), facts);
             Ok(match &self.messages {
-                Some(messages) => {
-                    let printed = Framed::new(Box::new(streams), self.framing, &self.memory);
-                    Peer::Messages(messages.before(Box::new(printed)))
-                }
-                None => Peer::Bytes(Box::new(streams), self.framing),
+                Some(messages) => messages.before(opened.into_messages(&self.memory)).into(),
+                None => opened,
             })
         })
-    }
-
-    fn remote(&self) -> Option<SocketAddr> {
-        descriptor::remote(rustix::stdio::stdin())
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_spent(&self) -> bool {
-        // Messages of the command line can be sent to any number of callers.
-        self.messages.is_none() && self.state.has_ended.load(Ordering::Acquire)
     }
 }
 
@@ -231,20 +229,17 @@ impl Drop for Streams {
 }
 
 impl ByteStream for Streams {
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        Ending::ReadFailed(errno_text(error))
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Ending::ReaderGone,
-            _ => Ending::WriteFailed(errno_text(error)),
-        }
-    }
-
     fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
         self.state.has_ended.store(true, Ordering::Release);
         Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        match during {
+            During::Read => Ending::ReadFailed(errno_text(error)),
+            During::Write if error.kind() == io::ErrorKind::BrokenPipe => Ending::ReaderGone,
+            During::Write => Ending::WriteFailed(errno_text(error)),
+        }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, _why: &Ending) -> Poll<io::Result<()>> {
@@ -253,6 +248,10 @@ impl ByteStream for Streams {
         }
         // Our exit closes it; until then others may hold it too.
         self.poll_screen(cx)
+    }
+
+    fn queued(&self) -> usize {
+        0
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -268,12 +267,12 @@ impl ByteStream for Streams {
         Poll::Pending
     }
 
-    fn is_local(&self) -> bool {
-        true
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
-    fn is_whole(&self) -> bool {
-        true
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -25,15 +25,16 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::proxy::Traffic;
 use super::route::{self, Route};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, descriptor,
-    read_framing,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, descriptor, read_framing,
 };
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, Loss, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
-use crate::sendqueue::{self, Hangup};
+use crate::http::page::Page;
+use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
+use crate::sendqueue;
 
 pub use dial::{DialOptions, race, resolve};
 use reset::ResetWatch;
@@ -89,13 +90,24 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let port = place
         .port
         .ok_or_else(|| address.place_error("a port is missing"))?;
-    Ok(Endpoint::Dial(Arc::new(TcpDial {
+    let host = place.host.unwrap_or_else(|| "localhost".to_owned());
+    let route = Route::read(&DIAL, address, settings)?;
+    let framing = read_framing(&DIAL, address, settings, Framing::BYTES)?;
+    let facts = Facts {
+        framing: Some(framing),
+        host: Some(host.clone()),
+        is_fresh_stream: true,
+        can_half_close: framing.can_half_close(),
+        ..Facts::default()
+    };
+    let dial = TcpDial {
         name: Address::shown(&address.text),
-        host: place.host.unwrap_or_else(|| "localhost".to_owned()),
+        host,
         port,
-        route: Route::read(&DIAL, address, settings)?,
-        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
-    })))
+        route,
+        framing,
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
@@ -106,12 +118,18 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
     if !place.path.is_empty() {
         return Err(address.place_error("a TCP address has no path").into());
     }
-    Ok(Endpoint::Listen(Arc::new(TcpListen {
+    let framing = read_framing(&LISTEN, address, settings, Framing::BYTES)?;
+    let listen = TcpListen {
         name: Address::shown(&address.text),
         host: place.host,
         port,
-        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Ok(Endpoint::listen(listen, facts))
 }
 
 struct TcpDial {
@@ -123,28 +141,12 @@ struct TcpDial {
 }
 
 impl Dial for TcpDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opened = self.route.open(Traffic::Other, &self.host, self.port).await;
             let stream = opened.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(stream, self.framing))
+            Ok(Opened::bytes(stream, StreamFacts::of_bytes(self.framing)))
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_fresh_stream(&self) -> bool {
-        true
-    }
-
-    fn host(&self) -> Option<&str> {
-        Some(&self.host)
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
     }
 }
 
@@ -156,21 +158,23 @@ struct TcpListen {
 }
 
 impl Listen for TcpListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
                 .with_context(|| format!("listening on {}", self.name))?;
-            let accept: Box<dyn Accept> = Box::new(TcpAccept {
-                sockets,
-                framing: self.framing,
-            });
-            Ok(accept)
+            Ok(Bound {
+                places: sockets.places("tcp"),
+                page_place: None,
+                is_exposed: !sockets.is_loopback(),
+                access: None,
+                is_restricted: false,
+                accept: Box::new(TcpAccept {
+                    sockets,
+                    framing: self.framing,
+                }),
+            })
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -354,14 +358,6 @@ impl Accept for TcpAccept {
             Ok(handshake)
         })
     }
-
-    fn is_exposed(&self) -> bool {
-        !self.sockets.is_loopback()
-    }
-
-    fn places(&self) -> Vec<String> {
-        self.sockets.places("tcp")
-    }
 }
 
 struct TcpHandshake {
@@ -413,8 +409,15 @@ impl Offer for TcpOffer {
         })
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(self.stream), facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
@@ -562,6 +565,14 @@ impl Drop for Connection {
 }
 
 impl ByteStream for Connection {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         if why.is_abort() {
             ready!(self.poll_abort(cx));
@@ -571,6 +582,15 @@ impl ByteStream for Connection {
         self.is_drained.set(false);
         self.end = End::Clean;
         Poll::Ready(result)
+    }
+
+    fn queued(&self) -> usize {
+        if self.is_drained.get() {
+            return 0;
+        }
+        let queued = sendqueue::len(&self.stream).unwrap_or(0);
+        self.is_drained.set(queued == 0);
+        queued
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -588,26 +608,17 @@ impl ByteStream for Connection {
             }
             KeepAlive::On => KeepAlive::On,
         };
-        match sendqueue::hangup(self.stream.as_fd()) {
-            Some(Hangup::Reset) => Poll::Ready(Ending::Lost(Loss::Reset)),
-            Some(Hangup::Closed) => Poll::Ready(Ending::Eof),
-            Some(Hangup::Finished) | None => Poll::Pending,
-        }
-    }
-
-    fn queued(&self) -> usize {
-        if self.is_drained.get() {
-            return 0;
-        }
-        let queued = sendqueue::len(&self.stream).unwrap_or(0);
-        self.is_drained.set(queued == 0);
-        queued
+        gone(self.descriptor())
     }
 
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let reset = self.reset.get_or_insert_with(ResetWatch::new);
         let reset = reset.poll(&self.stream, cx);
         reset.map(|()| Ending::Lost(Loss::Reset))
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

@@ -10,15 +10,16 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_framing,
-    read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, read_framing, read_options,
 };
 use crate::address::{Address, parse_duration};
 use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::{self, Framing};
+use crate::http::page::Page;
 use crate::log::REFUSALS;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened, StreamFacts};
 use crate::reread::Rereads;
 use crate::tls::client::{self, Client};
 use crate::tls::server::{self, Server};
@@ -79,17 +80,29 @@ fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
         &[],
         &settings.rereads,
     )?;
-    if inner.host().is_none() && !client.has_name() {
+    if inner.facts.host.is_none() && !client.has_name() {
         let what = "TLS asks for a name that this endpoint does not have: tls-name=NAME";
         return Err(address.place_error(what).into());
     }
-    Ok(Endpoint::Dial(Arc::new(TlsDial {
+    let framing = read_framing(&DIAL, address, settings, Framing::BYTES)?;
+    let dial = TlsDial {
         name: Address::shown(&address.text),
         client,
-        inner,
+        inner: inner.dial.clone(),
+        host: inner.facts.host.clone().unwrap_or_default(),
         deadline: read_options::<Deadline>(&DIAL, address, settings)?.handshake_timeout,
-        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        can_half_close: inner.facts.can_half_close && framing.can_half_close(),
+        // They speak TLS now: no page, no size of a terminal and no further connection is known to it.
+        page: None,
+        has_terminal: false,
+        again: None,
+        ..inner.facts.clone()
+    };
+    Ok(Endpoint::Dial(inner.over(Arc::new(dial), facts)))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
@@ -98,20 +111,39 @@ fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
         return Err(address.place_error(what).into());
     };
     let options = read_options(&LISTEN, address, settings)?;
-    Ok(Endpoint::Listen(Arc::new(TlsListen {
-        inner,
+    let framing = read_framing(&LISTEN, address, settings, Framing::BYTES)?;
+    let listen = TlsListen {
+        inner: inner.listen,
         server: Arc::new(Server::read(options, &[], None)?),
         deadline: read_options::<Deadline>(&LISTEN, address, settings)?.handshake_timeout,
-        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
+        framing,
         rereads: settings.rereads.clone(),
-    })))
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..inner.facts
+    };
+    Ok(Endpoint::listen(listen, facts))
 }
 
-/// The bytes of a peer that TLS is to run over.
-fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
-    match peer {
-        Peer::Bytes(io, _) => Ok(io),
-        Peer::Messages(_) => Err(anyhow!("TLS is spoken over bytes, and these are messages")),
+/// The bytes that TLS is to run over, and what is known about them.
+fn bytes(opened: Opened) -> Result<(Box<dyn ByteStream>, StreamFacts)> {
+    let facts = opened.facts.clone();
+    let io = opened.into_bytes();
+    Ok((
+        io.context("TLS is spoken over bytes, and these are messages")?,
+        facts,
+    ))
+}
+
+/// What is known about TLS over a stream, which is cut by a framing of its own.
+fn over(inner: StreamFacts, framing: Framing) -> StreamFacts {
+    StreamFacts {
+        framing: Some(framing),
+        // A connection stays open for another answer, whatever lies below it.
+        is_whole: false,
+        can_half_close: inner.can_half_close && framing.can_half_close(),
+        ..inner
     }
 }
 
@@ -129,59 +161,19 @@ struct TlsDial {
     name: String,
     client: Client,
     inner: Arc<dyn Dial>,
+    host: String,
     deadline: Duration,
     framing: Framing,
 }
 
 impl Dial for TlsDial {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
-            let io = bytes(self.inner.dial(caller).await?)?;
-            let host = self.inner.host().unwrap_or_default();
-            let opened = self.client.connect(io, host, self.deadline).await;
+            let (io, facts) = bytes(self.inner.dial(caller).await?)?;
+            let opened = self.client.connect(io, &self.host, self.deadline).await;
             let opened = opened.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(opened, self.framing))
+            Ok(Opened::bytes(opened, over(facts, self.framing)))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.inner.can_half_close() && self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn begin(&self) {
-        self.inner.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.inner.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.inner.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.inner.kill_after()
-    }
-
-    fn is_spent(&self) -> bool {
-        self.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.inner.runs_programs()
-    }
-
-    fn is_fresh_stream(&self) -> bool {
-        self.inner.is_fresh_stream()
-    }
-
-    fn host(&self) -> Option<&str> {
-        self.inner.host()
     }
 }
 
@@ -194,22 +186,26 @@ struct TlsListen {
 }
 
 impl Listen for TlsListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
-            let inner = self.inner.bind().await?;
+            let inner = self.inner.bind(None).await?;
             announce(&self.server, &self.rereads);
-            let accept: Box<dyn Accept> = Box::new(TlsAccept {
-                inner,
-                server: self.server.clone(),
-                deadline: self.deadline,
-                framing: self.framing,
-            });
-            Ok(accept)
+            let secure = |place: String| match place.strip_prefix("tcp:") {
+                Some(rest) => format!("tls:{rest}"),
+                None => format!("tls:{place}"),
+            };
+            Ok(Bound {
+                accept: Box::new(TlsAccept {
+                    inner: inner.accept,
+                    server: self.server.clone(),
+                    deadline: self.deadline,
+                    framing: self.framing,
+                }),
+                places: inner.places.into_iter().map(secure).collect(),
+                is_restricted: self.server.admits_known_only() || inner.is_restricted,
+                ..inner
+            })
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -232,27 +228,6 @@ impl Accept for TlsAccept {
             Ok(handshake)
         })
     }
-
-    fn is_exposed(&self) -> bool {
-        self.inner.is_exposed()
-    }
-
-    fn access(&self) -> Option<String> {
-        self.inner.access()
-    }
-
-    fn is_restricted(&self) -> bool {
-        self.server.admits_known_only() || self.inner.is_restricted()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let places = self.inner.places().into_iter();
-        let secure = |place: String| match place.strip_prefix("tcp:") {
-            Some(rest) => format!("tls:{rest}"),
-            None => format!("tls:{place}"),
-        };
-        places.map(secure).collect()
-    }
 }
 
 struct TlsHandshake {
@@ -274,13 +249,13 @@ impl Handshake for TlsHandshake {
                 return Ok(None);
             };
             let caller = Caller::clone(offer.caller());
-            let io = bytes(offer.accept().await?)?;
+            let (io, facts) = bytes(offer.accept().await?)?;
             let left = self.deadline.saturating_sub(begun.elapsed());
             let opened = self.server.accept(io, left).await;
             let (io, subject) = opened.map_err(|error| kept_out(&error, &caller))?;
             let offer: Box<dyn Offer> = Box::new(TlsOffer {
                 io,
-                framing: self.framing,
+                facts: over(facts, self.framing),
                 caller: Arc::new(Caller {
                     subject,
                     is_secure: true,
@@ -306,7 +281,7 @@ pub(super) fn kept_out(error: &anyhow::Error, caller: &Caller) -> anyhow::Error 
 
 struct TlsOffer {
     io: Box<dyn ByteStream>,
-    framing: Framing,
+    facts: StreamFacts,
     caller: Arc<Caller>,
 }
 
@@ -315,8 +290,18 @@ impl Offer for TlsOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(self.io, self.framing)) })
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        Box::pin(async { Ok(Opened::bytes(self.io, self.facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {

@@ -23,14 +23,16 @@ use tracing::{debug, warn};
 use super::datagram::{self, Carrier, Datagrams};
 use super::tcp::{DialOptions, bind_each, resolve};
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, read_options,
 };
 use crate::address::{Address, Place, parse_duration};
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, errno_text};
+use crate::http::page::Page;
 use crate::memory::{Holder, Holding, Memory};
 use crate::message::Kind;
-use crate::peer::Peer;
+use crate::peer::Opened;
 
 /// `udp:`
 pub const DIAL: Scheme = Scheme {
@@ -104,27 +106,29 @@ fn place(address: &Address) -> Result<(Place, u16)> {
 
 fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let (place, port) = place(address)?;
-    Ok(Endpoint::Dial(Arc::new(UdpDial {
+    let dial = UdpDial {
         name: Address::shown(&address.text),
         host: place.host.unwrap_or_else(|| "localhost".to_owned()),
         port,
         options: read_options(&DIAL, address, settings)?,
         kind: read_options::<datagram::Options>(&DIAL, address, settings)?.kind(),
         memory: settings.memory.clone(),
-    })))
+    };
+    Ok(Endpoint::dial(dial, Facts::default()))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
     let (place, port) = place(address)?;
     let options: ListenOptions = read_options(&LISTEN, address, settings)?;
-    Ok(Endpoint::Listen(Arc::new(UdpListen {
+    let listen = UdpListen {
         name: Address::shown(&address.text),
         host: place.host,
         port,
         silence: Some(options.udp_timeout).filter(|silence| !silence.is_zero()),
         kind: read_options::<datagram::Options>(&LISTEN, address, settings)?.kind(),
         memory: settings.memory.clone(),
-    })))
+    };
+    Ok(Endpoint::listen(listen, Facts::default()))
 }
 
 fn limit(addr: SocketAddr) -> usize {
@@ -150,7 +154,7 @@ struct UdpDial {
 }
 
 impl Dial for UdpDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let limit = self.options.connect_timeout;
             let connected = timeout(limit, self.connect()).await.unwrap_or_else(|_| {
@@ -159,7 +163,7 @@ impl Dial for UdpDial {
             });
             let connected = connected.with_context(|| format!("connecting to {}", self.name))?;
             let stream = Datagrams::new(Box::new(connected), self.kind, &self.memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 }
@@ -252,7 +256,7 @@ struct UdpListen {
 }
 
 impl Listen for UdpListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let bound = bind_each(
                 self.host.as_deref(),
@@ -283,12 +287,17 @@ impl Listen for UdpListen {
                 let hub = Hub::new(socket, &self.memory);
                 tokio::spawn(hub.sort(callers.clone(), self.silence));
             }
-            Ok(Box::new(UdpAccept {
-                accepted,
+            Ok(Bound {
+                accept: Box::new(UdpAccept {
+                    accepted,
+                    kind: self.kind,
+                }),
                 places,
+                page_place: None,
                 is_exposed,
-                kind: self.kind,
-            }) as Box<dyn Accept>)
+                access: None,
+                is_restricted: false,
+            })
         })
     }
 }
@@ -445,8 +454,6 @@ impl Holder for Hub {
 
 struct UdpAccept {
     accepted: mpsc::Receiver<Sender>,
-    places: Vec<String>,
-    is_exposed: bool,
     kind: Kind,
 }
 
@@ -464,14 +471,6 @@ impl Accept for UdpAccept {
                 kind: self.kind,
             }) as Box<dyn Handshake>)
         })
-    }
-
-    fn is_exposed(&self) -> bool {
-        self.is_exposed
-    }
-
-    fn places(&self) -> Vec<String> {
-        self.places.clone()
     }
 }
 
@@ -497,11 +496,21 @@ impl Offer for UdpOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             let memory = self.sender.hub.memory.clone();
             let stream = Datagrams::new(Box::new(self.sender), self.kind, &memory);
-            Ok(Peer::Messages(Box::new(stream)))
+            Ok(stream.into())
         })
     }
 

@@ -24,14 +24,15 @@ use tokio::time::{sleep, timeout};
 
 use super::tcp::DialOptions;
 use super::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, descriptor,
-    read_framing, read_options,
+    Accept, Agreed, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Scheme,
+    Settings, descriptor, read_framing, read_options,
 };
 use crate::address::{Address, AddressError};
 use crate::caller::{Caller, Source};
 use crate::ending::{Cause, Ending, errno_text};
 use crate::framing::{self, Framing};
-use crate::peer::{ByteStream, Peer};
+use crate::http::page::Page;
+use crate::peer::{ByteStream, During, Opened, StreamFacts, gone};
 use crate::sendqueue;
 use crate::steps::Step;
 use crate::word::{Word, joined};
@@ -128,21 +129,35 @@ pub(super) fn sock_addr(place: &OsStr) -> io::Result<SockAddr> {
 }
 
 fn build_dial(address: &Address, settings: &Settings) -> Result<Endpoint> {
-    Ok(Endpoint::Dial(Arc::new(UnixDial {
+    let framing = read_framing(&DIAL, address, settings, Framing::BYTES)?;
+    let dial = UnixDial {
         name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&DIAL, address, settings)?,
-        framing: read_framing(&DIAL, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        is_fresh_stream: true,
+        can_half_close: framing.can_half_close(),
+        ..Facts::default()
+    };
+    Ok(Endpoint::dial(dial, facts))
 }
 
 fn build_listen(address: &Address, settings: &Settings) -> Result<Endpoint> {
-    Ok(Endpoint::Listen(Arc::new(UnixListen {
+    let framing = read_framing(&LISTEN, address, settings, Framing::BYTES)?;
+    let listen = UnixListen {
         name: Address::shown(&address.text),
         place: place(address)?,
         options: read_options(&LISTEN, address, settings)?,
-        framing: read_framing(&LISTEN, address, settings, Framing::BYTES)?,
-    })))
+        framing,
+    };
+    let facts = Facts {
+        framing: Some(framing),
+        ..Facts::default()
+    };
+    Ok(Endpoint::listen(listen, facts))
 }
 
 struct UnixDial {
@@ -153,7 +168,7 @@ struct UnixDial {
 }
 
 impl Dial for UnixDial {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let deadline = self.options.connect_timeout;
             let result = match timeout(deadline, connect(&self.place)).await {
@@ -162,20 +177,8 @@ impl Dial for UnixDial {
                     .context(format!("no answer within {deadline:?}"))),
             };
             let stream = result.with_context(|| format!("connecting to {}", self.name))?;
-            Ok(Peer::Bytes(stream, self.framing))
+            Ok(Opened::bytes(stream, StreamFacts::of_bytes(self.framing)))
         })
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.framing.can_half_close()
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
-    }
-
-    fn is_fresh_stream(&self) -> bool {
-        true
     }
 }
 
@@ -243,17 +246,21 @@ struct UnixListen {
 }
 
 impl Listen for UnixListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, _page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let sockets = self
                 .open()
                 .with_context(|| format!("listening on {}", self.name))?;
-            Ok(Box::new(sockets) as Box<dyn Accept>)
+            let (access, place) = told(sockets._file.as_ref(), &self.place);
+            Ok(Bound {
+                accept: Box::new(sockets),
+                places: vec![format!("unix:{place}")],
+                page_place: None,
+                is_exposed: false,
+                access: Some(access),
+                is_restricted: false,
+            })
         })
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        Some(self.framing)
     }
 }
 
@@ -262,15 +269,20 @@ impl UnixListen {
         let (socket, file) = listen(&self.place, self.options.mode, Type::STREAM)?;
         Ok(UnixAccept {
             socket,
-            file,
-            place: self.place.clone(),
+            _file: file,
             framing: self.framing,
         })
     }
 }
 
+/// Says who may connect to a listening socket, and where it is.
+pub(super) fn told(file: Option<&SocketFile>, place: &OsStr) -> (String, String) {
+    let place = file.map_or(place, SocketFile::path);
+    (access(file), place.escaped())
+}
+
 /// Says who may connect to a listening socket, by the permissions that its file has.
-pub(super) fn access(file: Option<&SocketFile>) -> String {
+fn access(file: Option<&SocketFile>) -> String {
     let Some(file) = file else {
         return "every user of this machine may connect".to_owned();
     };
@@ -388,8 +400,7 @@ impl Drop for SocketFile {
 
 struct UnixAccept {
     socket: UnixListener,
-    file: Option<SocketFile>,
-    place: OsString,
+    _file: Option<SocketFile>,
     framing: Framing,
 }
 
@@ -407,22 +418,6 @@ impl Accept for UnixAccept {
             });
             Ok(handshake)
         })
-    }
-
-    fn is_exposed(&self) -> bool {
-        false
-    }
-
-    fn access(&self) -> Option<String> {
-        Some(access(self.file.as_ref()))
-    }
-
-    fn places(&self) -> Vec<String> {
-        let place = self
-            .file
-            .as_ref()
-            .map_or(self.place.as_os_str(), |file| file.path());
-        vec![format!("unix:{}", place.escaped())]
     }
 }
 
@@ -481,8 +476,19 @@ impl Offer for UnixOffer {
         &self.caller
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
-        Box::pin(async { Ok(Peer::Bytes(Box::new(self.stream), self.framing)) })
+    fn is_accepted_first(&self) -> bool {
+        false
+    }
+
+    fn gone(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn agree(&mut self, _agreed: &Agreed<'_>) {}
+
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
+        let facts = StreamFacts::of_bytes(self.framing);
+        Box::pin(async { Ok(Opened::bytes(Box::new(self.stream), facts)) })
     }
 
     fn refuse(self: Box<Self>, _cause: Cause, _why: String) -> BoxFuture<'static, ()> {
@@ -500,6 +506,14 @@ struct Connection {
 }
 
 impl ByteStream for Connection {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         if why.is_abort() {
             return Poll::Ready(Ok(()));
@@ -507,12 +521,20 @@ impl ByteStream for Connection {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
+    fn queued(&self) -> usize {
+        sendqueue::len(&self.stream).unwrap_or(0)
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.stream.as_fd())
     }
 
-    fn queued(&self) -> usize {
-        sendqueue::len(&self.stream).unwrap_or(0)
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        gone(self.descriptor())
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
     fn is_closed(&self) -> bool {

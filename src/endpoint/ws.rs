@@ -31,14 +31,14 @@ use super::reconnect;
 use super::route::{self, Route};
 use super::tcp::{Accepted, DialOptions, Listeners};
 use super::{
-    Accept, Agreed, Agreement, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme,
-    Settings, read_options,
+    Accept, Agreed, Agreement, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer,
+    Outlet, Scheme, Settings, read_options,
 };
 use crate::address::{Address, AddressError, parse_duration};
 use crate::caller::{Caller, Source};
 use crate::ending::Cause;
 use crate::framing::ChunkOptions;
-use crate::http::client::{self, Answer, Call, Opened};
+use crate::http::client::{self, Answer, Call};
 use crate::http::page::Page;
 use crate::http::policy::origin::{HostRule, OriginRule};
 use crate::http::policy::{Policy, machine};
@@ -46,7 +46,7 @@ use crate::http::refusal::Refusal;
 use crate::http::server::{Pending, Received, Service, Upgrade};
 use crate::http::{hidden, is_token, offered_protocols};
 use crate::log::REFUSALS;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened};
 use crate::reread::Rereads;
 use crate::secret;
 use crate::shown::Shown;
@@ -250,7 +250,7 @@ fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Resu
         let wrong = |what| address.place_error(format!("'{}' {what}", place.path));
         options.path = Some(path.map_err(wrong)?);
     }
-    Ok(Endpoint::Listen(Arc::new(WsListen {
+    let listen = WsListen {
         name: Address::shown(&address.text),
         tls: secure::server(scheme, address, settings, place.host.as_deref())?,
         host: place.host,
@@ -258,7 +258,8 @@ fn build_listen(scheme: &Scheme, address: &Address, settings: &Settings) -> Resu
         handshake: read_options(scheme, address, settings)?,
         options,
         rereads: settings.rereads.clone(),
-    })))
+    };
+    Ok(Endpoint::listen(listen, Facts::default()))
 }
 
 struct WsListen {
@@ -272,7 +273,7 @@ struct WsListen {
 }
 
 impl Listen for WsListen {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
             let sockets = Listeners::bind(self.host.as_deref(), self.port)
                 .await
@@ -281,14 +282,26 @@ impl Listen for WsListen {
             if let Some(tls) = &self.tls {
                 super::tls::announce(tls, &self.rereads);
             }
-            let shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
+            let mut shared = Shared::new(&self.handshake, &self.options, is_loopback)?;
             shared.warn();
-            let accept: Box<dyn Accept> = Box::new(WsAccept {
-                sockets,
-                tls: self.tls.clone(),
-                shared: Arc::new(shared),
-            });
-            Ok(accept)
+            shared.take_page(page);
+            let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+            let path = shared.service.path.as_deref().unwrap_or("");
+            let places = sockets.places(scheme).into_iter();
+            let places: Vec<_> = places.map(|place| format!("{place}{path}")).collect();
+            let is_known = self.tls.as_ref().is_some_and(|tls| tls.admits_known_only());
+            Ok(Bound {
+                page_place: shared.page_place(&places),
+                places,
+                is_exposed: !is_loopback,
+                access: None,
+                is_restricted: is_known || shared.has_names(),
+                accept: Box::new(WsAccept {
+                    sockets,
+                    tls: self.tls.clone(),
+                    shared: Arc::new(shared),
+                }),
+            })
         })
     }
 }
@@ -367,10 +380,20 @@ impl Shared {
     }
 
     /// Takes the page that suits the other side, unless none or another is to be served.
-    fn offer_page(&mut self, page: Page) {
-        if self.has_any_page {
-            self.service.page = Some(page);
+    fn take_page(&mut self, page: Option<Page>) {
+        if self.has_any_page && page.is_some() {
+            self.service.page = page;
         }
+    }
+
+    /// Where a browser finds the page, if there is one, of a server that is at these places.
+    fn page_place(&self, places: &[String]) -> Option<String> {
+        self.service.page.as_ref()?;
+        let place = places
+            .first()?
+            .strip_prefix("ws")?
+            .replacen('*', "localhost", 1);
+        Some(format!("http{place}"))
     }
 }
 
@@ -392,39 +415,6 @@ impl Accept for WsAccept {
             });
             Ok(handshake)
         })
-    }
-
-    fn offer_page(&mut self, page: Page) {
-        // Nobody shares it before the first caller.
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.offer_page(page);
-        }
-    }
-
-    fn page_place(&self) -> Option<String> {
-        self.shared.service.page.as_ref()?;
-        let places = self.places();
-        let place = places
-            .first()?
-            .strip_prefix("ws")?
-            .replacen('*', "localhost", 1);
-        Some(format!("http{place}"))
-    }
-
-    fn is_exposed(&self) -> bool {
-        !self.sockets.is_loopback()
-    }
-
-    fn is_restricted(&self) -> bool {
-        let is_known = self.tls.as_ref().is_some_and(|tls| tls.admits_known_only());
-        is_known || self.shared.has_names()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let path = self.shared.service.path.as_deref().unwrap_or("");
-        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-        let places = self.sockets.places(scheme).into_iter();
-        places.map(|place| format!("{place}{path}")).collect()
     }
 }
 
@@ -622,7 +612,7 @@ impl Offer for WsOffer {
         }
     }
 
-    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Peer>> {
+    fn accept(self: Box<Self>) -> BoxFuture<'static, Result<Opened>> {
         Box::pin(async {
             self.tell_unfit_protocols();
             let accepted = timeout(self.shared.deadline, self.upgrade.accept())
@@ -630,10 +620,11 @@ impl Offer for WsOffer {
                 .context("the caller does not take its answer")??;
             let (io, early) = (accepted.io, &accepted.early);
             let socket = Socket::new(io, early, Role::Server, self.shared.socket).of(&self.caller);
-            Ok(Peer::Messages(Box::new(match accepted.half_close {
+            Ok(match accepted.half_close {
                 Some(took) => socket.with_half_close(took),
                 None => socket,
-            })))
+            }
+            .into())
         })
     }
 
@@ -668,11 +659,16 @@ fn build_dial(scheme: &Scheme, address: &Address, settings: &Settings) -> Result
             Box::new(tls),
         ),
     });
+    let facts = Facts {
+        agreement: Agreement::Opening,
+        ..Facts::default()
+    };
+    let outlet = Outlet::new(dial, facts);
     Ok(match read_options(scheme, address, settings)? {
-        reconnect::Options { reconnect: false } => Endpoint::Dial(dial),
+        reconnect::Options { reconnect: false } => Endpoint::Dial(outlet),
         _ => {
             let limits = read_options(scheme, address, settings)?;
-            reconnect::over(dial, name, limits, &settings.memory)
+            reconnect::over(outlet, name, limits, &settings.memory)
         }
     })
 }
@@ -694,55 +690,16 @@ struct WsDial {
 }
 
 impl Dial for WsDial {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async {
             let opened = self.open(caller).await;
             opened.with_context(|| format!("connecting to {}", self.name))
         })
     }
-
-    fn begin(&self) {
-        if let Transport::Over(inner) = &self.transport {
-            inner.begin();
-        }
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        match &self.transport {
-            Transport::Over(inner) => inner.finish(),
-            Transport::Route(..) => Box::pin(std::future::ready(())),
-        }
-    }
-
-    fn descriptors(&self) -> usize {
-        match &self.transport {
-            Transport::Over(inner) => inner.descriptors(),
-            Transport::Route(..) => 1,
-        }
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        match &self.transport {
-            Transport::Over(inner) => inner.kill_after(),
-            Transport::Route(..) => None,
-        }
-    }
-
-    fn agreement(&self) -> Agreement {
-        Agreement::Opening
-    }
-
-    fn is_spent(&self) -> bool {
-        matches!(&self.transport, Transport::Over(inner) if inner.is_spent())
-    }
-
-    fn runs_programs(&self) -> bool {
-        matches!(&self.transport, Transport::Over(inner) if inner.runs_programs())
-    }
 }
 
 impl WsDial {
-    async fn open(&self, caller: &Caller) -> Result<Peer> {
+    async fn open(&self, caller: &Caller) -> Result<Opened> {
         let (mut target, mut request) = (
             self.target.for_caller(caller)?,
             self.saying.request().for_caller(caller),
@@ -757,8 +714,7 @@ impl WsDial {
                 .await?;
             let (status, location) = match answer {
                 Answer::Open(opened) => {
-                    let socket = self.handshake.opened(opened, &self.name).of(caller);
-                    return Ok(Peer::Messages(Box::new(socket)));
+                    return Ok(self.handshake.opened(opened, &self.name).of(caller).into());
                 }
                 Answer::Elsewhere(status, location) => (status, location),
             };
@@ -845,7 +801,7 @@ impl HandshakeOptions {
     }
 
     /// Makes a WebSocket of what was opened, and says what became of the subprotocols.
-    fn opened(&self, opened: Opened, name: &str) -> Socket {
+    fn opened(&self, opened: client::Opened, name: &str) -> Socket {
         let chosen = opened.protocol.as_deref();
         match chosen.map(|name| secret::protocols([name])) {
             Some(protocol) if self.protocol.is_empty() => debug!("{name}: subprotocol {protocol}"),

@@ -23,7 +23,7 @@ use crate::buffer::{Outbox, ReadBuffer};
 use crate::ending::{Ending, Shortage};
 use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{ByteStream, Event, Gap, MessageStream, Spent};
+use crate::peer::{ByteStream, During, Event, Gap, MessageStream, Notice, Spent, Tally};
 use collect::WholeLines;
 
 pub use collect::{Added, Whole};
@@ -335,6 +335,7 @@ pub struct Framed {
     /// Whether messages are collected here.
     collects: bool,
     unflushed: bool,
+    is_local: bool,
     /// Bytes that were read in this turn.
     spent: u32,
 }
@@ -364,8 +365,15 @@ impl Framed {
             has_more: false,
             collects: framing.collects(),
             unflushed: false,
+            is_local: false,
             spent: 0,
         }
+    }
+
+    /// Notes whether the byte stream is the process's own input and output.
+    #[must_use]
+    pub fn local(self, is_local: bool) -> Framed {
+        Framed { is_local, ..self }
     }
 
     fn take_event(&mut self) -> Option<Event> {
@@ -472,7 +480,7 @@ impl Framed {
     }
 
     fn fail(&mut self, error: &std::io::Error) -> Ending {
-        let ending = self.io.write_failed(error);
+        let ending = self.io.failed(During::Write, error);
         self.outbox = Outbox::default();
         self.write_end = Some(ending.clone());
         ending
@@ -500,7 +508,7 @@ impl MessageStream for Framed {
                     self.spent = Spent::add(self.spent, count);
                     ReadState::Open
                 }
-                Err(error) => ReadState::Failed(self.io.read_failed(&error)),
+                Err(error) => ReadState::Failed(self.io.failed(During::Read, &error)),
             },
             ReadState::AtEnd => ReadState::Ended(ready!(self.io.poll_ending(cx))),
             ReadState::Failed(_) | ReadState::Ended(_) => return Poll::Ready(()),
@@ -523,15 +531,11 @@ impl MessageStream for Framed {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         match &self.read_state {
             // Only a socket can have half-closed.
-            ReadState::Ended(ending) if self.io.descriptor().is_none() && !self.io.is_local() => {
+            ReadState::Ended(ending) if self.io.descriptor().is_none() && !self.is_local => {
                 Poll::Ready(ending.clone())
             }
             _ => self.io.poll_gone(cx),
         }
-    }
-
-    fn can_go(&self) -> bool {
-        self.io.descriptor().is_some() && !self.io.is_local()
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -552,29 +556,21 @@ impl MessageStream for Framed {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
         if let Some(ending) = &self.write_end {
             return Err(ending.clone());
         }
         self.unflushed = true;
-        let pushed = self.joiner.push(fragment, &mut self.outbox);
+        let pushed = match event {
+            Event::Fragment(fragment) => self.joiner.push(fragment, &mut self.outbox),
+            Event::Batch(batch) => self.joiner.push_batch(batch, &mut self.outbox),
+            Event::Gap(gap) => {
+                self.joiner.gap(gap, &mut self.outbox);
+                return Ok(());
+            }
+            Event::End(_) => return Ok(()),
+        };
         self.note_pushed(pushed)
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        if let Some(ending) = &self.write_end {
-            return Err(ending.clone());
-        }
-        self.unflushed = true;
-        let pushed = self.joiner.push_batch(batch, &mut self.outbox);
-        self.note_pushed(pushed)
-    }
-
-    fn hear_gap(&mut self, gap: Gap) {
-        if self.write_end.is_none() {
-            self.unflushed = true;
-            self.joiner.gap(gap, &mut self.outbox);
-        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -606,38 +602,27 @@ impl MessageStream for Framed {
         self.outbox.len() + self.io.queued()
     }
 
-    fn half_closes(&self) -> bool {
-        true
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.io.can_half_close() && self.framing.can_half_close()
-    }
-
     fn is_closed(&self) -> bool {
         self.io.is_closed()
     }
 
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: true,
+            can_go: self.io.descriptor().is_some() && !self.is_local,
+            ..Tally::default()
+        }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        match notice {
+            Notice::CutAt(most) if self.framing.chunk.is_none() => self.splitter.cut_at(most),
+            _ => {}
+        }
+    }
+
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.io.poll_reset(cx)
-    }
-
-    fn is_local(&self) -> bool {
-        self.io.is_local()
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.io.has_no_end()
-    }
-
-    fn ignores_boundaries(&self) -> bool {
-        self.framing.cut == Cut::Chunks
-    }
-
-    fn cut_at(&mut self, most: usize) {
-        if self.framing.chunk.is_none() {
-            self.splitter.cut_at(most);
-        }
     }
 }
 

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::peer::Gap;
 use crate::peer::wire::Wire;
+use crate::peer::{Gap, MessageStreamExt};
 
 fn framed(framing: Framing) -> (Framed, DuplexStream) {
     let (near, far) = duplex(1000);
@@ -34,7 +34,7 @@ async fn read(framing: Framing, pieces: Vec<Vec<u8>>) -> (Vec<(Kind, Vec<u8>)>, 
     });
     let (mut messages, mut begun) = (Vec::new(), None);
     let ending = loop {
-        match poll_fn(|cx| stream.poll_next(cx)).await {
+        match stream.next().await {
             Event::End(ending) => break ending,
             Event::Gap(gap) => panic!("{gap}"),
             Event::Batch(batch) => {
@@ -68,7 +68,7 @@ async fn written(framing: Framing, fragments: Vec<Fragment>) -> Vec<u8> {
     });
     for fragment in fragments {
         poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
-        stream.start_send(fragment).unwrap();
+        stream.start_send(fragment.into()).unwrap();
     }
     poll_fn(|cx| stream.poll_close(cx, &Ending::Eof))
         .await
@@ -215,7 +215,7 @@ async fn many_short_lines_are_a_batch_and_are_written_as_they_came() {
     });
     let (mut batches, mut messages) = (0, 0);
     loop {
-        match poll_fn(|cx| source.poll_next(cx)).await {
+        match source.next().await {
             Event::End(ending) => {
                 assert_eq!(ending, Ending::Eof);
                 break;
@@ -224,12 +224,12 @@ async fn many_short_lines_are_a_batch_and_are_written_as_they_came() {
             Event::Batch(batch) => {
                 (batches, messages) = (batches + 1, messages + batch.count());
                 poll_fn(|cx| sink.poll_ready(cx)).await.unwrap();
-                sink.start_send_batch(batch).unwrap();
+                sink.start_send(batch.into()).unwrap();
             }
             Event::Fragment(fragment) => {
                 messages += usize::from(fragment.fin);
                 poll_fn(|cx| sink.poll_ready(cx)).await.unwrap();
-                sink.start_send(fragment).unwrap();
+                sink.start_send(fragment.into()).unwrap();
             }
         }
     }
@@ -382,7 +382,7 @@ async fn a_message_that_was_cut_is_never_finished() {
         drop(far);
         let mut events = Vec::new();
         let ending = loop {
-            match poll_fn(|cx| stream.poll_next(cx)).await {
+            match stream.next().await {
                 Event::End(ending) => break ending,
                 Event::Gap(gap) => panic!("{gap}"),
                 event => events.push(event),
@@ -637,7 +637,7 @@ fn a_line_that_must_be_whole_has_a_limit() {
             far.write_all("x".repeat(limit + 1).as_bytes())
                 .await
                 .unwrap();
-            let event = poll_fn(|cx| stream.poll_next(cx)).await;
+            let event = stream.next().await;
             assert_eq!(
                 event,
                 Event::End(Ending::TooLong {
@@ -664,7 +664,7 @@ async fn a_long_line_of_json_is_collected_up_to_the_limit() {
 async fn what_cannot_be_framed_wakes_the_pump_once() {
     let (mut framed, _far) = framed(named("length:1", Kind::Text));
     let too_long = Fragment::binary(vec![7; 300]);
-    assert!(framed.start_send(too_long).is_err());
+    assert!(framed.start_send(too_long.into()).is_err());
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut cx = Context::from_waker(&waker);
@@ -672,7 +672,7 @@ async fn what_cannot_be_framed_wakes_the_pump_once() {
         assert!(framed.poll_ready(&mut cx).is_pending());
     }
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-    let end = poll_fn(|cx| framed.poll_next(cx)).await;
+    let end = framed.next().await;
     assert!(matches!(end, Event::End(end) if end.is_unfit()));
 }
 
@@ -693,11 +693,11 @@ async fn unframed(framing: Framing, fragments: Vec<Fragment>) -> (Vec<u8>, Endin
     for fragment in fragments {
         assert_eq!(stream.take(), None);
         poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
-        sent = stream.start_send(fragment);
+        sent = stream.start_send(fragment.into());
     }
     let mut cx = Context::from_waker(std::task::Waker::noop());
     assert!(stream.poll_ready(&mut cx).is_pending(), "it takes more");
-    let event = poll_fn(|cx| stream.poll_next(cx)).await;
+    let event = stream.next().await;
     let _ = poll_fn(|cx| stream.poll_close(cx, &Ending::Eof)).await;
     drop(stream);
     let mut bytes = Vec::new();
@@ -758,17 +758,25 @@ async fn a_gap_is_a_line_of_json_and_the_close_is_the_last() {
         ),
     ] {
         let (mut stream, mut far) = framed(named("json", Kind::Text));
-        stream.start_send(Fragment::text("a")).unwrap();
-        stream.hear_gap(Gap {
-            times: 2,
-            messages: 3,
-            bytes: 40,
-        });
+        stream.start_send(Fragment::text("a").into()).unwrap();
         stream
-            .start_send(Fragment {
-                fin: false,
-                ..Fragment::text("cut")
-            })
+            .start_send(
+                Gap {
+                    times: 2,
+                    messages: 3,
+                    bytes: 40,
+                }
+                .into(),
+            )
+            .unwrap();
+        stream
+            .start_send(
+                Fragment {
+                    fin: false,
+                    ..Fragment::text("cut")
+                }
+                .into(),
+            )
             .unwrap();
         for _ in 0..2 {
             let _ = poll_fn(|cx| stream.poll_close(cx, &why)).await;
@@ -881,7 +889,7 @@ async fn a_cut_line_of_json_is_a_message_without_its_end() {
     let close = Box::new(close);
     let cut = Event::End(Ending::Cut { close, received: 4 });
     for expected in [Event::Fragment(half), cut.clone(), cut] {
-        assert_eq!(poll_fn(|cx| stream.poll_next(cx)).await, expected);
+        assert_eq!(stream.next().await, expected);
     }
 }
 
@@ -1078,7 +1086,7 @@ proptest! {
             drop(far);
             let mut got = 0;
             loop {
-                match poll_fn(|cx| stream.poll_next(cx)).await {
+                match stream.next().await {
                     Event::Gap(_) | Event::End(_) => break,
                     Event::Fragment(fragment) => got += fragment.payload.len(),
                     Event::Batch(batch) => got += batch.payload(),
@@ -1129,9 +1137,9 @@ fn the_other_side_says_how_bytes_are_cut_unless_that_was_asked_for() {
         let longest = runtime.block_on(async {
             let (near, mut far) = duplex(100_000);
             let mut stream = Framed::new(Box::new(Wire(near)), framing, &Memory::default());
-            stream.cut_at(told.unwrap_or(usize::MAX));
+            stream.notify(Notice::CutAt(told.unwrap_or(usize::MAX)));
             far.write_all(&[7; 100_000]).await.unwrap();
-            match poll_fn(|cx| stream.poll_next(cx)).await {
+            match stream.next().await {
                 Event::Fragment(fragment) => fragment.payload.len(),
                 other => panic!("{other:?}"),
             }
@@ -1165,7 +1173,7 @@ async fn a_long_line_is_one_message_in_pieces_that_gives_way_while_it_waits() {
         }
         far
     });
-    let next = async |stream: &mut Framed| poll_fn(|cx| stream.poll_next(cx)).await;
+    let next = async |stream: &mut Framed| stream.next().await;
     let mut text = Vec::new();
     loop {
         let Event::Fragment(piece) = next(&mut stream).await else {
@@ -1219,7 +1227,9 @@ async fn a_message_that_is_being_written_gives_way_and_is_cut() {
             let payload = BytesMut::from(&vec![7; 1_000_000][..]);
             let kind = Kind::Binary;
             assert!(stream.poll_ready(&mut cx).is_ready());
-            stream.start_send(Fragment { kind, fin, payload }).unwrap();
+            stream
+                .start_send(Fragment { kind, fin, payload }.into())
+                .unwrap();
         }
         assert!(stream.poll_flush(&mut cx).is_pending());
         assert!(stream.unsent() > 0);
@@ -1254,7 +1264,7 @@ async fn an_unfinished_message_gives_way_and_what_was_sent_before_it_is_written(
     };
     for fragment in [Fragment::binary(b"\x01\x02"), begun] {
         assert!(stream.poll_ready(&mut cx).is_ready());
-        stream.start_send(fragment).unwrap();
+        stream.start_send(fragment.into()).unwrap();
     }
     let _others: Vec<_> = (0..8).map(|_| press(&memory, 900_000)).collect();
     assert_eq!(stream.poll_flush(&mut cx), Poll::Ready(Ok(())));

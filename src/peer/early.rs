@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ByteStream;
+use super::{ByteStream, During};
 use crate::ending::Ending;
 
 /// Puts bytes that were read of a stream before it again.
@@ -29,12 +29,8 @@ impl ByteStream for Early {
         self.io.poll_ending(cx)
     }
 
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        self.io.read_failed(error)
-    }
-
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        self.io.write_failed(error)
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        self.io.failed(during, error)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
@@ -53,28 +49,12 @@ impl ByteStream for Early {
         self.io.poll_gone(cx)
     }
 
-    fn is_local(&self) -> bool {
-        self.io.is_local()
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.io.has_no_end()
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.io.can_half_close()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.io.is_closed()
-    }
-
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.io.poll_reset(cx)
     }
 
-    fn is_whole(&self) -> bool {
-        self.io.is_whole()
+    fn is_closed(&self) -> bool {
+        self.io.is_closed()
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use super::{Event, MessageStream, Pipe, Spent};
+use super::{Event, MessageStream, Notice, Pipe, Spent, Tally};
 use crate::ending::Ending;
-use crate::message::Fragment;
 
 /// A stream that panics when it is read.
 pub(crate) struct Panicking(pub(crate) Pipe);
@@ -22,12 +21,24 @@ impl MessageStream for Panicking {
         self.0.spent()
     }
 
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.0.poll_cut(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.0.poll_gone(cx)
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.0.poll_reset(cx)
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.0.poll_ready(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.0.start_send(fragment)
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.0.start_send(event)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -38,11 +49,19 @@ impl MessageStream for Panicking {
         self.0.poll_close(cx, why)
     }
 
+    fn notify(&mut self, notice: Notice) {
+        self.0.notify(notice);
+    }
+
     fn unsent(&self) -> usize {
         self.0.unsent()
     }
 
-    fn half_closes(&self) -> bool {
-        self.0.half_closes()
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn tally(&self) -> Tally {
+        self.0.tally()
     }
 }

@@ -42,12 +42,16 @@ impl Options {
 impl End {
     /// Whether its end is one of both directions: a WebSocket, also one that carries half-closes.
     pub(super) fn closes_both(&self) -> bool {
-        !self.stream.half_closes() || self.stream.marks().is_some()
+        let tally = self.stream.tally();
+        !tally.half_closes || tally.marks.is_some()
     }
 
     /// Whether it was sent the half-close marker, and a Close has to follow.
     pub(super) fn owes_close(&self) -> bool {
-        self.stream.marks().is_some_and(|marks| marks.owes_close)
+        self.stream
+            .tally()
+            .marks
+            .is_some_and(|marks| marks.owes_close)
     }
 
     /// Whether it was sent the marker and ended as a proxy lets it that refuses the frame.
@@ -68,7 +72,7 @@ impl End {
 
     /// Whether its marker has come, and its Close has to follow.
     pub(super) fn awaits_close(&self) -> bool {
-        let marks = self.stream.marks();
+        let marks = self.stream.tally().marks;
         marks.is_some_and(|marks| marks.awaits_close || self.was_read_to_end())
     }
 }
@@ -87,18 +91,19 @@ pub(super) fn wait(
     let Some((said @ (Ending::Eof | Ending::Enough), said_at)) = &end.said else {
         return Wait::Over;
     };
-    let is_told = !matches!(other.told, Told::No) || other.stream.half_closes();
+    let tally = other.stream.tally();
+    let is_told = !matches!(other.told, Told::No) || tally.half_closes;
     if is_told || other.said.is_some() || end.stream.is_closed() {
         return Wait::Over;
     }
     let now = Instant::now();
-    if let Some(wait) = other.stream.marks().and_then(|marks| marks.proof_wait)
+    if let Some(wait) = tally.marks.and_then(|marks| marks.proof_wait)
         && now < *said_at + wait
     {
         return Wait::Proof(*said_at + wait);
     }
     // What has no end of its own was silent for long already.
-    let is_callers = (side == Side::Left && !end.stream.has_no_end()) || end.stream.is_local();
+    let is_callers = (side == Side::Left && !end.has_no_end) || end.is_local;
     let is_counted = matches!(other.copied, Copied::Messages(_));
     let waits = is_callers || (is_counted && *said == Ending::Enough);
     if !waits || other.copied == Copied::Nothing {
@@ -110,7 +115,7 @@ pub(super) fn wait(
         _ if options.keeps_open => return Wait::Linger(None),
         Some(linger) => linger,
         None if is_counted => return Wait::Linger(None),
-        None if end.stream.is_local() => LOCAL_LINGER,
+        None if end.is_local => LOCAL_LINGER,
         None if heard_since.is_some() => LINGER,
         None => CALLER_LINGER,
     };
@@ -137,15 +142,15 @@ pub(super) fn abandon(
     options: &Options,
     quiet_since: Instant,
 ) -> Option<Instant> {
-    let awaits_reply = !end.stream.half_closes();
+    let awaits_reply = !end.half_closes();
     let now = Instant::now();
     if other.works_unheard() {
         return None;
     }
-    let is_unheard = other.copied == Copied::Nothing && other.stream.half_closes();
+    let is_unheard = other.copied == Copied::Nothing && other.half_closes();
     // Its server has closed: an open input is no reason to stay.
-    let is_idle_input = awaits_reply && other.stream.is_local();
-    let is_endless = other.stream.is_local() || other.stream.has_no_end();
+    let is_idle_input = awaits_reply && other.is_local;
+    let is_endless = other.is_local || other.has_no_end;
     if is_unheard || is_idle_input {
         other.say(Ending::Abandoned);
         return Some(now);
@@ -153,7 +158,7 @@ pub(super) fn abandon(
     if !awaits_reply && (!is_endless || options.keeps_open) {
         return None;
     }
-    let is_local = end.stream.is_local() || other.stream.is_local();
+    let is_local = end.is_local || other.is_local;
     let linger = options.linger_after_close(is_local);
     let until = quiet_since + linger;
     if now < until {

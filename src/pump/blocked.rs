@@ -122,7 +122,7 @@ impl End {
         let _ = self.stream.spent();
         let mut has_pushed = false;
         let awaits_close =
-            |stream: &dyn MessageStream| stream.marks().is_some_and(|marks| marks.awaits_close);
+            |stream: &dyn MessageStream| stream.tally().marks.is_some_and(|it| it.awaits_close);
         while ahead.has_room(awaits_close(&*self.stream)) {
             if !budget.is_left() {
                 if has_pushed {
@@ -147,7 +147,7 @@ impl End {
                 budget.spend(0);
             }
         }
-        if ahead.end().is_some() && self.stream.marks().is_some() {
+        if ahead.end().is_some() && self.stream.tally().marks.is_some() {
             // Behind its Close it is pinged until ours has answered that.
             let _ = self.stream.poll_reset(cx);
         }
@@ -184,7 +184,7 @@ impl End {
     fn is_behind(&self) -> bool {
         match &self.told {
             Told::Telling(_, wait) => !wait.is_cut,
-            Told::Done(wait) if !self.is_over && !self.stream.half_closes() => {
+            Told::Done(wait) if !self.is_over && !self.half_closes() => {
                 !wait.is_cut && wait.unsent > 0
             }
             _ => false,
@@ -231,7 +231,7 @@ fn watch(
     if is_blocked && now < source.moved_at + PATIENCE {
         return Some(source.moved_at + PATIENCE);
     }
-    if is_blocked && source.ahead.is_none() && source.stream.can_go() {
+    if is_blocked && source.ahead.is_none() && source.stream.tally().can_go {
         source.ahead = Some(Box::new(Ahead::new(&options.memory)));
         // Once more, to read on.
         return Some(now);

@@ -23,7 +23,7 @@ impl Pump<'_> {
         let both_half_close = !left.closes_both() && !right.closes_both();
         let waits = ![&*left, &*right]
             .iter()
-            .any(|end| end.stream.is_local() || end.stream.is_feed());
+            .any(|end| end.is_local || end.is_feed);
         let busy = [right.busy_until(left), left.busy_until(right)];
         let busy_until = busy[0].max(busy[1]).filter(|_| waits);
         // What a side said goes across by itself.
@@ -59,7 +59,7 @@ impl End {
     /// take some, or is a message of which the rest has yet to come.
     fn busy_until(&self, sink: &End) -> Option<Instant> {
         let now = Instant::now();
-        let is_within = self.is_within_message && !sink.stream.ignores_boundaries();
+        let is_within = self.is_within_message && !sink.ignores_boundaries;
         let since = match self.is_held_up || is_within {
             true => now,
             false => self.heard_at?,

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::ending::{Cause, Close, Loss, Violation};
-use crate::framing::{Framed, Framing};
+use crate::framing::Framing;
 use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::wire::Wire;
-use crate::peer::{Pipe, Spent, pipe};
+use crate::peer::{MessageStreamExt, Pipe, Spent, StreamFacts, Tally, pipe};
 
 /// What kind of peer a script plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,28 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(pipe: Pipe, shape: Shape) -> Box<Scripted> {
-        let is_cut = false;
-        Box::new(Scripted {
+    fn opened(pipe: Pipe, shape: Shape) -> Messages {
+        Scripted::queueing(pipe, shape, None)
+    }
+
+    fn queueing(pipe: Pipe, shape: Shape, queued: Option<(usize, Instant)>) -> Messages {
+        let has_no_end = shape == Shape::Datagrams;
+        let stream = Scripted {
             pipe,
             shape,
-            is_cut,
-            queued: None,
-        })
+            is_cut: false,
+            queued,
+        };
+        let facts = StreamFacts {
+            is_local: shape == Shape::Local,
+            has_no_end,
+            is_feed: has_no_end,
+            ..StreamFacts::default()
+        };
+        Messages {
+            stream: Box::new(stream),
+            facts,
+        }
     }
 }
 
@@ -71,11 +85,8 @@ impl MessageStream for Scripted {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)
     }
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.pipe.start_send(fragment)
-    }
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.pipe.start_send_batch(batch)
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.pipe.start_send(event)
     }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_flush(cx)
@@ -87,14 +98,26 @@ impl MessageStream for Scripted {
         let queued = self.queued.filter(|(_, until)| Instant::now() < *until);
         queued.map_or(0, |(bytes, _)| bytes)
     }
-    fn half_closes(&self) -> bool {
-        self.shape != Shape::Socket
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_cut(cx)
     }
-    fn is_local(&self) -> bool {
-        self.shape == Shape::Local
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_gone(cx)
     }
-    fn has_no_end(&self) -> bool {
-        self.shape == Shape::Datagrams
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_reset(cx)
+    }
+    fn notify(&mut self, notice: Notice) {
+        self.pipe.notify(notice);
+    }
+    fn is_closed(&self) -> bool {
+        self.pipe.is_closed()
+    }
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: self.shape != Shape::Socket,
+            ..self.pipe.tally()
+        }
     }
 }
 
@@ -142,15 +165,15 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
             Step::Read(text) => {
                 // It may come too late, which is then the thing tested.
                 if poll_fn(|cx| far.poll_ready(cx)).await.is_ok() {
-                    far.start_send(Fragment::text(&text)).unwrap();
+                    far.start_send(Fragment::text(&text).into()).unwrap();
                 }
             }
-            Step::Written(text) => match poll_fn(|cx| far.poll_next(cx)).await {
+            Step::Written(text) => match far.next().await {
                 Event::Fragment(fragment) => assert_eq!(fragment.payload, text.as_bytes()),
                 other => panic!("{other:?} instead of {text}"),
             },
             Step::Delay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Step::Told => match poll_fn(|cx| far.poll_next(cx)).await {
+            Step::Told => match far.next().await {
                 Event::End(ending) => *told.lock().unwrap() = Some(ending),
                 other => panic!("{other:?} instead of the end"),
             },
@@ -163,7 +186,7 @@ async fn play(mut far: Pipe, steps: Vec<Step>, told: Arc<Mutex<Option<Ending>>>)
     }
     // Nothing more to do but to see what comes.
     loop {
-        match poll_fn(|cx| far.poll_next(cx)).await {
+        match far.next().await {
             Event::Fragment(fragment) => {
                 extra.push(String::from_utf8_lossy(&fragment.payload).into_owned());
             }
@@ -205,8 +228,8 @@ async fn play_both(
     let left_task = tokio::spawn(play(left_far, left.1, Arc::clone(&left_told)));
     let right_task = tokio::spawn(play(right_far, right.1, Arc::clone(&right_told)));
     let outcome = pump(
-        Scripted::new(left_near, left.0),
-        Scripted::new(right_near, right.0),
+        Scripted::opened(left_near, left.0),
+        Scripted::opened(right_near, right.0),
         options,
         std::pin::pin!(async move {
             match stop_after {
@@ -323,12 +346,12 @@ async fn a_close_that_leaves_the_queue_gives_no_more_time_to_answer_it() {
     for (queued, seconds) in [(8, 10), (100_000, 11)] {
         let (left_near, left_far) = pipe();
         let (right_near, mut right_far) = pipe();
-        let mut left = Scripted::new(left_near, Socket);
-        left.queued = Some((queued, Instant::now() + Duration::from_millis(1)));
+        let queued = (queued, Instant::now() + Duration::from_millis(1));
+        let left = Scripted::queueing(left_near, Socket, Some(queued));
         let end = poll_fn(|cx| right_far.poll_close(cx, &Ending::Eof)).await;
         assert_eq!(end, Ok(()));
         let begun = Instant::now();
-        let right = Scripted::new(right_near, Bytes);
+        let right = Scripted::opened(right_near, Bytes);
         let outcome = pump(left, right, &Options::default(), std::future::pending()).await;
         assert_eq!(outcome.left, Ending::Deadline(Deadline::Close));
         assert_eq!(begun.elapsed().as_secs(), seconds);
@@ -637,19 +660,16 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
         let speak = async {
             for step in 0..10 {
                 poll_fn(|cx| speaker.poll_ready(cx)).await.unwrap();
-                speaker.start_send(Fragment::text("x")).unwrap();
+                speaker.start_send(Fragment::text("x").into()).unwrap();
                 // It hears nothing as long as it speaks.
-                let heard = timeout(
-                    Duration::from_millis(200),
-                    poll_fn(|cx| speaker.poll_next(cx)),
-                );
+                let heard = timeout(Duration::from_millis(200), speaker.next());
                 assert!(heard.await.is_err(), "{left:?} {right:?} {step}");
             }
-            poll_fn(|cx| speaker.poll_next(cx)).await
+            speaker.next().await
         };
         let hear = async {
             for _ in 0..10 {
-                let heard = poll_fn(|cx| hearer.poll_next(cx)).await;
+                let heard = hearer.next().await;
                 assert!(matches!(heard, Event::Fragment(_)), "{heard:?}");
             }
         };
@@ -659,8 +679,8 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
             Stop::Terminate
         });
         let pumped = pump(
-            Scripted::new(left_near, left),
-            Scripted::new(right_near, right),
+            Scripted::opened(left_near, left),
+            Scripted::opened(right_near, right),
             &options,
             stop,
         );
@@ -678,7 +698,7 @@ async fn a_stop_asks_nobody_while_either_side_says_something() {
 async fn a_stop_waits_for_the_rest_of_a_line() {
     let (near, mut far) = tokio::io::duplex(64);
     let (left_near, mut left_far) = pipe();
-    let right = Framed::new(Box::new(Wire(near)), Framing::LINES, &Memory::default());
+    let right = Opened::bytes(Box::new(Wire(near)), StreamFacts::of_bytes(Framing::LINES));
     let writer = async {
         for _ in 0..10 {
             far.write_all(b"x").await.unwrap();
@@ -693,13 +713,13 @@ async fn a_stop_waits_for_the_rest_of_a_line() {
         Stop::Terminate
     });
     let pumped = pump(
-        Scripted::new(left_near, Socket),
-        Box::new(right),
+        Scripted::opened(left_near, Socket),
+        right.into_messages(&Memory::default()),
         &options,
         stop,
     );
     let heard = tokio::select! {
-        heard = poll_fn(|cx| left_far.poll_next(cx)) => heard,
+        heard = left_far.next() => heard,
         () = writer => unreachable!(),
         outcome = pumped => panic!("{outcome:?}"),
     };
@@ -865,8 +885,8 @@ proptest! {
             let left_task = tokio::spawn(exchange(left_far, forth.clone(), shapes.0));
             let right_task = tokio::spawn(exchange(right_far, back.clone(), shapes.1));
             let outcome = pump(
-                Scripted::new(left_near, shapes.0),
-                Scripted::new(right_near, shapes.1),
+                Scripted::opened(left_near, shapes.0),
+                Scripted::opened(right_near, shapes.1),
                 &Options { linger: Some(Duration::from_secs(3600)), close_timeout: Duration::from_secs(3600), ..Options::default() },
                 std::future::pending(),
             ).await;
@@ -893,8 +913,8 @@ async fn a_batch_is_cut_where_enough_was_copied() {
     let (left_near, mut left_far) = pipe();
     let (right_near, right_far) = pipe();
     let all: Vec<_> = ["a", "b", "c", "d"].map(Fragment::text).into();
-    left_far.start_send(all[0].clone()).unwrap();
-    left_far.start_send_batch(batch(&all[1..])).unwrap();
+    left_far.start_send(all[0].clone().into()).unwrap();
+    left_far.start_send(batch(&all[1..]).into()).unwrap();
     let right = tokio::spawn(exchange(right_far, Vec::new(), Bytes));
     let left = tokio::spawn(exchange(left_far, Vec::new(), Bytes));
     let options = Options {
@@ -902,8 +922,8 @@ async fn a_batch_is_cut_where_enough_was_copied() {
         ..Options::default()
     };
     let (left_near, right_near) = (
-        Scripted::new(left_near, Bytes),
-        Scripted::new(right_near, Bytes),
+        Scripted::opened(left_near, Bytes),
+        Scripted::opened(right_near, Bytes),
     );
     let outcome = pump(left_near, right_near, &options, std::future::pending()).await;
     left.await.unwrap();
@@ -939,8 +959,8 @@ async fn exchange(mut far: Pipe, fragments: Vec<Fragment>, shape: Shape) -> Vec<
             }
             is_whole = fragments[0].fin;
             let sent = match &fragments[..] {
-                [one] => far.start_send(one.clone()),
-                many => far.start_send_batch(batch(many)),
+                [one] => far.start_send(one.clone().into()),
+                many => far.start_send(batch(many).into()),
             };
             if sent.is_err() {
                 waiting.clear();

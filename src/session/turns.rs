@@ -9,18 +9,21 @@ use tracing::{info, warn};
 
 use super::{Right, Shared, abandoned, stopped};
 use crate::ending::{Cause, Deadline, Ending};
-use crate::endpoint::{Backoff, Dial};
+use crate::endpoint::{Backoff, Outlet};
 use crate::framing::Cut;
 use crate::pump::Outcome;
 
 /// Whether sessions follow each other. The right side is a stream of bytes of its own each time: what is left of one session
 /// never becomes part of the next.
-pub(super) fn are_taken(left: &dyn Dial, shared: &Shared) -> bool {
+pub(super) fn are_taken(left: &Outlet, shared: &Shared) -> bool {
     let Right::Dial(right) = &shared.right else {
         return false;
     };
-    let is_stream = right.framing().is_some_and(|own| own.cut == Cut::Chunks);
-    left.again().is_some() && right.is_fresh_stream() && is_stream
+    let is_stream = right
+        .facts
+        .framing
+        .is_some_and(|own| own.cut == Cut::Chunks);
+    left.facts.again.is_some() && right.facts.is_fresh_stream && is_stream
 }
 
 /// Runs sessions until one ends in a way that means it, or the bridge is to stop.
@@ -28,14 +31,14 @@ pub(super) fn are_taken(left: &dyn Dial, shared: &Shared) -> bool {
 /// # Errors
 /// Those of the first session; of a later one what another attempt does not mend.
 pub(super) async fn take<F>(
-    left: &dyn Dial,
+    left: &Outlet,
     shared: &Shared,
     mut one: impl FnMut() -> F,
 ) -> Result<Outcome>
 where
     F: Future<Output = Result<Outcome>>,
 {
-    let mut waits = Waits::new(left.again());
+    let mut waits = Waits::new(left.facts.again.clone());
     let mut is_first = true;
     loop {
         let begun = Instant::now();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::log::Hooks;
-use crate::peer::{Pipe, pipe};
+use crate::peer::{MessageStreamExt, Opened, Pipe, pipe};
 
 /// A side that is shown in one file and recorded in another.
 fn taps(folder: &Path) -> Taps {
@@ -38,12 +38,16 @@ async fn written(taps: Taps, folder: &Path) -> (String, Vec<u8>) {
     (String::from_utf8(read("dump")).unwrap(), read("tee"))
 }
 
+fn messages(pipe: Pipe) -> Messages {
+    Opened::from(pipe).into_messages(&Memory::default())
+}
+
 async fn send(pipe: &mut Pipe, event: Event) {
     poll_fn(|cx| pipe.poll_ready(cx)).await.unwrap();
     match event {
-        Event::Fragment(fragment) => pipe.start_send(fragment).unwrap(),
-        Event::Batch(batch) => pipe.start_send_batch(batch).unwrap(),
-        Event::Gap(gap) => pipe.hear_gap(gap),
+        Event::Fragment(fragment) => pipe.start_send(fragment.into()).unwrap(),
+        Event::Batch(batch) => pipe.start_send(batch.into()).unwrap(),
+        Event::Gap(gap) => pipe.start_send(gap.into()).unwrap(),
         Event::End(why) => poll_fn(|cx| pipe.poll_close(cx, &why)).await.unwrap(),
     }
 }
@@ -126,10 +130,10 @@ proptest! {
             let folder = tempfile::tempdir().unwrap();
             let taps = taps(folder.path());
             let (near, mut far) = pipe();
-            let mut tap = taps.watch(Side::Left, "").unwrap().over(Box::new(near));
+            let mut tap = taps.watch(Side::Left, "").unwrap().over(messages(near)).stream;
             for event in &events {
                 send(&mut far, event.clone()).await;
-                prop_assert_eq!(&poll_fn(|cx| tap.poll_next(cx)).await, event);
+                prop_assert_eq!(&tap.next().await, event);
             }
             let (dump, tee) = written(taps, folder.path()).await;
             prop_assert_eq!(tee, printed(&events));
@@ -138,7 +142,7 @@ proptest! {
             // The other way nothing is touched either.
             for event in events {
                 send_to(&mut *tap, event.clone()).await;
-                prop_assert_eq!(poll_fn(|cx| far.poll_next(cx)).await, event);
+                prop_assert_eq!(far.next().await, event);
             }
             Ok(())
         })?;
@@ -148,9 +152,9 @@ proptest! {
 async fn send_to(stream: &mut dyn MessageStream, event: Event) {
     poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
     match event {
-        Event::Fragment(fragment) => stream.start_send(fragment).unwrap(),
-        Event::Batch(batch) => stream.start_send_batch(batch).unwrap(),
-        Event::Gap(gap) => stream.hear_gap(gap),
+        Event::Fragment(fragment) => stream.start_send(fragment.into()).unwrap(),
+        Event::Batch(batch) => stream.start_send(batch.into()).unwrap(),
+        Event::Gap(gap) => stream.start_send(gap.into()).unwrap(),
         Event::End(why) => poll_fn(|cx| stream.poll_close(cx, &why)).await.unwrap(),
     }
 }
@@ -162,7 +166,7 @@ async fn messages_of_two_sessions_are_not_mixed_and_a_broken_one_is_kept() {
     let mut sessions = ["one", "two"].map(|caller| {
         let (near, far) = pipe();
         let watch = taps.watch(Side::Left, caller).unwrap();
-        (far, watch.over(Box::new(near)))
+        (far, watch.over(messages(near)).stream)
     });
     for (session, text, fin) in [
         (0, "hel", false),
@@ -176,7 +180,7 @@ async fn messages_of_two_sessions_are_not_mixed_and_a_broken_one_is_kept() {
             ..Fragment::text(text)
         });
         send(far, piece.clone()).await;
-        assert_eq!(poll_fn(|cx| tap.poll_next(cx)).await, piece);
+        assert_eq!(tap.next().await, piece);
     }
     drop(sessions);
     let (dump, tee) = written(taps, folder.path()).await;
@@ -232,13 +236,17 @@ async fn what_is_not_written_yet_holds_up_the_source_and_nothing_is_lost() {
     )
     .unwrap();
     let (near, mut far) = pipe();
-    let mut tap = taps.watch(Side::Left, "").unwrap().over(Box::new(near));
+    let mut tap = taps
+        .watch(Side::Left, "")
+        .unwrap()
+        .over(messages(near))
+        .stream;
     const COUNT: usize = 20;
     let message = Fragment::binary(vec![7; 200_000]);
     let mut cx = Context::from_waker(Waker::noop());
     let (mut sent, mut taken) = (0, 0);
     while far.poll_ready(&mut cx).is_ready() {
-        far.start_send(message.clone()).unwrap();
+        far.start_send(message.clone().into()).unwrap();
         sent += 1;
         taken += usize::from(tap.poll_next(&mut cx).is_ready());
         assert!(sent < COUNT, "nothing is held up");
@@ -251,10 +259,10 @@ async fn what_is_not_written_yet_holds_up_the_source_and_nothing_is_lost() {
     });
     while taken < COUNT {
         if sent < COUNT && far.poll_ready(&mut cx).is_ready() {
-            far.start_send(message.clone()).unwrap();
+            far.start_send(message.clone().into()).unwrap();
             sent += 1;
         }
-        let event = poll_fn(|cx| tap.poll_next(cx)).await;
+        let event = tap.next().await;
         assert_eq!(event, Event::Fragment(message.clone()));
         taken += 1;
     }

@@ -21,7 +21,7 @@ use crate::ending::{Cause, Ending, Failure, Loss};
 use crate::heap;
 use crate::log::REFUSALS;
 use crate::message::SHORT;
-use crate::peer::ByteStream;
+use crate::peer::{ByteStream, During};
 
 /// How long one that failed is read after our alert, so that a reset does not destroy it.
 const FINISH: Duration = Duration::from_secs(1);
@@ -324,21 +324,23 @@ fn process<Side>(tls: &mut ConnectionCommon<Side>) -> io::Result<()> {
 }
 
 impl ByteStream for Stream {
-    fn read_failed(&self, error: &io::Error) -> Ending {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return Ending::Lost(Loss::NoClose);
-        }
-        if let Some(failure) = Failure::of(error) {
-            if REFUSALS.admits() {
-                tracing::warn!("{failure}");
-            }
-            return Ending::Unreachable(failure.cause);
-        }
-        self.tls.get_ref().0.io.read_failed(error)
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
     }
 
-    fn write_failed(&self, error: &io::Error) -> Ending {
-        self.tls.get_ref().0.io.write_failed(error)
+    fn failed(&self, during: During, error: &io::Error) -> Ending {
+        if during == During::Read {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                return Ending::Lost(Loss::NoClose);
+            }
+            if let Some(failure) = Failure::of(error) {
+                if REFUSALS.admits() {
+                    tracing::warn!("{failure}");
+                }
+                return Ending::Unreachable(failure.cause);
+            }
+        }
+        self.tls.get_ref().0.io.failed(during, error)
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
@@ -363,24 +365,12 @@ impl ByteStream for Stream {
         self.transport().poll_gone(cx)
     }
 
-    fn is_local(&self) -> bool {
-        self.tls.get_ref().0.io.is_local()
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.tls.get_ref().0.io.has_no_end()
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.tls.get_ref().0.io.can_half_close()
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.transport().poll_reset(cx)
     }
 
     fn is_closed(&self) -> bool {
         self.tls.get_ref().0.io.is_closed()
-    }
-
-    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.transport().poll_reset(cx)
     }
 }
 

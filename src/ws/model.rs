@@ -18,7 +18,7 @@ use self::script::{Dice, End, Script, Seen, Sent, read, write};
 use super::{Options, Role, Socket};
 use crate::framing::Framing;
 use crate::memory::Memory;
-use crate::peer::{MessageStream, Peer, into_messages};
+use crate::peer::{Messages, Notice, Opened, StreamFacts, into_messages};
 use crate::pump::{self, Outcome, pump};
 
 /// Whether the two sides of a hop believe that half-closes were agreed: its client, its server.
@@ -41,23 +41,25 @@ struct Played {
 }
 
 /// A WebSocket over one end of a connection.
-fn socket(port: Port, role: Role, is_agreed: bool) -> Peer {
+fn socket(port: Port, role: Role, is_agreed: bool) -> Opened {
     let socket = Socket::new(Connection::new(port), b"", role, Options::default());
-    Peer::Messages(Box::new(match is_agreed {
+    match is_agreed {
         true => socket.with_half_close(Duration::from_millis(20)),
         false => socket,
-    }))
+    }
+    .into()
 }
 
-fn bytes(port: Port) -> Peer {
-    Peer::Bytes(Connection::new(port), Framing::BYTES)
+fn bytes(port: Port) -> Opened {
+    Opened::bytes(Connection::new(port), StreamFacts::of_bytes(Framing::BYTES))
 }
 
 /// A bridge between two peers, as `session` joins them.
-fn bridge(left: Peer, right: Peer) -> JoinHandle<(Outcome, Instant)> {
+fn bridge(left: Opened, right: Opened) -> JoinHandle<(Outcome, Instant)> {
     let [mut left, mut right] = into_messages(left, right, &Memory::default());
-    left.prove(right.proof());
-    right.prove(left.proof());
+    let proof = |of: &Messages| Notice::Prove(of.facts.proof.clone());
+    left.stream.notify(proof(&right));
+    right.stream.notify(proof(&left));
     tokio::spawn(async move {
         let options = pump::Options::default();
         let outcome = pump(left, right, &options, std::future::pending()).await;

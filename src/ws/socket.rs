@@ -22,7 +22,10 @@ use crate::ending::{Close, Ending, Loss};
 use crate::extension;
 use crate::framing::{CHUNK, Framing};
 use crate::message::{Batch, Fragment, Kind, SHORT};
-use crate::peer::{ByteStream, Event, Longest, Marks, MessageStream, Pings, Proof, Spent};
+use crate::peer::{
+    ByteStream, During, Event, Gap, Longest, Marks, MessageStream, Notice, Opened, Pings, Spent,
+    StreamFacts, Tally,
+};
 use crate::sendqueue::{self, Hangup};
 
 /// Bytes that may be waiting before pongs are no longer queued behind them, but only the newest is kept.
@@ -85,7 +88,7 @@ pub struct Socket {
     /// Whose session it is, where that is told.
     caller: Option<Box<str>>,
     /// The subprotocol that a server agreed to.
-    protocol: Option<Box<str>>,
+    protocol: Option<Arc<str>>,
     /// The half-close extension, where both agreed to it.
     half_close: Option<Box<HalfClose>>,
     /// Breaks the silence after our Close, where the peer may still have much to deliver before its own.
@@ -186,6 +189,11 @@ impl Socket {
             self.caller = Some(caller.to_string().into());
         }
         self
+    }
+
+    /// Whether a ping can be sent that is answered.
+    fn can_be_asked(&self) -> bool {
+        !self.has_sent_close && self.cut.is_none()
     }
 
     /// What was read in this turn.
@@ -483,7 +491,7 @@ impl Socket {
     }
 
     fn fail(&mut self, error: &io::Error) -> Ending {
-        let ending = self.io.write_failed(error).of_websocket();
+        let ending = self.io.failed(During::Write, error).of_websocket();
         self.outbox = Outbox::default();
         self.cut = Some(ending.clone());
         ending
@@ -529,7 +537,87 @@ impl Socket {
     }
 }
 
+impl Socket {
+    fn put_fragment(&mut self, fragment: Fragment) {
+        self.put_pong();
+        let Fragment {
+            kind,
+            fin,
+            mut payload,
+        } = fragment;
+        let bytes = payload.len();
+        while payload.len() > self.longest.chunk as usize {
+            let piece = payload.split_to(self.longest.chunk as usize);
+            self.put_frame(kind, false, piece);
+        }
+        self.put_frame(kind, fin, payload);
+        self.note_sent(bytes, fin);
+        self.note_volume(bytes);
+    }
+
+    fn put_batch(&mut self, batch: &Batch) {
+        let chunk = self.longest.chunk as usize;
+        if chunk < SHORT && batch.longest() > chunk {
+            batch
+                .fragments()
+                .for_each(|fragment| self.put_fragment(fragment));
+            return;
+        }
+        self.put_pong();
+        let role = self.role;
+        let write = |room: &mut [u8]| codec::encode_batch(batch, role, room);
+        // A server's frames are the same for all who are sent the same (RFC 6455 5.1).
+        let shared = (role == Role::Server).then(|| batch.encoded(write));
+        match shared.flatten() {
+            Some(frames) => self.outbox.copy(frames),
+            None => self.outbox.put(Batch::ROOM, write),
+        }
+        self.unflushed = true;
+        if (self.longest.bytes as usize) < SHORT {
+            self.note_sent(batch.longest(), true);
+        }
+        self.note_volume(batch.payload());
+    }
+
+    /// How far the half-close extension has come; `None` where it was not agreed to.
+    fn marks(&self) -> Option<Marks> {
+        let half = self.half_close.as_ref()?;
+        // No Close can be sent to it any more.
+        let is_lost = matches!(self.ended, Some(Ending::Lost(_)));
+        Some(Marks {
+            proof_wait: half.proof_wait(),
+            owes_close: half.has_sent_end && !self.has_sent_close && !is_lost,
+            awaits_close: half.has_received_end && self.ended.is_none(),
+            backlog: self.alive.backlog(),
+        })
+    }
+
+    /// What is known about it, once its opening handshake is over.
+    fn facts(&self) -> StreamFacts {
+        let half_close = self.half_close.as_ref();
+        StreamFacts {
+            framing: self.is_byte_target.then_some(Framing::BYTES),
+            protocol: self.protocol.clone(),
+            chunk: Some(self.longest.chunk as usize),
+            can_half_close: half_close.is_some(),
+            proof: half_close.map(|half| half.proof.clone()),
+            ..StreamFacts::default()
+        }
+    }
+}
+
+impl From<Socket> for Opened {
+    fn from(socket: Socket) -> Opened {
+        let facts = socket.facts();
+        Opened::messages(Box::new(socket), facts)
+    }
+}
+
 impl MessageStream for Socket {
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
     fn take(&mut self) -> Option<Event> {
         if self.ended.is_none() {
             match self.take_event()? {
@@ -561,7 +649,7 @@ impl MessageStream for Socket {
                 self.alive.heard();
                 None
             }
-            Poll::Ready(Err(error)) => Some(self.io.read_failed(&error).of_websocket()),
+            Poll::Ready(Err(error)) => Some(self.io.failed(During::Read, &error).of_websocket()),
             Poll::Pending => {
                 ready!(self.poll_silence(cx));
                 Some(Ending::Lost(Loss::Silent))
@@ -597,10 +685,6 @@ impl MessageStream for Socket {
         Poll::Pending
     }
 
-    fn can_go(&self) -> bool {
-        true
-    }
-
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         if self.outbox.is_full() || self.cut.is_some() {
             return self.poll_sent(cx);
@@ -608,50 +692,15 @@ impl MessageStream for Socket {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
         if let Some(cut) = &self.cut {
             return Err(cut.clone());
         }
-        self.put_pong();
-        let Fragment {
-            kind,
-            fin,
-            mut payload,
-        } = fragment;
-        let bytes = payload.len();
-        while payload.len() > self.longest.chunk as usize {
-            let piece = payload.split_to(self.longest.chunk as usize);
-            self.put_frame(kind, false, piece);
+        match event {
+            Event::Fragment(fragment) => self.put_fragment(fragment),
+            Event::Batch(batch) => self.put_batch(&batch),
+            Event::Gap(_) | Event::End(_) => {}
         }
-        self.put_frame(kind, fin, payload);
-        self.note_sent(bytes, fin);
-        self.note_volume(bytes);
-        Ok(())
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        if let Some(cut) = &self.cut {
-            return Err(cut.clone());
-        }
-        let chunk = self.longest.chunk as usize;
-        if chunk < SHORT && batch.longest() > chunk {
-            let mut fragments = batch.fragments();
-            return fragments.try_for_each(|fragment| self.start_send(fragment));
-        }
-        self.put_pong();
-        let role = self.role;
-        let write = |room: &mut [u8]| codec::encode_batch(&batch, role, room);
-        // A server's frames are the same for all who are sent the same (RFC 6455 5.1).
-        let shared = (role == Role::Server).then(|| batch.encoded(write));
-        match shared.flatten() {
-            Some(frames) => self.outbox.copy(frames),
-            None => self.outbox.put(Batch::ROOM, write),
-        }
-        self.unflushed = true;
-        if (self.longest.bytes as usize) < SHORT {
-            self.note_sent(batch.longest(), true);
-        }
-        self.note_volume(batch.payload());
         Ok(())
     }
 
@@ -687,14 +736,6 @@ impl MessageStream for Socket {
         self.outbox.len() + self.io.queued()
     }
 
-    fn half_closes(&self) -> bool {
-        self.carries_half_close()
-    }
-
-    fn can_half_close(&self) -> bool {
-        self.half_close.is_some()
-    }
-
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         // Between the peer's Close and ours it is pinged; it has what it wanted, and so no loss counts.
         let owes_close = self.marks().is_some_and(|marks| marks.owes_close);
@@ -715,70 +756,42 @@ impl MessageStream for Socket {
         Poll::Pending
     }
 
-    fn marks(&self) -> Option<Marks> {
-        let half = self.half_close.as_ref()?;
-        // No Close can be sent to it any more.
-        let is_lost = matches!(self.ended, Some(Ending::Lost(_)));
-        Some(Marks {
-            proof_wait: half.proof_wait(),
-            owes_close: half.has_sent_end && !self.has_sent_close && !is_lost,
-            awaits_close: half.has_received_end && self.ended.is_none(),
-            backlog: self.alive.backlog(),
-        })
-    }
-
-    fn has_piece(&self) -> bool {
-        self.decoder.is_within_frame()
-    }
-
-    fn proof(&self) -> Option<Arc<Proof>> {
-        Some(self.half_close.as_ref()?.proof.clone())
-    }
-
-    fn prove(&mut self, across: Option<Arc<Proof>>) {
-        if let Some(half) = &mut self.half_close {
-            half.prove_after(across);
+    fn notify(&mut self, notice: Notice) {
+        match notice {
+            Notice::Prove(across) => {
+                if let Some(half) = &mut self.half_close {
+                    half.prove_after(across);
+                }
+            }
+            Notice::Probe if self.can_be_asked() => drop(self.put_ping()),
+            Notice::Pings(pings) => {
+                pings.carry();
+                self.pings = Some(pings);
+            }
+            Notice::MergeMessages => self.decoder.merge_messages(),
+            // Its messages have their own length.
+            Notice::CutAt(_) => {}
+            Notice::Probe | Notice::Greeting(_) | Notice::SpeakBytes => {}
         }
     }
 
-    fn framing(&self) -> Option<Framing> {
-        self.is_byte_target.then_some(Framing::BYTES)
+    fn is_closed(&self) -> bool {
+        false
     }
 
-    fn probe(&mut self) -> Option<u64> {
-        if self.has_sent_close || self.cut.is_some() {
-            return None;
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: self.carries_half_close(),
+            can_go: true,
+            works_unheard: false,
+            has_piece: self.decoder.is_within_frame(),
+            marks: self.marks(),
+            asked: self.can_be_asked().then_some(self.probes.sent),
+            answered: self.probes.answered,
+            merged: self.decoder.merged_messages(),
+            gap: Gap::default(),
+            longest: Some(self.longest),
         }
-        Some(self.put_ping())
-    }
-
-    fn probed(&self) -> u64 {
-        self.probes.answered
-    }
-
-    fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
-    }
-
-    fn carry_pings(&mut self, pings: Arc<Pings>) {
-        pings.carry();
-        self.pings = Some(pings);
-    }
-
-    fn merge_messages(&mut self) {
-        self.decoder.merge_messages();
-    }
-
-    fn chunk(&self) -> Option<usize> {
-        Some(self.longest.chunk as usize)
-    }
-
-    fn longest(&self) -> Option<Longest> {
-        Some(self.longest)
-    }
-
-    fn merged_messages(&self) -> Option<u64> {
-        self.decoder.merged_messages()
     }
 }
 

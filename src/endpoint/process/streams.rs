@@ -1,6 +1,7 @@
 //! The program's side of a session: its input and output as a stream of bytes, and its end.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use super::apart::Apart;
 use crate::child::Child;
 use crate::ending::{Ending, Exit, Loss};
-use crate::peer::ByteStream;
+use crate::peer::{ByteStream, During};
 
 /// What a terminal takes for the end of input (VEOF of termios(3)).
 const END_OF_INPUT: &[u8] = b"\x04";
@@ -125,6 +126,10 @@ impl ByteStream for Streams {
         })
     }
 
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         let hangs_up = why.is_abort() || matches!(why, Ending::Stopped(_));
         if let (Some(input), true) = (&mut self.input, self.is_terminal && !hangs_up) {
@@ -138,18 +143,25 @@ impl ByteStream for Streams {
         Poll::Ready(Ok(()))
     }
 
-    fn can_half_close(&self) -> bool {
-        // A terminal hangs up as a whole.
-        !self.is_terminal
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
     }
 
     fn is_closed(&self) -> bool {
         // Its end is the exit of the program.
         true
-    }
-
-    fn is_whole(&self) -> bool {
-        !self.is_terminal
     }
 }
 

@@ -15,9 +15,8 @@ use tracing::debug;
 
 use crate::ending::Ending;
 use crate::endpoint::size::{MAX_MESSAGE, Size};
-use crate::framing::Framed;
-use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream, Spent};
+use crate::message::Kind;
+use crate::peer::{Event, MessageStream, Messages, Notice, Opened, Spent, StreamFacts, Tally};
 
 fn resize(terminal: impl AsFd, size: Size) -> io::Result<()> {
     let size = Winsize {
@@ -52,7 +51,7 @@ pub(super) fn open(size: Size) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// A terminal whose text messages are sizes: `{"cols":80,"rows":24}`.
 pub(super) struct Resizable {
-    framed: Framed,
+    stream: Box<dyn MessageStream>,
     /// Our end once more.
     terminal: OwnedFd,
     /// What has come of a text message.
@@ -60,11 +59,20 @@ pub(super) struct Resizable {
 }
 
 impl Resizable {
-    pub(super) fn new(framed: Framed, terminal: OwnedFd) -> Resizable {
-        Resizable {
-            framed,
+    /// Wraps the messages of a terminal, of which this is our end once more.
+    pub(super) fn over(inner: Messages, terminal: OwnedFd) -> Messages {
+        let resizable = Resizable {
+            stream: inner.stream,
             terminal,
             message: Vec::new(),
+        };
+        Opened {
+            stream: Box::new(resizable),
+            facts: StreamFacts {
+                // Its text messages are sizes, and are not to become part of others.
+                ignores_boundaries: false,
+                ..inner.facts
+            },
         }
     }
 
@@ -90,64 +98,64 @@ impl Resizable {
 
 impl MessageStream for Resizable {
     fn take(&mut self) -> Option<Event> {
-        self.framed.take()
+        self.stream.take()
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.framed.poll_more(cx)
+        self.stream.poll_more(cx)
     }
 
     fn spent(&mut self) -> Spent {
-        self.framed.spent()
+        self.stream.spent()
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.framed.poll_cut(cx)
-    }
-
-    fn can_go(&self) -> bool {
-        self.framed.can_go()
+        self.stream.poll_cut(cx)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        self.framed.poll_gone(cx)
+        self.stream.poll_gone(cx)
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        self.framed.poll_ready(cx)
+        self.stream.poll_ready(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        match fragment.kind {
-            Kind::Binary => self.framed.start_send(fragment),
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        event.each(|fragment| match fragment.kind {
+            Kind::Binary => self.stream.start_send(fragment.into()),
             Kind::Text => {
                 self.resize(&fragment.payload, fragment.fin);
                 Ok(())
             }
-        }
+        })
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        self.framed.poll_flush(cx)
+        self.stream.poll_flush(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<Result<(), Ending>> {
-        self.framed.poll_close(cx, why)
+        self.stream.poll_close(cx, why)
+    }
+
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.stream.poll_reset(cx)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.stream.notify(notice);
     }
 
     fn unsent(&self) -> usize {
-        self.framed.unsent()
-    }
-
-    fn half_closes(&self) -> bool {
-        self.framed.half_closes()
+        self.stream.unsent()
     }
 
     fn is_closed(&self) -> bool {
-        self.framed.is_closed()
+        self.stream.is_closed()
     }
 
-    fn cut_at(&mut self, most: usize) {
-        self.framed.cut_at(most);
+    fn tally(&self) -> Tally {
+        self.stream.tally()
     }
 }

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 
 use crate::memory::{FREE, Memory, Spare};
-use crate::message::{Batch, Fragment, Kind};
-use crate::peer::{Gap, MessageStream};
+use crate::message::{Fragment, Kind};
+use crate::peer::{Event, Gap, MessageStream, Notice};
 
 /// What was sent and is not known to have been taken.
 #[derive(Debug, Default)]
@@ -31,14 +31,18 @@ impl Ledger {
         false
     }
 
-    pub(super) fn note(&mut self, fragment: &Fragment) {
+    pub(super) fn note(&mut self, event: &Event) {
+        match event {
+            Event::Fragment(fragment) => self.note_fragment(fragment),
+            Event::Batch(batch) => self.add(batch.count() as u64, batch.payload()),
+            Event::Gap(_) | Event::End(_) => {}
+        }
+    }
+
+    fn note_fragment(&mut self, fragment: &Fragment) {
         let is_first = !self.is_within_message;
         self.add(u64::from(is_first), fragment.payload.len());
         self.is_within_message = !fragment.fin;
-    }
-
-    pub(super) fn note_batch(&mut self, batch: &Batch) {
-        self.add(batch.count() as u64, batch.payload());
     }
 
     fn add(&mut self, messages: u64, bytes: usize) {
@@ -54,7 +58,8 @@ impl Ledger {
         if self.asked.is_some() || self.unasked == Gap::default() {
             return;
         }
-        self.asked = stream.probe();
+        stream.notify(Notice::Probe);
+        self.asked = stream.tally().asked;
         if self.asked.is_some() {
             self.unasked = Gap::default();
         } else if stream.unsent() == 0 {
@@ -64,7 +69,10 @@ impl Ledger {
 
     /// Looks for the answer.
     pub(super) fn hear(&mut self, stream: &dyn MessageStream) {
-        if self.asked.is_some_and(|number| stream.probed() >= number) {
+        if self
+            .asked
+            .is_some_and(|number| stream.tally().answered >= number)
+        {
             self.uncertain = self.unasked;
             self.asked = None;
         }
@@ -223,7 +231,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_message_is_left_out_and_counted() {
         let (mut ledger, mut gap) = (Ledger::default(), Gap::default());
-        ledger.note(&piece("begin", false));
+        ledger.note(&piece("begin", false).into());
         assert_eq!((ledger.close().messages, ledger.is_skipping), (1, true));
         assert!(!ledger.admits(&piece("more", false), &mut gap));
         // Once more, before the rest has come.

@@ -17,9 +17,10 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Ending, RetryAfter};
 use crate::endpoint::BoxFuture;
 use crate::endpoint::agreement;
-use crate::framing::Framing;
-use crate::message::{Batch, Fragment};
-use crate::peer::{Event, Gap, Longest, MessageStream, Pings, Spent};
+use crate::message::Fragment;
+use crate::peer::{
+    Event, Gap, MessageStream, Messages, Notice, Opened, Pings, Spent, StreamFacts, Tally,
+};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -37,7 +38,9 @@ pub(super) struct Link {
     caller: Arc<Caller>,
     backoff: Backoff,
     state: State,
-    shape: Shape,
+    ignores_boundaries: bool,
+    /// Whether each connection goes on sending after we closed our direction.
+    half_closes: bool,
     /// What is to be sent first on each further connection.
     greeting: Vec<Fragment>,
     /// How much of it this connection has.
@@ -57,7 +60,7 @@ pub(super) struct Link {
     /// Whether our side has ended: what follows is an end, too.
     is_told: bool,
     /// The subprotocol of the first connection, which callers were answered with.
-    protocol: Option<Box<str>>,
+    protocol: Option<Arc<str>>,
 }
 
 enum State {
@@ -68,7 +71,7 @@ enum State {
         failed: Option<(Ending, Pin<Box<Sleep>>)>,
     },
     Down {
-        next: BoxFuture<'static, Result<Box<dyn MessageStream>>>,
+        next: BoxFuture<'static, Result<Messages>>,
         since: Instant,
         /// What went wrong last.
         why: Ending,
@@ -78,36 +81,36 @@ enum State {
     Over(Ending),
 }
 
-/// What is the same of each connection.
-#[derive(Clone, Copy)]
-struct Shape {
-    half_closes: bool,
-    has_no_end: bool,
-    is_feed: bool,
-    ignores_boundaries: bool,
-    chunk: Option<usize>,
-}
-
 impl Link {
-    pub(super) fn new(
+    /// Makes one stream of the first connection and those that follow it, which are like it.
+    pub(super) fn over(
+        first: Messages,
         target: Arc<Target>,
         caller: Arc<Caller>,
         backoff: Backoff,
-        stream: Box<dyn MessageStream>,
-    ) -> Link {
-        Link {
+    ) -> Messages {
+        let Opened { stream, facts } = first;
+        let facts = StreamFacts {
+            framing: target.framing,
+            // An end of input is told once, whichever connection is there then.
+            can_half_close: false,
+            proof: None,
+            // What is asked of the other side is asked by one connection, and not by those that follow it.
+            greeting: Vec::new(),
+            pings: None,
+            // The reader of our own output is looked for by each write, and leaves one connection alone.
+            is_local: false,
+            // Another connection may bring more.
+            is_whole: false,
+            ..facts
+        };
+        let link = Link {
             partial: Partial::new(&target.memory),
             target,
-            caller: answered(caller, stream.protocol()),
+            caller: answered(caller, facts.protocol.as_deref()),
             backoff,
-            shape: Shape {
-                half_closes: stream.half_closes(),
-                has_no_end: stream.has_no_end(),
-                is_feed: stream.is_feed(),
-                ignores_boundaries: stream.ignores_boundaries(),
-                chunk: stream.chunk(),
-            },
-            protocol: stream.protocol().map(Into::into),
+            ignores_boundaries: facts.ignores_boundaries,
+            half_closes: stream.tally().half_closes,
             state: up(stream),
             greeting: Vec::new(),
             greeted: 0,
@@ -120,6 +123,11 @@ impl Link {
             pings: None,
             merged: None,
             is_told: false,
+            protocol: facts.protocol.clone(),
+        };
+        Messages {
+            stream: Box::new(link),
+            facts,
         }
     }
 
@@ -131,9 +139,8 @@ impl Link {
         else {
             return;
         };
-        self.merged = stream
-            .merged_messages()
-            .map(|count| count + self.merged.unwrap_or(0));
+        let merged = stream.tally().merged;
+        self.merged = merged.map(|count| count + self.merged.unwrap_or(0));
         farewell(stream, why);
         if now - since >= STEADY {
             self.backoff.reset();
@@ -194,21 +201,21 @@ impl Link {
                 break;
             };
             match opened {
-                Ok(stream) if let Some(what) = self.breach(&*stream) => {
+                Ok(opened) if let Some(what) = self.breach(&opened.facts) => {
                     warn!("giving up on {}: {what}; gap: {lost}", self.target.name);
                     self.state = State::Over(Ending::Unreachable(Cause::Handshake));
                 }
-                Ok(mut stream) => {
+                Ok(Opened { mut stream, .. }) => {
                     let (name, took) = (&self.target.name, since.elapsed());
                     warn!("reconnected to {name} after {took:.1?}, gap: {lost}");
                     if self.merges {
-                        stream.merge_messages();
+                        stream.notify(Notice::MergeMessages);
                     }
                     if let Some(most) = self.cut_at {
-                        stream.cut_at(most);
+                        stream.notify(Notice::CutAt(most));
                     }
                     if let Some(pings) = &self.pings {
-                        stream.carry_pings(pings.clone());
+                        stream.notify(Notice::Pings(pings.clone()));
                     }
                     self.state = up(stream);
                     self.greeted = 0;
@@ -232,10 +239,10 @@ impl Link {
     }
 
     /// Says why a further connection is not what a caller was promised: it agreed to another subprotocol than the first one.
-    fn breach(&self, stream: &dyn MessageStream) -> Option<String> {
+    fn breach(&self, facts: &StreamFacts) -> Option<String> {
         // What has no caller was never answered.
         let before = self.protocol.as_deref().filter(|_| !self.caller.is_local);
-        agreement::changed(before, stream.protocol())
+        agreement::changed(before, facts.protocol.as_deref())
     }
 
     /// Sends a connection what it is due before anything else: the greeting, and what was held.
@@ -249,21 +256,14 @@ impl Link {
         }
         while let Some(message) = self.greeting.get(self.greeted) {
             ready!(stream.poll_ready(cx))?;
-            stream.start_send(message.clone())?;
+            stream.start_send(message.clone().into())?;
             self.greeted += 1;
         }
         if self.held.is_some() {
             ready!(stream.poll_ready(cx))?;
-            match self.held.take() {
-                Some(Event::Fragment(fragment)) => {
-                    self.ledger.note(&fragment);
-                    stream.start_send(fragment)?;
-                }
-                Some(Event::Batch(batch)) => {
-                    self.ledger.note_batch(&batch);
-                    stream.start_send_batch(batch)?;
-                }
-                Some(Event::Gap(_) | Event::End(_)) | None => {}
+            if let Some(held) = self.held.take() {
+                self.ledger.note(&held);
+                stream.start_send(held)?;
             }
         }
         let _ = stream.poll_flush(cx)?;
@@ -442,16 +442,15 @@ impl MessageStream for Link {
         Poll::Pending
     }
 
-    fn can_go(&self) -> bool {
-        matches!(&self.state, State::Up { stream, .. } if stream.can_go())
-    }
-
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.poll_sending(cx, |stream, cx| stream.poll_ready(cx))
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        if !self.shape.ignores_boundaries && !self.ledger.admits(&fragment, &mut self.gap) {
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        if let Event::Fragment(fragment) = &event
+            && !self.ignores_boundaries
+            && !self.ledger.admits(fragment, &mut self.gap)
+        {
             if fragment.fin {
                 let name = &self.target.name;
                 warn!("{name}: the rest of a message is lost, its beginning went before");
@@ -460,40 +459,19 @@ impl MessageStream for Link {
         }
         match &mut self.state {
             State::Up { stream, .. } => {
-                self.ledger.note(&fragment);
-                match stream.start_send(fragment) {
+                self.ledger.note(&event);
+                match stream.start_send(event) {
                     Ok(()) => Ok(()),
                     Err(why) => self.fail(why),
                 }
             }
+            // Nothing that is sent later missed it.
+            State::Down { .. } if matches!(event, Event::Gap(_)) => Ok(()),
             State::Down { .. } => {
-                self.held = Some(Event::Fragment(fragment));
+                self.held = Some(event);
                 Ok(())
             }
             State::Over(ending) => Err(ending.clone()),
-        }
-    }
-
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        match &mut self.state {
-            State::Up { stream, .. } => {
-                self.ledger.note_batch(&batch);
-                match stream.start_send_batch(batch) {
-                    Ok(()) => Ok(()),
-                    Err(why) => self.fail(why),
-                }
-            }
-            State::Down { .. } => {
-                self.held = Some(Event::Batch(batch));
-                Ok(())
-            }
-            State::Over(ending) => Err(ending.clone()),
-        }
-    }
-
-    fn hear_gap(&mut self, gap: Gap) {
-        if let State::Up { stream, .. } = &mut self.state {
-            stream.hear_gap(gap);
         }
     }
 
@@ -509,42 +487,12 @@ impl MessageStream for Link {
         if let State::Down { why, .. } = &self.state {
             self.state = State::Over(why.clone());
         }
-        if let Some(Event::Fragment(fragment)) = &self.held {
-            self.ledger.note(fragment);
+        if let Some(held) = self.held.take() {
+            self.ledger.note(&held);
         }
-        if let Some(Event::Batch(batch)) = &self.held {
-            self.ledger.note_batch(batch);
-        }
-        self.held = None;
         match &mut self.state {
             State::Up { stream, .. } => stream.poll_close(cx, why),
             State::Down { .. } | State::Over(_) => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn works_unheard(&self) -> bool {
-        match &self.state {
-            State::Up { stream, .. } => stream.works_unheard(),
-            State::Down { .. } | State::Over(_) => false,
-        }
-    }
-
-    fn unsent(&self) -> usize {
-        match &self.state {
-            State::Up { stream, .. } => stream.unsent(),
-            State::Down { .. } | State::Over(_) => 0,
-        }
-    }
-
-    fn half_closes(&self) -> bool {
-        self.shape.half_closes
-    }
-
-    fn is_closed(&self) -> bool {
-        match &self.state {
-            State::Up { stream, .. } => stream.is_closed(),
-            State::Down { .. } => false,
-            State::Over(_) => true,
         }
     }
 
@@ -555,78 +503,53 @@ impl MessageStream for Link {
         }
     }
 
-    fn has_piece(&self) -> bool {
-        matches!(&self.state, State::Up { stream, .. } if stream.has_piece())
-    }
-
-    fn has_no_end(&self) -> bool {
-        self.shape.has_no_end
-    }
-
-    fn is_feed(&self) -> bool {
-        self.shape.is_feed
-    }
-
-    fn greet(&mut self, greeting: Vec<Fragment>) {
-        self.greeting = greeting;
-    }
-
-    fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
-    }
-
-    fn gap(&self) -> Gap {
-        self.gap
-    }
-
-    fn ignores_boundaries(&self) -> bool {
-        self.shape.ignores_boundaries
-    }
-
-    fn framing(&self) -> Option<Framing> {
-        self.target.dial.framing()
-    }
-
-    fn carry_pings(&mut self, pings: Arc<Pings>) {
-        if let State::Up { stream, .. } = &mut self.state {
-            stream.carry_pings(pings.clone());
+    fn notify(&mut self, notice: Notice) {
+        match &notice {
+            Notice::Greeting(greeting) => {
+                self.greeting.clone_from(greeting);
+                return;
+            }
+            Notice::Pings(pings) => self.pings = Some(pings.clone()),
+            Notice::MergeMessages => self.merges = true,
+            Notice::CutAt(most) => self.cut_at = Some(*most),
+            // What each connection is asked is its own.
+            Notice::Prove(_) | Notice::SpeakBytes | Notice::Probe => return,
         }
-        self.pings = Some(pings);
-    }
-
-    fn merge_messages(&mut self) {
-        self.merges = true;
         if let State::Up { stream, .. } = &mut self.state {
-            stream.merge_messages();
+            stream.notify(notice);
         }
     }
 
-    fn chunk(&self) -> Option<usize> {
-        self.shape.chunk
-    }
-
-    fn cut_at(&mut self, most: usize) {
-        self.cut_at = Some(most);
-        if let State::Up { stream, .. } = &mut self.state {
-            stream.cut_at(most);
-        }
-    }
-
-    fn longest(&self) -> Option<Longest> {
+    fn unsent(&self) -> usize {
         match &self.state {
-            State::Up { stream, .. } => stream.longest(),
-            State::Down { .. } | State::Over(_) => None,
+            State::Up { stream, .. } => stream.unsent(),
+            State::Down { .. } | State::Over(_) => 0,
         }
     }
 
-    fn merged_messages(&self) -> Option<u64> {
+    fn is_closed(&self) -> bool {
+        match &self.state {
+            State::Up { stream, .. } => stream.is_closed(),
+            State::Down { .. } => false,
+            State::Over(_) => true,
+        }
+    }
+
+    fn tally(&self) -> Tally {
         let now = match &self.state {
-            State::Up { stream, .. } => stream.merged_messages(),
-            State::Down { .. } | State::Over(_) => None,
+            State::Up { stream, .. } => stream.tally(),
+            State::Down { .. } | State::Over(_) => Tally::default(),
         };
-        match (self.merged, now) {
-            (Some(before), Some(now)) => Some(before + now),
-            (before, now) => before.or(now),
+        Tally {
+            half_closes: self.half_closes,
+            gap: self.gap,
+            merged: match (self.merged, now.merged) {
+                (Some(before), Some(now)) => Some(before + now),
+                (before, now) => before.or(now),
+            },
+            marks: None,
+            asked: None,
+            ..now
         }
     }
 }

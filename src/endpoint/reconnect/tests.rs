@@ -10,16 +10,19 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::ending::{Close, Loss, Violation};
+use crate::endpoint::Agreement;
 use crate::memory::Memory;
 use crate::message::Fragment;
-use crate::peer::{Event, Gap, Pipe, Spent, pipe};
+use crate::peer::{
+    Event, Gap, MessageStream, MessageStreamExt, Notice, Pipe, Spent, StreamFacts, Tally, pipe,
+};
 
-type Opened = Box<dyn MessageStream>;
+type Boxed = Box<dyn MessageStream>;
 
 /// An endpoint that opens what it was given, in order, and notes when.
 #[derive(Default)]
 struct Prepared {
-    next: Mutex<VecDeque<Result<Opened>>>,
+    next: Mutex<VecDeque<Result<Boxed>>>,
     at: Mutex<Vec<Instant>>,
 }
 
@@ -33,15 +36,22 @@ impl Prepared {
 }
 
 impl Dial for Prepared {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         self.at.lock().unwrap().push(Instant::now());
         let next = self.next.lock().unwrap().pop_front();
-        Box::pin(async { Ok(Peer::Messages(next.unwrap_or_else(|| boxed(refused()))?)) })
+        Box::pin(async {
+            let stream = next.unwrap_or_else(|| boxed(refused()))?;
+            let facts = StreamFacts {
+                can_half_close: true,
+                ..StreamFacts::default()
+            };
+            Ok(Opened::messages(stream, facts))
+        })
     }
 }
 
-fn boxed<S: MessageStream + 'static>(opened: Result<S>) -> Result<Opened> {
-    opened.map(|stream| -> Opened { Box::new(stream) })
+fn boxed<S: MessageStream + 'static>(opened: Result<S>) -> Result<Boxed> {
+    opened.map(|stream| -> Boxed { Box::new(stream) })
 }
 
 fn refused() -> Result<Pipe> {
@@ -52,28 +62,26 @@ fn answered(status: u16) -> Result<Pipe> {
     Err(anyhow!(Cause::HttpStatus(status)))
 }
 
-async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) -> Result<Peer> {
+async fn dial(prepared: &Arc<Prepared>, retries: Option<u32>, is_local: bool) -> Result<Opened> {
     let limits = Limits {
         retries,
         reconnect_max: Duration::from_secs(60),
     };
-    let Endpoint::Dial(dial) = over(prepared.clone(), "x".to_owned(), limits, &Memory::default())
-    else {
+    let outlet = Outlet::new(prepared.clone(), Facts::default());
+    let Endpoint::Dial(outlet) = over(outlet, "x".to_owned(), limits, &Memory::default()) else {
         unreachable!()
     };
     let caller = Caller {
         is_local,
         ..Caller::new("left")
     };
-    dial.dial(&caller).await
+    outlet.dial.dial(&caller).await
 }
 
 /// A link over these connections, the first of which is open.
 async fn link(prepared: &Arc<Prepared>, retries: Option<u32>) -> Box<dyn MessageStream> {
-    match dial(prepared, retries, true).await.unwrap() {
-        Peer::Messages(link) => link,
-        Peer::Bytes(..) => unreachable!(),
-    }
+    let opened = dial(prepared, retries, true).await.unwrap();
+    opened.into_messages(&Memory::default()).stream
 }
 
 async fn next(stream: &mut (impl MessageStream + ?Sized)) -> Event {
@@ -87,12 +95,12 @@ async fn next(stream: &mut (impl MessageStream + ?Sized)) -> Event {
 
 /// The next one, gaps included.
 async fn event(stream: &mut (impl MessageStream + ?Sized)) -> Event {
-    poll_fn(|cx| stream.poll_next(cx)).await
+    stream.next().await
 }
 
 async fn send(stream: &mut (impl MessageStream + ?Sized), fragment: Fragment) {
     poll_fn(|cx| stream.poll_ready(cx)).await.unwrap();
-    stream.start_send(fragment).unwrap();
+    stream.start_send(fragment.into()).unwrap();
 }
 
 async fn close(stream: &mut Pipe, why: Ending) {
@@ -132,7 +140,7 @@ async fn what_comes_is_one_stream_over_all_connections() {
     for (pair, most) in at.windows(2).zip([1, 2, 4]) {
         assert!(pair[1] - pair[0] <= Duration::from_secs(most));
     }
-    assert_eq!((at.len(), link.gap().times), (4, 1));
+    assert_eq!((at.len(), link.tally().gap.times), (4, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,13 +255,13 @@ async fn one_message_is_held_while_there_is_no_connection_and_no_more() {
     let ((one, far), (two, mut far_two)) = (pipe(), pipe());
     let prepared = Prepared::of(vec![Ok(one), Ok(two)]);
     let mut link = link(&prepared, None).await;
-    link.greet(vec![Fragment::text("hello")]);
+    link.notify(Notice::Greeting(vec![Fragment::text("hello")]));
     drop(far);
     poll_fn(|cx| {
         assert!(link.poll_more(cx).is_ready());
         assert_eq!(link.take(), None);
         assert!(link.poll_ready(cx).is_ready());
-        link.start_send(Fragment::text("held")).unwrap();
+        link.start_send(Fragment::text("held").into()).unwrap();
         assert!(link.poll_ready(cx).is_pending());
         assert!(link.poll_flush(cx).is_pending());
         std::task::Poll::Ready(())
@@ -263,7 +271,7 @@ async fn one_message_is_held_while_there_is_no_connection_and_no_more() {
     for expected in ["hello", "held", "next"] {
         assert_eq!(next(&mut far_two).await, text(expected));
     }
-    assert_eq!((link.gap().messages, link.gap().times), (0, 1));
+    assert_eq!((link.tally().gap.messages, link.tally().gap.times), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,7 +294,7 @@ async fn what_may_be_lost_is_counted_and_no_message_is_sent_over_two_connections
         messages: 1,
         bytes: 9,
     };
-    assert_eq!(link.gap(), gap);
+    assert_eq!(link.tally().gap, gap);
     // What it yields says only what was known when the connection was made: the rest of the message came later.
     assert_eq!(event(&mut *link).await, Event::Gap(Gap { bytes: 6, ..gap }));
 }
@@ -340,6 +348,34 @@ async fn an_end_of_ours_ends_the_wait() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_link_has_the_facts_of_its_connection_but_carries_no_half_close() {
+    let opened = Opened::from(pipe().0);
+    assert!(opened.facts.can_half_close);
+    let prepared = Prepared::of(vec![Ok(pipe().0)]);
+    let link = dial(&prepared, None, true).await.unwrap();
+    assert!(!link.facts.can_half_close, "an end of input is told once");
+    let outlet = Outlet::new(
+        prepared,
+        Facts {
+            kill_after: Some(Duration::from_secs(3)),
+            descriptors: 7,
+            host: Some("x".to_owned()),
+            agreement: Agreement::Opening,
+            ..Facts::default()
+        },
+    );
+    let limits = Limits {
+        retries: None,
+        reconnect_max: Duration::from_secs(60),
+    };
+    let endpoint = over(outlet, "x".to_owned(), limits, &Memory::default());
+    let facts = endpoint.facts();
+    assert_eq!((facts.kill_after.is_some(), facts.descriptors), (true, 7));
+    assert_eq!((&facts.host, facts.again.is_some()), (&None, true));
+    assert_eq!(facts.agreement, Agreement::Opening);
+}
+
 /// A stream that has nothing to say in time, and answers what it is asked.
 struct Asked {
     pipe: Pipe,
@@ -364,12 +400,20 @@ impl MessageStream for Asked {
         cut.map_or(Poll::Pending, Poll::Ready)
     }
 
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_gone(cx)
+    }
+
+    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Lost(Loss::Reset))
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)
     }
 
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.pipe.start_send(fragment)
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.pipe.start_send(event)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -380,24 +424,23 @@ impl MessageStream for Asked {
         self.pipe.poll_close(cx, why)
     }
 
-    fn unsent(&self) -> usize {
-        self.pipe.unsent()
+    fn notify(&mut self, notice: Notice) {
+        self.pipe.notify(notice);
     }
 
-    fn half_closes(&self) -> bool {
-        self.pipe.half_closes()
+    fn unsent(&self) -> usize {
+        self.pipe.unsent()
     }
 
     fn is_closed(&self) -> bool {
         true
     }
 
-    fn poll_reset(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
-        Poll::Ready(Ending::Lost(Loss::Reset))
-    }
-
-    fn has_piece(&self) -> bool {
-        true
+    fn tally(&self) -> Tally {
+        Tally {
+            has_piece: true,
+            ..self.pipe.tally()
+        }
     }
 }
 
@@ -426,7 +469,7 @@ async fn what_is_cut_off_is_lost_at_once_or_ended() {
     send(&mut far_two, Fragment::text("again")).await;
     let again = timeout(Duration::from_secs(60), next(&mut *link)).await;
     assert_eq!(again, Ok(text("again")));
-    assert_eq!(link.gap().times, 1);
+    assert_eq!(link.tally().gap.times, 1);
     // No other one mends this.
     let why = Ending::Close(Close::new(1009, "too big"));
     *cut_two.lock().unwrap() = Some(why.clone());
@@ -442,7 +485,7 @@ async fn what_is_asked_of_a_connection_is_answered_by_it() {
     };
     let prepared = Prepared::of(vec![Ok(one)]);
     let mut link = link(&prepared, None).await;
-    assert!(link.is_closed() && link.has_piece());
+    assert!(link.is_closed() && link.tally().has_piece);
     let reset = poll_fn(|cx| link.poll_reset(cx)).await;
     assert_eq!(reset, Ending::Lost(Loss::Reset));
 }

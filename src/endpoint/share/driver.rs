@@ -18,11 +18,11 @@ use crate::caller::Caller;
 use crate::ending::{Cause, Close, Ending, Loss};
 use crate::endpoint::agreement;
 use crate::endpoint::room::Words;
-use crate::framing::{Added, Framed, Whole};
+use crate::framing::{Added, Whole};
 use crate::log::{CLOSINGS, REFUSALS};
 use crate::memory::copy;
 use crate::message::{Fragment, Kind, SHORT};
-use crate::peer::{Event, MessageStream, Peer};
+use crate::peer::{Carry, Event, Listener, MessageStreamExt, Messages, Speaker};
 
 /// A connection that lasted so long was a good one: the waits begin anew.
 const STEADY: Duration = Duration::from_secs(30);
@@ -32,8 +32,6 @@ const CUT: Duration = Duration::from_secs(10);
 const HURRY: Duration = Duration::from_secs(1);
 /// How long what has ended may take to give back what it had for itself alone: a program's place, a device.
 const GIVEN_BACK: Duration = Duration::from_millis(50);
-/// Messages that are carried before other tasks have their turn.
-const BUDGET: usize = 256;
 
 /// Sees to the connection as long as somebody needs it.
 pub(super) struct Driver {
@@ -107,8 +105,8 @@ impl Driver {
                 _ = stop.wait_for(|is| *is) => return,
             };
             wait = match opened {
-                Ok(stream) if !self.tell_open(stream.protocol()) => return,
-                Ok(stream) => self.serve(stream, &mut stop).await,
+                Ok(messages) if !self.tell_open(messages.facts.protocol.clone()) => return,
+                Ok(messages) => self.serve(messages, &mut stop).await,
                 Err(error) => self.has_failed(&error, came),
             };
             if wait.is_none() {
@@ -119,12 +117,10 @@ impl Driver {
 
     /// Tells those who wait for the connection that it is open, with the subprotocol that a server agreed to. Callers that were
     /// answered with another one are ended. Returns whether the connection is to be carried.
-    fn tell_open(&self, protocol: Option<&str>) -> bool {
+    fn tell_open(&self, protocol: Option<Arc<str>>) -> bool {
         let shared = &self.shared;
         let changed = match &*self.tell.borrow() {
-            Opened::Yes(before) => {
-                agreement::changed(before.as_deref().map(String::as_str), protocol)
-            }
+            Opened::Yes(before) => agreement::changed(before.as_deref(), protocol.as_deref()),
             Opened::NotYet | Opened::No(..) => None,
         };
         if let Some(what) = changed {
@@ -140,7 +136,6 @@ impl Driver {
                 return false;
             }
         }
-        let protocol = protocol.map(|name| Arc::new(name.to_owned()));
         self.tell.send_replace(Opened::Yes(protocol));
         true
     }
@@ -165,7 +160,7 @@ impl Driver {
     }
 
     /// Opens the connection, for no caller in particular. What the last one still has for itself alone is waited for.
-    async fn open(&self) -> Result<Box<dyn MessageStream>> {
+    async fn open(&self) -> Result<Messages> {
         let mut ending = self.shared.ending.subscribe();
         loop {
             let is_ending = *ending.borrow_and_update() > 0;
@@ -179,16 +174,14 @@ impl Driver {
         }
     }
 
-    async fn dial(&self) -> Result<Box<dyn MessageStream>> {
+    async fn dial(&self) -> Result<Messages> {
         let mut caller = Caller::new("share");
         if let Some(size) = self.shared.tray.first_size() {
             let query = format!("/?cols={}&rows={}&resize=1", size.cols, size.rows);
             caller.uri = query.parse().ok();
         }
-        Ok(match self.shared.inner.dial(&caller).await? {
-            Peer::Bytes(io, framing) => Box::new(Framed::new(io, framing, &self.shared.memory)),
-            Peer::Messages(stream) => stream,
-        })
+        let opened = self.shared.inner.dial.dial(&caller).await?;
+        Ok(opened.into_messages(&self.shared.memory))
     }
 
     /// Tells those who wait for the connection that there is none. Returns how to wait before another attempt, where there is
@@ -203,7 +196,7 @@ impl Driver {
             self.tell.send_replace(Opened::No(cause, what));
             return None;
         }
-        if shared.inner.is_spent() {
+        if shared.inner.facts.is_spent() {
             warn!("{}: {what}", shared.name);
             self.end_callers(&Ending::Unreachable(cause.unwrap_or(Cause::Refused)));
             return None;
@@ -225,7 +218,7 @@ impl Driver {
     /// where there is to be one.
     async fn serve(
         &self,
-        mut stream: Box<dyn MessageStream>,
+        mut messages: Messages,
         stop: &mut watch::Receiver<bool>,
     ) -> Option<Rest> {
         let shared = &self.shared;
@@ -233,13 +226,18 @@ impl Driver {
         if CLOSINGS.admits() {
             info!("{}: open", shared.name);
         }
-        let mut carried = Carried {
+        let stream = &mut *messages.stream;
+        let mut carry = Carry::default();
+        let mut callers = Callers {
+            driver: self,
             whole: Whole::new(shared.max_message, &shared.memory),
-            is_deaf: false,
         };
         let why = loop {
             tokio::select! {
-                ending = poll_fn(|cx| self.poll_carry(cx, &mut *stream, &mut carried)) => break Why::Ended(ending),
+                // It ends with the connection.
+                Err(ending) = poll_fn(|cx| carry.poll_until(cx, stream, &mut callers, |_, _| false)) => {
+                    break Why::Ended(ending);
+                }
                 () = self.unanswered() => break Why::Unanswered,
                 // Where a caller has come meanwhile this one is still whole.
                 () = self.unused() => if let Some(left) = self.leave() {
@@ -256,7 +254,7 @@ impl Driver {
             Why::Ended(ending) => ending,
             Why::Unanswered => {
                 let ending = Ending::Lost(Loss::Silent);
-                let _ = timeout(CUT, poll_fn(|cx| stream.poll_close(cx, &ending))).await;
+                let _ = timeout(CUT, stream.close(&ending)).await;
                 warn!(
                     "{}: no answer within {:?}",
                     shared.name, shared.options.pair_time
@@ -264,34 +262,29 @@ impl Driver {
                 ending
             }
             Why::Unused(left) => {
-                self.farewell(stream, left, stop).await;
+                self.farewell(messages, left, stop).await;
                 return None;
             }
         };
-        if let Some(longest) = stream.longest().filter(|_| ending.is_too_big()) {
+        if let Some(longest) = stream.tally().longest.filter(|_| ending.is_too_big()) {
             warn!("{}: closed with 1009; {longest}", shared.name);
         }
-        drop(stream);
+        drop(messages);
         self.ended(&ending, came)
     }
 
     /// Ends a connection that no caller needs any more.
-    async fn farewell(
-        &self,
-        stream: Box<dyn MessageStream>,
-        left: Left,
-        stop: &mut watch::Receiver<bool>,
-    ) {
+    async fn farewell(&self, messages: Messages, left: Left, stop: &mut watch::Receiver<bool>) {
         if CLOSINGS.admits() {
             info!("{}: nobody is left", self.shared.name);
         }
-        let kill_after = self.shared.inner.kill_after();
+        let kill_after = self.shared.inner.facts.kill_after;
         let hurried = async {
             let _ = stop.wait_for(|is| *is).await;
             sleep(HURRY).await;
         };
         tokio::select! {
-            () = Farewell::new(stream, left.words).run(kill_after) => {}
+            () = Farewell::new(messages, left.words).run(kill_after) => {}
             () = hurried, if kill_after.is_none() => {}
         }
     }
@@ -300,7 +293,7 @@ impl Driver {
     /// is to be one.
     fn ended(&self, ending: &Ending, came: u64) -> Option<Rest> {
         let shared = &self.shared;
-        if shared.inner.is_spent() {
+        if shared.inner.facts.is_spent() {
             if CLOSINGS.admits() {
                 info!("{}: ended by {ending}", shared.name);
             }
@@ -334,7 +327,7 @@ impl Driver {
         shared.room.forget();
         shared.tray.take_all();
         shared.room.close_all(ending);
-        if shared.options.stop != Stop::Never || shared.inner.is_spent() {
+        if shared.options.stop != Stop::Never || shared.inner.facts.is_spent() {
             phase.opened = None;
         }
         // Nobody enters while this lock is held.
@@ -408,109 +401,6 @@ impl Driver {
         }
     }
 
-    /// Carries what there is both ways; ready with the end of the connection.
-    fn poll_carry(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<Ending> {
-        for _ in 0..BUDGET {
-            let sent = self.poll_send(cx, stream, carried);
-            let heard = match self.poll_hear(cx, stream, carried) {
-                Poll::Ready(Some(ending)) => return Poll::Ready(ending),
-                heard => heard,
-            };
-            if sent.is_pending() && heard.is_pending() {
-                if let Poll::Ready(Err(_)) = stream.poll_flush(cx) {
-                    carried.is_deaf = true;
-                }
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Sends one message, if there is one.
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<()> {
-        if !carried.is_deaf && ready!(stream.poll_ready(cx)).is_err() {
-            carried.is_deaf = true;
-        }
-        let (kind, payload) = ready!(self.shared.tray.poll_take(cx));
-        let fragment = Fragment {
-            kind,
-            fin: true,
-            payload: BytesMut::from(payload),
-        };
-        if !carried.is_deaf && stream.start_send(fragment).is_ok() {
-            return Poll::Ready(());
-        }
-        if !std::mem::replace(&mut carried.is_deaf, true) {
-            warn!("{}: it takes nothing more", self.shared.name);
-        }
-        Poll::Ready(())
-    }
-
-    /// Hears one message or batch, if there is one and the callers can take it; ready with the end, if it is that.
-    fn poll_hear(
-        &self,
-        cx: &mut Context<'_>,
-        stream: &mut dyn MessageStream,
-        carried: &mut Carried,
-    ) -> Poll<Option<Ending>> {
-        ready!(self.shared.room.poll_ready(cx));
-        if let Some(shortage) = carried.whole.shortage(cx) {
-            return Poll::Ready(Some(Ending::OutOfMemory(shortage)));
-        }
-        let heard = match ready!(stream.poll_next(cx)) {
-            Event::End(ending) => {
-                carried.whole.leave_out();
-                Err(ending)
-            }
-            // A stream has no place for a line, and the log has it.
-            Event::Gap(gap) => {
-                if self.shared.keeps_callers {
-                    let why = Ending::Close(Close::new(1013, "gap"));
-                    let text = format!("connected again: {gap} may be lost");
-                    self.shared.room.tell_gap(&text, &why);
-                }
-                Ok(())
-            }
-            Event::Batch(batch) if !self.shared.options.pair => {
-                let told = self.shared.room.tell_batch(&batch);
-                told.map_err(Ending::OutOfMemory)
-            }
-            Event::Batch(batch) => batch
-                .messages()
-                .try_for_each(|message| self.hear(batch.kind, Words::Short(message))),
-            Event::Fragment(fragment) => {
-                let kind = fragment.kind;
-                match carried.whole.collect(fragment) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(Added::AtOnce(payload))) if payload.len() <= SHORT => {
-                        self.hear(kind, Words::Short(&payload))
-                    }
-                    // It lies in a buffer that others need.
-                    Ok(Some(Added::AtOnce(payload))) => copy(&payload)
-                        .map_err(Ending::OutOfMemory)
-                        .and_then(|words| self.hear(kind, Words::Long(words))),
-                    Ok(Some(Added::Collected(_))) => {
-                        let payload = carried.whole.take_all();
-                        payload.and_then(|it| self.hear(kind, Words::Long(it.freeze())))
-                    }
-                    Err(ending) => Err(ending),
-                }
-            }
-        };
-        Poll::Ready(heard.err())
-    }
-
     /// Has callers hear a message: who asked, else all.
     fn hear(&self, kind: Kind, words: Words<'_>) -> Result<(), Ending> {
         let shared = &self.shared;
@@ -546,9 +436,85 @@ impl Driver {
     }
 }
 
-/// What is known of one connection.
-struct Carried {
+/// All callers, as the connection knows them.
+struct Callers<'a> {
+    driver: &'a Driver,
+    /// The message that the connection has said in part.
     whole: Whole,
-    /// Whether it takes nothing more; it may still say something.
-    is_deaf: bool,
+}
+
+impl Speaker for Callers<'_> {
+    fn has_finished(&self) -> bool {
+        false
+    }
+
+    fn poll_say(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let said = self.driver.shared.tray.poll_take(cx);
+        said.map(|(kind, payload)| whole(kind, payload).into())
+    }
+
+    fn refused(&mut self) {
+        warn!("{}: it takes nothing more", self.driver.shared.name);
+    }
+}
+
+impl Listener for Callers<'_> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        ready!(self.driver.shared.room.poll_ready(cx));
+        let shortage = self.whole.shortage(cx).map(Ending::OutOfMemory);
+        Poll::Ready(shortage.map_or(Ok(()), Err))
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Ending> {
+        let (driver, shared) = (self.driver, &self.driver.shared);
+        match event {
+            Event::End(ending) => {
+                self.whole.leave_out();
+                Err(ending)
+            }
+            // A stream has no place for a line, and the log has it.
+            Event::Gap(gap) => {
+                if shared.keeps_callers {
+                    let why = Ending::Close(Close::new(1013, "gap"));
+                    let text = format!("connected again: {gap} may be lost");
+                    shared.room.tell_gap(&text, &why);
+                }
+                Ok(())
+            }
+            Event::Batch(batch) if !shared.options.pair => {
+                let told = shared.room.tell_batch(&batch);
+                told.map_err(Ending::OutOfMemory)
+            }
+            Event::Batch(batch) => batch
+                .messages()
+                .try_for_each(|message| driver.hear(batch.kind, Words::Short(message))),
+            Event::Fragment(fragment) => {
+                let kind = fragment.kind;
+                match self.whole.collect(fragment)? {
+                    None => Ok(()),
+                    Some(Added::AtOnce(payload)) if payload.len() <= SHORT => {
+                        driver.hear(kind, Words::Short(&payload))
+                    }
+                    // It lies in a buffer that others need.
+                    Some(Added::AtOnce(payload)) => {
+                        let words = copy(&payload).map_err(Ending::OutOfMemory)?;
+                        driver.hear(kind, Words::Long(words))
+                    }
+                    Some(Added::Collected(_)) => {
+                        let payload = self.whole.take_all()?;
+                        driver.hear(kind, Words::Long(payload.freeze()))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A message that callers said, to be sent.
+pub(super) fn whole(kind: Kind, payload: Bytes) -> Fragment {
+    Fragment {
+        kind,
+        fin: true,
+        payload: BytesMut::from(payload),
+    }
 }

@@ -6,38 +6,82 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::driver::whole;
 use crate::ending::{Ending, Stop};
-use crate::message::{Fragment, Kind};
-use crate::peer::{Event, MessageStream};
+use crate::message::Kind;
+use crate::peer::{Carry, Event, Listener, MessageStream, Messages, Opened, Speaker};
 
 /// How long a connection that is no program may take none of what was said, or go on to say something itself.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Messages that are carried before other tasks have their turn.
-const BUDGET: usize = 256;
-
 /// A connection on its way to its end.
 pub(super) struct Farewell {
     stream: Box<dyn MessageStream>,
+    carry: Carry,
+    rest: Rest,
+}
+
+/// What is left to be carried.
+struct Rest {
     words: VecDeque<(Kind, Bytes)>,
-    /// Whether it is read to its end: one that has none, or is our own input, is not.
+    /// Whether the connection is read to its end: one that has none, or is our own input, is not.
     is_heard: bool,
-    /// Whether it has been sent all, and that this is the end.
-    is_told: bool,
     has_ended: bool,
+}
+
+impl Speaker for Rest {
+    fn has_finished(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    fn poll_say(&mut self, _cx: &mut Context<'_>) -> Poll<Event> {
+        match self.words.pop_front() {
+            Some((kind, payload)) => Poll::Ready(whole(kind, payload).into()),
+            None => Poll::Pending,
+        }
+    }
+
+    fn refused(&mut self) {
+        // It takes nothing more, and may still say something.
+        self.words.clear();
+    }
+}
+
+impl Listener for Rest {
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        match self.has_ended || !self.is_heard {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What it says goes to nobody; it is read so that it never waits for a reader.
+    fn take(&mut self, event: Event) -> Result<(), Ending> {
+        self.has_ended = matches!(event, Event::End(_));
+        Ok(())
+    }
+}
+
+impl Rest {
+    fn is_over(&self, carry: &Carry) -> bool {
+        carry.is_told() && (self.has_ended || !self.is_heard)
+    }
 }
 
 impl Farewell {
     /// Begins the end of a connection, which is to be sent `words` first.
-    pub(super) fn new(stream: Box<dyn MessageStream>, words: VecDeque<(Kind, Bytes)>) -> Farewell {
+    pub(super) fn new(messages: Messages, words: VecDeque<(Kind, Bytes)>) -> Farewell {
+        let Opened { stream, facts } = messages;
         Farewell {
-            is_heard: !stream.has_no_end() && !stream.is_local(),
             stream,
-            words,
-            is_told: false,
-            has_ended: false,
+            carry: Carry::default(),
+            rest: Rest {
+                words,
+                is_heard: !facts.has_no_end && !facts.is_local,
+                has_ended: false,
+            },
         }
     }
 
@@ -45,17 +89,17 @@ impl Farewell {
     /// what is left then has it killed.
     pub(super) async fn run(mut self, kill_after: Option<Duration>) {
         let patience = kill_after.unwrap_or(PATIENCE);
-        let mut left = (self.words.len(), self.stream.unsent());
+        let mut left = (self.rest.words.len(), self.stream.unsent());
         loop {
-            let was_told = self.is_told;
+            let was_told = self.carry.is_told();
             let step = poll_fn(|cx| self.poll(cx, was_told));
             let is_late = timeout(patience, step).await.is_err();
-            if self.is_over() {
+            if self.rest.is_over(&self.carry) {
                 return;
             }
-            let now = (self.words.len(), self.stream.unsent());
+            let now = (self.rest.words.len(), self.stream.unsent());
             // What takes something has its time anew, and so has what was told.
-            let moves = self.is_told != was_told || (!self.is_told && now < left);
+            let moves = self.carry.is_told() != was_told || (!self.carry.is_told() && now < left);
             left = now;
             if is_late && !moves {
                 break;
@@ -68,7 +112,7 @@ impl Farewell {
 
     /// Sends TERM, and waits for the end. What takes nothing cannot be told by a close: dropping it tells it.
     async fn terminate(mut self, patience: Duration) {
-        if !self.is_told {
+        if !self.carry.is_told() {
             return;
         }
         let why = Ending::Stopped(Stop::Terminate);
@@ -80,60 +124,17 @@ impl Farewell {
         let _ = timeout(patience, ended).await;
     }
 
-    fn is_over(&self) -> bool {
-        self.is_told && (self.has_ended || !self.is_heard)
-    }
-
     /// Ready when it is over, or has just been told of the end.
     fn poll(&mut self, cx: &mut Context<'_>, was_told: bool) -> Poll<()> {
-        for _ in 0..BUDGET {
-            let sent = self.poll_send(cx);
-            let heard = self.poll_hear(cx);
-            if self.is_over() || self.is_told != was_told {
-                return Poll::Ready(());
-            }
-            if sent.is_pending() && heard.is_pending() {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Sends one message, or tells that there is no other; pending for ever once it has been told.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_told {
-            return Poll::Pending;
-        }
-        if !self.words.is_empty() {
-            let is_ready = ready!(self.stream.poll_ready(cx)).is_ok();
-            let sent = self.words.pop_front().is_some_and(|(kind, payload)| {
-                let payload = BytesMut::from(payload);
-                let fragment = Fragment {
-                    kind,
-                    fin: true,
-                    payload,
-                };
-                is_ready && self.stream.start_send(fragment).is_ok()
-            });
-            if !sent {
-                // It takes nothing more, and may still say something.
-                self.words.clear();
-            }
-            return Poll::Ready(());
-        }
-        let _ = ready!(self.stream.poll_flush(cx));
-        let _ = ready!(self.stream.poll_close(cx, &Ending::Eof));
-        self.is_told = true;
-        Poll::Ready(())
-    }
-
-    /// Reads one message, so that it never waits for a reader; pending for ever once it has ended.
-    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_ended || !self.is_heard {
-            return Poll::Pending;
-        }
-        self.has_ended = matches!(ready!(self.stream.poll_next(cx)), Event::End(_));
-        Poll::Ready(())
+        let Farewell {
+            stream,
+            carry,
+            rest,
+        } = self;
+        let is_over =
+            |carry: &Carry, rest: &Rest| rest.is_over(carry) || carry.is_told() != was_told;
+        // What it takes is dropped, and never fails.
+        let carried = carry.poll_until(cx, &mut **stream, rest, is_over);
+        carried.map(drop)
     }
 }

@@ -13,7 +13,7 @@ use super::*;
 struct Never;
 
 impl Dial for Never {
-    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<peer::Opened>> {
         Box::pin(std::future::pending())
     }
 }
@@ -27,7 +27,7 @@ fn shared() -> Arc<Shared> {
     let memory = Memory::default();
     Shared::new(
         "test".to_owned(),
-        Arc::new(Never),
+        Outlet::new(Arc::new(Never), Facts::default()),
         options(),
         options(),
         &memory,

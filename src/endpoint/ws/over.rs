@@ -1,8 +1,8 @@
 //! `ws-c:` and `ws-u:`: a WebSocket over any endpoint of bytes, as its client or its server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
@@ -13,10 +13,11 @@ use super::{HandshakeOptions, ListenOptions, Shared, Transport, WsDial, shake};
 use crate::address::Address;
 use crate::caller::{Caller, Source};
 use crate::endpoint::{
-    Accept, BoxFuture, Dial, Endpoint, Handshake, Listen, Offer, Scheme, Settings, read_options,
+    Accept, Agreement, Bound, BoxFuture, Dial, Endpoint, Facts, Handshake, Listen, Offer, Outlet,
+    Scheme, Serve, Settings, read_options,
 };
 use crate::http::page::Page;
-use crate::peer::{ByteStream, Peer};
+use crate::peer::{ByteStream, Opened};
 
 /// `ws-c:`
 pub const CLIENT: Scheme = Scheme {
@@ -78,13 +79,18 @@ fn build_client(address: &Address, settings: &Settings) -> Result<Endpoint> {
     };
     let (user_info, place) = uri.url_place()?;
     let target = Target::typed(&uri, place, is_secure)?;
-    Ok(Endpoint::Dial(Arc::new(WsDial {
+    let dial = WsDial {
         name: Address::shown(&address.text),
         saying: Saying::read(&CLIENT, address, settings, &target.host, user_info)?,
         target,
         handshake: read_options(&CLIENT, address, settings)?,
-        transport: Transport::Over(inner),
-    })))
+        transport: Transport::Over(inner.dial.clone()),
+    };
+    let facts = Facts {
+        agreement: Agreement::Opening,
+        ..inner.facts.clone().below()
+    };
+    Ok(Endpoint::Dial(inner.over(Arc::new(dial), facts)))
 }
 
 fn build_server(address: &Address, settings: &Settings) -> Result<Endpoint> {
@@ -96,8 +102,22 @@ fn build_server(address: &Address, settings: &Settings) -> Result<Endpoint> {
         options,
     };
     Ok(match inner(settings)? {
-        Endpoint::Dial(inner) => Endpoint::Dial(Arc::new(OneServer { server, inner })),
-        Endpoint::Listen(inner) => Endpoint::Listen(Arc::new(ManyServer { server, inner })),
+        Endpoint::Dial(inner) => {
+            let one = Arc::new(OneServer {
+                server,
+                inner: inner.dial.clone(),
+                remote: inner.facts.remote,
+            });
+            let facts = inner.facts.clone().below();
+            Endpoint::Dial(Outlet {
+                offers: Some(one.clone()),
+                ..inner.over(one, facts)
+            })
+        }
+        Endpoint::Listen(inner) => {
+            let inner = inner.listen;
+            Endpoint::listen(ManyServer { server, inner }, Facts::default())
+        }
     })
 }
 
@@ -108,19 +128,16 @@ struct Server {
 }
 
 /// The bytes of a peer.
-pub(super) fn bytes(peer: Peer) -> Result<Box<dyn ByteStream>> {
-    match peer {
-        Peer::Bytes(io, _) => Ok(io),
-        Peer::Messages(_) => Err(anyhow!(
-            "a WebSocket is spoken over bytes, and these are messages"
-        )),
-    }
+pub(super) fn bytes(opened: Opened) -> Result<Box<dyn ByteStream>> {
+    let io = opened.into_bytes();
+    io.context("a WebSocket is spoken over bytes, and these are messages")
 }
 
 /// A server on the one connection that another endpoint opens, which may be that of anybody: inetd's.
 struct OneServer {
     server: Server,
     inner: Arc<dyn Dial>,
+    remote: Option<SocketAddr>,
 }
 
 impl OneServer {
@@ -131,7 +148,7 @@ impl OneServer {
             handshake,
             options,
         } = &self.server;
-        let from = self.inner.remote().map(|addr| addr.to_string());
+        let from = self.remote.map(|addr| addr.to_string());
         let io = bytes(self.inner.dial(caller).await?)?;
         // A name that no page can have made its own is the safe way for whoever calls.
         let shared = Arc::new(Shared::new(handshake, options, true)?);
@@ -142,36 +159,14 @@ impl OneServer {
 }
 
 impl Dial for OneServer {
-    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Peer>> {
+    fn dial<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Opened>> {
         Box::pin(async { self.shake(caller).await?.accept().await })
     }
+}
 
-    fn offer<'a>(&'a self, caller: &'a Caller) -> Option<BoxFuture<'a, Result<Box<dyn Offer>>>> {
-        Some(Box::pin(self.shake(caller)))
-    }
-
-    fn begin(&self) {
-        self.inner.begin();
-    }
-
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        self.inner.finish()
-    }
-
-    fn descriptors(&self) -> usize {
-        self.inner.descriptors()
-    }
-
-    fn kill_after(&self) -> Option<Duration> {
-        self.inner.kill_after()
-    }
-
-    fn is_spent(&self) -> bool {
-        self.inner.is_spent()
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.inner.runs_programs()
+impl Serve for OneServer {
+    fn offer<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Box<dyn Offer>>> {
+        Box::pin(self.shake(caller))
     }
 }
 
@@ -181,22 +176,46 @@ struct ManyServer {
 }
 
 impl Listen for ManyServer {
-    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept>>> {
+    fn bind(&self, page: Option<Page>) -> BoxFuture<'_, Result<Bound>> {
         Box::pin(async {
-            let inner = self.inner.bind().await?;
+            let inner = self.inner.bind(None).await?;
             let Server {
                 handshake, options, ..
             } = &self.server;
-            let is_loopback = !inner.is_exposed();
-            let shared = Shared::new(handshake, options, is_loopback)?;
+            let is_loopback = !inner.is_exposed;
+            let mut shared = Shared::new(handshake, options, is_loopback)?;
             shared.warn();
-            let accept: Box<dyn Accept> = Box::new(OverAccept {
-                inner,
-                shared: Arc::new(shared),
-            });
-            Ok(accept)
+            shared.take_page(page);
+            let places = inner.places.iter();
+            Ok(Bound {
+                places: places.map(|place| format!("ws-u:{place}")).collect(),
+                page_place: page_place(&shared, &inner.places),
+                is_restricted: shared.has_names() || inner.is_restricted,
+                accept: Box::new(OverAccept {
+                    inner: inner.accept,
+                    shared: Arc::new(shared),
+                }),
+                ..inner
+            })
         })
     }
+}
+
+/// Where a browser finds the page, if there is one, of a server over sockets at these places.
+fn page_place(shared: &Shared, places: &[String]) -> Option<String> {
+    shared.service.page.as_ref()?;
+    let place = places.first()?;
+    let (scheme, rest) = match (place.strip_prefix("tcp:"), place.strip_prefix("tls:")) {
+        (Some(rest), _) => ("http", rest),
+        (_, Some(rest)) => ("https", rest),
+        // No browser reaches a Unix socket.
+        _ => return None,
+    };
+    let path = shared.service.path.as_deref().unwrap_or("");
+    Some(format!(
+        "{scheme}://{}{path}",
+        rest.replacen('*', "localhost", 1)
+    ))
 }
 
 struct OverAccept {
@@ -213,46 +232,6 @@ impl Accept for OverAccept {
             });
             Ok(handshake)
         })
-    }
-
-    fn offer_page(&mut self, page: Page) {
-        // Nobody shares it before the first caller.
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.offer_page(page);
-        }
-    }
-
-    fn page_place(&self) -> Option<String> {
-        self.shared.service.page.as_ref()?;
-        let place = self.inner.places().into_iter().next()?;
-        let (scheme, rest) = match (place.strip_prefix("tcp:"), place.strip_prefix("tls:")) {
-            (Some(rest), _) => ("http", rest),
-            (_, Some(rest)) => ("https", rest),
-            // No browser reaches a Unix socket.
-            _ => return None,
-        };
-        let path = self.shared.service.path.as_deref().unwrap_or("");
-        Some(format!(
-            "{scheme}://{}{path}",
-            rest.replacen('*', "localhost", 1)
-        ))
-    }
-
-    fn is_exposed(&self) -> bool {
-        self.inner.is_exposed()
-    }
-
-    fn access(&self) -> Option<String> {
-        self.inner.access()
-    }
-
-    fn is_restricted(&self) -> bool {
-        self.shared.has_names() || self.inner.is_restricted()
-    }
-
-    fn places(&self) -> Vec<String> {
-        let places = self.inner.places().into_iter();
-        places.map(|place| format!("ws-u:{place}")).collect()
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::ending::{Close, Loss};
-use crate::message::Batch;
-use crate::peer::{MessageStream, Pipe, Spent, pipe};
+use crate::peer::{
+    MessageStream, MessageStreamExt, Messages, Notice, Pipe, Spent, StreamFacts, Tally, pipe,
+};
 use crate::pump::{Outcome, pump};
 
 const PIECE: usize = 64 * 1024;
@@ -16,7 +17,6 @@ struct Scripted {
     pipe: Pipe,
     /// How it shows that it has gone, if it does.
     gone: Option<Ending>,
-    is_local: bool,
     half_closes: bool,
 }
 
@@ -33,20 +33,14 @@ impl MessageStream for Scripted {
             None => Poll::Pending,
         }
     }
-    fn can_go(&self) -> bool {
-        true
-    }
     fn spent(&mut self) -> Spent {
         self.pipe.spent()
     }
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_ready(cx)
     }
-    fn start_send(&mut self, fragment: Fragment) -> Result<(), Ending> {
-        self.pipe.start_send(fragment)
-    }
-    fn start_send_batch(&mut self, batch: Batch) -> Result<(), Ending> {
-        self.pipe.start_send_batch(batch)
+    fn start_send(&mut self, event: Event) -> Result<(), Ending> {
+        self.pipe.start_send(event)
     }
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         self.pipe.poll_flush(cx)
@@ -57,11 +51,24 @@ impl MessageStream for Scripted {
     fn unsent(&self) -> usize {
         0
     }
-    fn half_closes(&self) -> bool {
-        self.half_closes
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_cut(cx)
     }
-    fn is_local(&self) -> bool {
-        self.is_local
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.pipe.poll_reset(cx)
+    }
+    fn notify(&mut self, notice: Notice) {
+        self.pipe.notify(notice);
+    }
+    fn is_closed(&self) -> bool {
+        self.pipe.is_closed()
+    }
+    fn tally(&self) -> Tally {
+        Tally {
+            half_closes: self.half_closes,
+            can_go: true,
+            ..self.pipe.tally()
+        }
     }
 }
 
@@ -107,12 +114,16 @@ impl Blocked {
         let (left, mut caller) = pipe();
         let (right, mut target) = pipe();
         let side = |pipe, gone, is_local, half_closes| {
-            Box::new(Scripted {
+            let stream = Box::new(Scripted {
                 pipe,
                 gone,
-                is_local,
                 half_closes,
-            })
+            });
+            let facts = StreamFacts {
+                is_local,
+                ..StreamFacts::default()
+            };
+            Messages { stream, facts }
         };
         let half_closes = !matches!(self.end, Some(Ending::Close(_)));
         let left = side(left, self.gone, false, half_closes);
@@ -123,14 +134,16 @@ impl Blocked {
             let mut left = self.sends;
             while left > 0 && poll_fn(|cx| caller.poll_ready(cx)).await.is_ok() {
                 let piece = left.min(PIECE);
-                caller.start_send(Fragment::binary(vec![7; piece])).unwrap();
+                caller
+                    .start_send(Fragment::binary(vec![7; piece]).into())
+                    .unwrap();
                 left -= piece;
                 *counted.lock().unwrap() += piece;
             }
             if let Some(end) = self.end {
                 let _ = poll_fn(|cx| caller.poll_close(cx, &end)).await;
             }
-            if let Event::End(ending) = poll_fn(|cx| caller.poll_next(cx)).await {
+            if let Event::End(ending) = caller.next().await {
                 *noted.lock().unwrap() = Some(ending);
             }
             pending::<()>().await;

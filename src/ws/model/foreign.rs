@@ -9,7 +9,7 @@ use super::script::{Act, pattern};
 use super::*;
 use crate::ending::{Close, Ending};
 use crate::message::Fragment;
-use crate::peer::Event;
+use crate::peer::{Event, MessageStream, MessageStreamExt};
 
 /// How far what is seen may be from the model: the lines take time.
 const TOLERANCE: Duration = Duration::from_millis(200);
@@ -239,7 +239,7 @@ async fn serve(port: Port, script: Script) -> (Sent, Seen) {
     loop {
         let event = tokio::select! {
             biased;
-            event = poll_fn(|cx| socket.poll_next(cx)) => Some(event),
+            event = socket.next() => Some(event),
             () = sleep_until(due), if next.is_some() => None,
         };
         match (event, next) {
@@ -264,7 +264,7 @@ async fn serve(port: Port, script: Script) -> (Sent, Seen) {
                     Act::Pause(time) => due = now + time,
                     Act::Write(len) => {
                         let payload = pattern(0x55, sent.bytes, len);
-                        socket.start_send(Fragment::binary(payload)).unwrap();
+                        socket.start_send(Fragment::binary(payload).into()).unwrap();
                         let _ = poll_fn(|cx| socket.poll_flush(cx)).await;
                         sent.bytes += len;
                     }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::ending::{Ending, Loss};
-use crate::peer::ByteStream;
+use crate::peer::{ByteStream, During};
 
 /// How long a reset waits while nothing of what is queued before it gets through, as `endpoint/tcp.rs` has it.
 pub(super) const RESET_PATIENCE: Duration = Duration::from_secs(2);
@@ -343,6 +344,14 @@ impl Drop for Connection {
 }
 
 impl ByteStream for Connection {
+    fn poll_ending(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Ready(Ending::Eof)
+    }
+
+    fn failed(&self, _during: During, error: &io::Error) -> Ending {
+        Ending::of_error(error)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>, why: &Ending) -> Poll<io::Result<()>> {
         if why.is_abort() {
             ready!(self.poll_abort(cx));
@@ -356,8 +365,20 @@ impl ByteStream for Connection {
         self.port.unacknowledged()
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ending> {
+        Poll::Pending
+    }
+
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.port.poll_reset(cx).map(|()| Ending::Lost(Loss::Reset))
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 

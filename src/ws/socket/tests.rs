@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use super::*;
 use crate::ending::{Close, Violation};
 use crate::message::Kind;
+use crate::peer::MessageStreamExt;
 use crate::peer::wire::Wire;
 
 /// A client's socket and the wire to it: what a server sends is not masked and easy to write by hand.
@@ -26,7 +27,7 @@ fn client(room: usize) -> (Socket, DuplexStream) {
 }
 
 async fn next(socket: &mut Socket) -> Event {
-    poll_fn(|cx| socket.poll_next(cx)).await
+    socket.next().await
 }
 
 /// Our ping of a number, as the wire has it.
@@ -191,21 +192,25 @@ async fn silence_is_broken_by_a_ping_and_then_is_death() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_is_answered_by_its_pong_or_that_of_a_later_ping() {
     let (mut socket, mut far) = client(1000);
-    socket.start_send(Fragment::binary([7])).unwrap();
-    assert_eq!(socket.probe(), Some(1));
+    socket.start_send(Fragment::binary([7]).into()).unwrap();
+    socket.notify(Notice::Probe);
+    assert_eq!(socket.tally().asked, Some(1));
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x82, vec![7]));
-    assert_eq!((sent(&mut far).await, socket.probed()), (ping(1), 0));
+    assert_eq!(
+        (sent(&mut far).await, socket.tally().answered),
+        (ping(1), 0)
+    );
     // One that nobody asked for says nothing.
     far.write_all(&[0x8A, 0, 0x8A, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0x82, 1, 7])
         .await
         .unwrap();
     next(&mut socket).await;
-    assert_eq!(socket.probed(), 0);
+    assert_eq!(socket.tally().answered, 0);
     // The ping that breaks a silence has the next number, and its pong answers both.
     let pump = tokio::spawn(async move {
         next(&mut socket).await;
-        socket.probed()
+        socket.tally().answered
     });
     assert_eq!(sent(&mut far).await, ping(2));
     far.write_all(&[pong(2), vec![0x82, 1, 7]].concat())
@@ -220,7 +225,7 @@ async fn what_a_person_asked_is_answered_by_its_own_pong_only() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = told.clone();
     let pings = Arc::new(Pings::new(move |_| heard.lock().unwrap().push("pong")));
-    socket.carry_pings(pings.clone());
+    socket.notify(Notice::Pings(pings.clone()));
     let pump = tokio::spawn(async move {
         for _ in 0..3 {
             next(&mut socket).await;
@@ -291,7 +296,7 @@ async fn what_is_shared_is_masked_by_clients_alone() {
     let bytes = BytesMut::from(&b"abc"[..]);
     let batch = Batch::new(Kind::Text, bytes, vec![(0, 1), (1, 3)]).shared();
     let (mut socket, mut far) = client(1000);
-    socket.start_send_batch(batch.clone()).unwrap();
+    socket.start_send(batch.clone().into()).unwrap();
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x81, b"a".to_vec()));
     assert_eq!(sent(&mut far).await, (0x81, b"bc".to_vec()));
@@ -299,7 +304,7 @@ async fn what_is_shared_is_masked_by_clients_alone() {
         let (near, mut far) = duplex(1000);
         let io = Box::new(Wire(near));
         let mut socket = Socket::new(io, b"", Role::Server, Options::default());
-        socket.start_send_batch(batch.clone()).unwrap();
+        socket.start_send(batch.clone().into()).unwrap();
         poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
         let mut frames = [0; 7];
         far.read_exact(&mut frames).await.unwrap();
@@ -344,7 +349,7 @@ async fn a_message_longer_than_a_frame_may_be_goes_out_in_fragments() {
         Fragment::text(&"x".repeat(2000)),
         Fragment::text(""),
     ] {
-        socket.start_send(fragment).unwrap();
+        socket.start_send(fragment.into()).unwrap();
     }
     // Of short messages that travel together one is too long.
     let batch = |lengths: [u32; 2]| {
@@ -352,10 +357,10 @@ async fn a_message_longer_than_a_frame_may_be_goes_out_in_fragments() {
         let ends = (lengths[0], lengths[0] + lengths[1]);
         Batch::new(Kind::Binary, bytes, vec![(0, ends.0), ends])
     };
-    socket.start_send_batch(batch([10, 1001])).unwrap();
-    socket.start_send_batch(batch([1000, 5])).unwrap();
+    socket.start_send(batch([10, 1001]).into()).unwrap();
+    socket.start_send(batch([1000, 5]).into()).unwrap();
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
-    let longest = socket.longest().unwrap();
+    let longest = socket.tally().longest.unwrap();
     assert_eq!((longest.bytes, longest.chunk), (3001, 1000));
     drop(socket);
     let mut wire = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ending::Deadline;
-use crate::framing::{Framed, Framing};
+use crate::framing::Framing;
 use crate::memory::Memory;
 use crate::pump::{self, Outcome, pump};
 
@@ -32,7 +32,7 @@ async fn proved() -> (Socket, DuplexStream) {
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x8A, PROOF.to_vec()));
     next(&mut socket).await;
-    assert!(socket.half_closes());
+    assert!(socket.tally().half_closes);
     (socket, far)
 }
 
@@ -48,7 +48,7 @@ fn code(code: u16) -> Ending {
 async fn the_proof_is_the_first_frame_and_waits_for_nothing() {
     let (mut socket, mut far) = agreed();
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
-    socket.start_send(Fragment::binary([7])).unwrap();
+    socket.start_send(Fragment::binary([7]).into()).unwrap();
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x8A, PROOF.to_vec()));
     assert_eq!(sent(&mut far).await, (0x82, vec![7]));
@@ -66,7 +66,7 @@ async fn the_proof_is_the_first_frame_and_waits_for_nothing() {
 #[tokio::test(start_paused = true)]
 async fn without_the_extension_there_is_no_proof_and_the_marker_is_a_breach() {
     let (mut socket, mut far) = client(10_000);
-    socket.start_send(Fragment::binary([7])).unwrap();
+    socket.start_send(Fragment::binary([7]).into()).unwrap();
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(sent(&mut far).await, (0x82, vec![7]));
     far.write_all(&[&proof()[..], &MARKER].concat())
@@ -76,7 +76,7 @@ async fn without_the_extension_there_is_no_proof_and_the_marker_is_a_breach() {
     else {
         panic!("it was taken");
     };
-    assert!(!socket.half_closes());
+    assert!(!socket.tally().half_closes);
     close(&mut socket, &end).await;
     let (first, payload) = sent(&mut far).await;
     assert_eq!((first, &payload[..2]), (0x88, &[0x03, 0xEA][..]));
@@ -86,8 +86,9 @@ async fn without_the_extension_there_is_no_proof_and_the_marker_is_a_breach() {
 async fn the_proof_of_a_relay_waits_for_that_of_the_other_hop() {
     let (mut left, mut left_far) = agreed();
     let (mut right, mut right_far) = agreed();
-    left.prove(right.proof());
-    right.prove(left.proof());
+    let proof_of = |of: &Socket| Notice::Prove(of.facts().proof);
+    left.notify(proof_of(&right));
+    right.notify(proof_of(&left));
     let (left, right) = (
         tokio::spawn(async move { next(&mut left).await }),
         tokio::spawn(async move { next(&mut right).await }),
@@ -115,12 +116,12 @@ async fn half_closes_are_in_force_once_both_proofs_have_passed() {
     let wait = Some(Duration::from_secs(1));
     let marks = |socket: &Socket| socket.marks().unwrap();
     assert_eq!(
-        (marks(&socket).proof_wait, socket.half_closes()),
+        (marks(&socket).proof_wait, socket.tally().half_closes),
         (wait, false)
     );
     poll_fn(|cx| socket.poll_flush(cx)).await.unwrap();
     assert_eq!(
-        (marks(&socket).proof_wait, socket.half_closes()),
+        (marks(&socket).proof_wait, socket.tally().half_closes),
         (None, true)
     );
 }
@@ -128,7 +129,7 @@ async fn half_closes_are_in_force_once_both_proofs_have_passed() {
 #[tokio::test(start_paused = true)]
 async fn an_end_of_one_direction_is_the_marker_and_the_close_comes_behind_it() {
     let (mut socket, mut far) = proved().await;
-    socket.start_send(Fragment::binary([8])).unwrap();
+    socket.start_send(Fragment::binary([8]).into()).unwrap();
     close(&mut socket, &Ending::Eof).await;
     assert_eq!(sent(&mut far).await, (0x82, vec![8]));
     assert_eq!(sent(&mut far).await, (0xA2, vec![]));
@@ -170,7 +171,7 @@ async fn an_abort_and_a_close_go_out_without_a_marker() {
             close(&mut socket, &why).await;
             let (first, payload) = sent(&mut far).await;
             assert_eq!((first, &payload[..2]), (0x88, &expected.to_be_bytes()[..]));
-            assert!(!socket.half_closes());
+            assert!(!socket.tally().half_closes);
         }
     }
 }
@@ -241,9 +242,10 @@ fn bridge_with(
     options: pump::Options,
 ) -> (tokio::task::JoinHandle<Outcome>, DuplexStream) {
     let (near, bytes) = duplex(room);
-    let framed = Framed::new(Box::new(Wire(near)), Framing::BYTES, &Memory::default());
     let bridge = tokio::spawn(async move {
-        let (left, right) = (Box::new(framed), Box::new(socket));
+        let bytes = StreamFacts::of_bytes(Framing::BYTES);
+        let left = Opened::bytes(Box::new(Wire(near)), bytes);
+        let [left, right] = [left, socket.into()].map(|it| it.into_messages(&Memory::default()));
         pump(left, right, &options, std::future::pending()).await
     });
     (bridge, bytes)

@@ -8,9 +8,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::yield_now;
 
 use super::*;
-use crate::framing::Framed;
 use crate::memory::Memory;
-use crate::peer::{Pipe, pipe};
+use crate::peer::{MessageStreamExt, Pipe, pipe};
 use crate::pump::{self, pump};
 
 /// Frames of a server without payload: what may come between two messages, and within one.
@@ -44,14 +43,15 @@ enum Across {
 }
 
 impl Across {
-    fn of(merges: bool) -> (Box<dyn MessageStream>, Across) {
+    fn of(merges: bool) -> (Opened, Across) {
         if merges {
             let (near, far) = duplex(1 << 20);
-            let framed = Framed::new(Box::new(Wire(near)), Framing::BYTES, &Memory::default());
-            return (Box::new(framed), Across::Wire(far));
+            let facts = StreamFacts::of_bytes(Framing::BYTES);
+            let near = Opened::bytes(Box::new(Wire(near)), facts);
+            return (near, Across::Wire(far));
         }
         let (near, far) = pipe();
-        (Box::new(near), Across::Pipe(far))
+        (near.into(), Across::Pipe(far))
     }
 
     /// Takes what has come; whether it is what stands behind the flood.
@@ -100,7 +100,9 @@ async fn one_poll_of_a_session_reads_a_turn_of_a_flood_and_what_stands_behind_ar
             let (socket, _far) = flooded(begin, frame).await;
             let (right, mut across) = Across::of(merges);
             let options = pump::Options::default();
-            let session = pump(Box::new(socket), right, &options, std::future::pending());
+            let [left, right] =
+                [socket.into(), right].map(|it: Opened| it.into_messages(&Memory::default()));
+            let session = pump(left, right, &options, std::future::pending());
             let polls = polls(session, &mut across).await;
             let turns = FRAMES / Spent::TURN.frames as usize;
             assert!((turns..3 * turns).contains(&polls), "{what}: {polls} polls");
