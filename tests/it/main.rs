@@ -14,6 +14,7 @@ mod generated;
 mod help;
 mod http;
 mod hub;
+mod imports;
 mod layers;
 mod limits;
 mod lines;
