@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Copied, End, Options, Side, Told};
+use super::end::{End, Told};
+use super::options::{Copied, Options};
+use super::outcome::Side;
 use crate::ending::{Close, Deadline, Ending};
 
 /// How long nothing must come after the end of a caller's input, where nothing has come since: the server may still think.

@@ -13,87 +13,26 @@
 //! `--stall` bounds all three. None of it holds where the sink is the process's own output: a person may read a page of it
 //! for hours.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::{BYTES_A_POLL, Budget, Copied, End, Options, Pump, Side, Told, earliest};
+use super::ahead::{Ahead, Watch};
+use super::budget::Budget;
+use super::end::{End, Told};
+use super::options::{Copied, Options};
+use super::outcome::Side;
+use super::{Pump, earliest};
 use crate::ending::{Deadline, Ending};
-use crate::memory::{Memory, Spare};
-use crate::message::Fragment;
 use crate::peer::{Event, MessageStream};
 
 /// How long a sink takes nothing before its source is read on.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a source is looked at whose sink takes nothing: its end may have no event.
 const TICK: Duration = Duration::from_secs(1);
-/// Bytes that a source is read on at most.
-const AHEAD: usize = 4 * 1024 * 1024;
-/// Bytes that are counted for what is kept beside the payload of an event.
-const OVERHEAD: usize = 128;
-
-/// What was read of a source and could not be delivered yet.
-pub(super) struct Ahead {
-    events: VecDeque<Event>,
-    size: usize,
-    spare: Spare,
-}
-
-impl Ahead {
-    fn new(memory: &Memory) -> Ahead {
-        Ahead {
-            events: VecDeque::new(),
-            size: 0,
-            spare: Spare::of(memory),
-        }
-    }
-
-    /// Whether more may be read: its end has not come, or one that its Close follows, and there is memory for it.
-    fn has_room(&mut self, awaits_close: bool) -> bool {
-        let next = self.size + BYTES_A_POLL;
-        (self.end().is_none() || awaits_close) && next <= AHEAD && self.spare.covers(next)
-    }
-
-    /// How the source ended, where that was read.
-    fn end(&self) -> Option<&Ending> {
-        match self.events.back() {
-            Some(Event::End(ending)) => Some(ending),
-            _ => None,
-        }
-    }
-
-    /// Keeps an event, in memory of its own: a slice of a buffer would hold on to all of it.
-    fn push(&mut self, event: Event) {
-        let event = match event {
-            Event::Fragment(fragment) => Event::Fragment(Fragment {
-                payload: BytesMut::from(&fragment.payload[..]),
-                ..fragment
-            }),
-            Event::Batch(batch) => Event::Batch(batch.part(0, batch.count())),
-            other => other,
-        };
-        self.size += event.size() + OVERHEAD;
-        self.events.push_back(event);
-    }
-}
-
-/// What is known of a source whose sink takes nothing.
-pub(super) struct Watch {
-    /// When the sink last took something, and how much was left for it then.
-    since: Instant,
-    unsent: usize,
-    look_at: Instant,
-    /// Whether the end of the source had been read then.
-    has_ended: bool,
-    /// How the source has gone, and when that was seen.
-    gone: Option<(Ending, Instant)>,
-}
-
 impl End {
     /// Takes what comes next of it: first what it was read on.
     pub(super) fn next_event(&mut self) -> Option<Event> {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Copied, End, Pump};
+use super::Pump;
+use super::end::End;
+use super::options::Copied;
 use crate::ending::{Deadline, Ending};
 
 /// How long nothing must have come for a stop to find nothing under way.

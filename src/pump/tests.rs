@@ -12,6 +12,7 @@ use crate::framing::Framing;
 use crate::memory::Memory;
 use crate::message::{Batch, Fragment, Kind};
 use crate::peer::wire::Wire;
+use crate::peer::{Event, MessageStream, Opened};
 use crate::peer::{MessageStreamExt, Pipe, Spent, StreamFacts, Tally, pipe};
 
 /// What kind of peer a script plays.

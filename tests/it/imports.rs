@@ -51,7 +51,6 @@ const CIRCLES: &[&[&str]] = &[
         "peer/ext",
         "peer/opened",
     ],
-    &["pump", "pump/answers", "pump/blocked"],
     &["session", "session/turns"],
 ];
 

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::ending::{Close, Loss};
+use crate::message::Fragment;
 use crate::peer::{
     MessageStream, MessageStreamExt, Messages, Notice, Pipe, Spent, StreamFacts, Tally, pipe,
 };
+use crate::pump::ahead::AHEAD;
+use crate::pump::budget::BYTES_A_POLL;
 use crate::pump::{Outcome, pump};
 
 const PIECE: usize = 64 * 1024;
