@@ -164,7 +164,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Args, ArgMatc
         ErrorKind::InvalidUtf8 => not_text(&words).unwrap_or(error),
         _ => mistake::spelled(error, &words),
     })?;
-    spellings::check(&matches)?;
+    let checked = spellings::check(&matches);
+    checked.map_err(|what| self::command().error(ErrorKind::UnknownArgument, what))?;
     let args = Args::from_arg_matches(&matches)?;
     if is_program && args.program.is_empty() {
         let what = "a program is missing behind --\n";

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
 
-use super::Options;
+use super::options::Options;
 
 /// Sessions at a time, where the limit of descriptors allows.
 pub(super) const CONNECTIONS: usize = 4096;

@@ -6,6 +6,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
+use clap::Args;
+
 use super::*;
 use crate::address::Address;
 use crate::caller::Caller;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::docs::websocat::{MISSING, NOTHING, OTHER_NAMES, TRANSLATED};
@@ -65,19 +64,18 @@ pub(super) fn translated(matches: &ArgMatches) -> Vec<(String, Vec<Option<OsStri
     rows.collect()
 }
 
-/// Refuses what is not had.
+/// Refuses flags of other tools that do not exist here.
 ///
 /// # Errors
 /// What serves instead.
-pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
+pub(super) fn check(matches: &ArgMatches) -> Result<(), String> {
     for (name, takes_value, instead) in MISSING {
         let is_typed = match takes_value {
             true => matches.contains_id(name),
             false => matches.get_flag(name),
         };
         if is_typed {
-            let what = format!("there is no --{name}: {instead}\n");
-            return Err(super::command().error(ErrorKind::UnknownArgument, what));
+            return Err(format!("there is no --{name}: {instead}\n"));
         }
     }
     Ok(())

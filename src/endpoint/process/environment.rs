@@ -10,7 +10,7 @@ use http::Uri;
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::uri::Authority;
 
-use super::Options;
+use super::options::Options;
 use crate::address::AddressError;
 use crate::caller::Caller;
 use crate::child::Command;
