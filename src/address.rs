@@ -150,19 +150,7 @@ impl Address {
 
     /// The address as messages show it: of a URL neither user nor options nor query, which may be secret.
     pub fn shown(text: &(impl AsRef<OsStr> + ?Sized)) -> String {
-        let text = text.as_ref();
-        let outline = text.outline();
-        let end = if outline.contains("://") {
-            outline.find(['?', '#'])
-        } else {
-            None
-        };
-        let name = without_secrets(text, end.unwrap_or(text.len()));
-        if name == "-" {
-            return "stdio".to_owned();
-        }
-        let characters = name.characters().into_iter();
-        characters.map(|(_, it)| printable(it)).collect()
+        shown(text.as_ref())
     }
 
     /// The address with all that it says but secrets: for a command line that can be run again.
@@ -197,7 +185,10 @@ impl Address {
 
     /// Cuts an address into its parts. One that `is_raw` has no options: all behind the word is its place.
     pub fn parse(text: &(impl AsRef<OsStr> + ?Sized), is_raw: bool) -> Address {
-        let text = text.as_ref();
+        Address::cut(text.as_ref(), is_raw)
+    }
+
+    fn cut(text: &OsStr, is_raw: bool) -> Address {
         let outline = text.outline();
         let word = Address::word_of(&outline);
         let rest_at = text.len().min(word.len() + 1);
@@ -450,6 +441,21 @@ impl Address {
             None => Ok((None, Some((authority, 0)))),
         }
     }
+}
+
+fn shown(text: &OsStr) -> String {
+    let outline = text.outline();
+    let end = if outline.contains("://") {
+        outline.find(['?', '#'])
+    } else {
+        None
+    };
+    let name = without_secrets(text, end.unwrap_or(text.len()));
+    if name == "-" {
+        return "stdio".to_owned();
+    }
+    let characters = name.characters().into_iter();
+    characters.map(|(_, it)| printable(it)).collect()
 }
 
 /// A text up to a byte, without what is secret in it.

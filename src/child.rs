@@ -6,7 +6,7 @@ mod keeper;
 pub mod reaper;
 mod spawn;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ pub struct Children(Arc<Groups>);
 #[derive(Debug, Default)]
 struct Groups {
     /// The process groups that have not ended, and whether each has a terminal.
-    kept: Mutex<BTreeMap<i32, bool>>,
+    kept: Mutex<HashMap<i32, bool>>,
     /// Told when a group has ended.
     gone: Notify,
 }
@@ -58,7 +58,7 @@ impl Drop for Kept {
 }
 
 impl Children {
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<i32, bool>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<i32, bool>> {
         // Nothing panics while it is held.
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

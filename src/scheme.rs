@@ -142,7 +142,10 @@ pub fn secret_keys() -> Vec<String> {
 
 /// Finds the scheme of an address by its first word, without regard to case.
 pub fn find(text: &(impl AsRef<OsStr> + ?Sized)) -> Option<&'static Scheme> {
-    let text = text.as_ref();
+    found(text.as_ref())
+}
+
+fn found(text: &OsStr) -> Option<&'static Scheme> {
     let word = Address::word_of(&text.outline()).to_ascii_lowercase();
     let has_colon = text.len() > word.len();
     let found = SCHEMES
@@ -162,7 +165,10 @@ pub fn chain(text: &(impl AsRef<OsStr> + ?Sized)) -> Vec<&'static Scheme> {
 /// # Errors
 /// An unknown word with the nearest known one, a malformed place, an unknown option.
 pub fn build(text: &(impl AsRef<OsStr> + ?Sized), settings: &Settings) -> Result<Endpoint> {
-    let text = text.as_ref();
+    built(text.as_ref(), settings)
+}
+
+fn built(text: &OsStr, settings: &Settings) -> Result<Endpoint> {
     let mut settings = settings.clone();
     let mut built = None;
     for (scheme, address) in layers(text)?.into_iter().rev() {

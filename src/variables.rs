@@ -1,6 +1,5 @@
 //! The environment variables that options fall back to. `main` reads them; nothing else does.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::secret::Secret;
@@ -31,12 +30,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
 
 /// The variables that are set.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(BTreeMap<String, Secret>);
+pub struct Variables(Vec<(String, Secret)>);
 
 impl Variables {
     /// Keeps those of the environment that have a meaning here.
     pub fn of(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
-        let mut kept = BTreeMap::new();
+        let mut kept = Vec::new();
         for (name, value) in environment {
             let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else {
                 continue;
@@ -45,7 +44,7 @@ impl Variables {
                 .iter()
                 .any(|(known, _)| *known == name || known.to_ascii_uppercase() == name);
             if is_known {
-                kept.insert(name, Secret::from(value));
+                kept.push((name, Secret::from(value)));
             }
         }
         Variables(kept)
@@ -53,9 +52,12 @@ impl Variables {
 
     /// The value of a variable by its name in [`VARIABLES`], else by that name in capitals.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.get(name);
-        let found = found.or_else(|| self.0.get(&name.to_ascii_uppercase()));
-        found.map(Secret::reveal)
+        let value = |name: &str| {
+            let mut kept = self.0.iter();
+            kept.find(|(kept, _)| kept == name)
+                .map(|(_, value)| value.reveal())
+        };
+        value(name).or_else(|| value(&name.to_ascii_uppercase()))
     }
 }
 

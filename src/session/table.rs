@@ -1,6 +1,6 @@
 //! The table of sessions, for whom it may concern. An open session tells its row only when it is asked, and costs nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct Table {
 #[derive(Default)]
 struct State {
     /// Sessions whose other side is not open yet: who called, and when.
-    opening: BTreeMap<u32, (String, Instant)>,
+    opening: HashMap<u32, (String, Instant)>,
     rows: Vec<Row>,
     /// Sessions that ended before they told their row.
     ended: usize,
