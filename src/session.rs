@@ -648,7 +648,10 @@ fn join(
     };
     let level = joined.level;
     let mut seat = shared.table.seat(joined.number, joined.name, joined.begun);
+    // What the future captures stays part of it, and so of what an idle session costs: the facts are left behind.
+    let sides = Box::new([left, right]);
     async move {
+        let [left, right] = *sides;
         let stop = pin!(stopped(shared.stop.clone()));
         let look = |glance: &dyn Fn() -> pump::Glance| seat.look(glance);
         let outcome = pump_watched(left, right, &options, stop, look).await;
