@@ -1,4 +1,4 @@
-//! wsbridge joins any two endpoints by one generic two-way pump. This page is the map of the house.
+//! wsbridge joins any two endpoints by one generic two-way pump. This page is the map of the code.
 //!
 //! # Ten nouns
 //!
@@ -32,8 +32,8 @@
 //!                                          depend on nothing of ours but each other
 //! ```
 //!
-//! An arrow never turns back; a test reads the `use crate::` lines. `framing` and `peer` are one room: the seam between
-//! bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
+//! An arrow never turns back; a test reads the `use crate::` lines, and another the imports of each file. `framing` and `peer`
+//! are one layer: the seam between bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
 //! WebSocket and lines, because both must judge it.
 //!
 //! An address may wrap another (`ws-c:tcp:localhost:80`): [`scheme`] cuts it into layers and builds them from the core on; a
@@ -41,7 +41,7 @@
 //! layer that has its key. A flag is for every layer that has it.
 //!
 //! What is wrong with a command line is said by [`mistake`] (options) and [`address::AddressError`] (addresses, with a caret),
-//! how a single session ended by `ending/told.rs`; `tests/it/errors` has the exact text of each.
+//! how a single session ended by `ending/describe.rs`; `tests/it/errors` has the exact text of each.
 //!
 //! A browser that opens the address of a WebSocket server gets a page where one suits the other side: [`endpoint::Facts::page`]
 //! names it, [`bridge`] carries the name to the listener, and [`http::page`] knows the page and nothing of what it is for.
