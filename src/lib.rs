@@ -33,8 +33,8 @@
 //! ```
 //!
 //! An arrow never turns back; a test reads the `use crate::` lines, and another the imports of each file. `framing` and `peer`
-//! are one layer: the seam between bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in [`utf8`], below both
-//! WebSocket and lines, because both must judge it.
+//! are one layer: the seam between bytes and messages, [`peer::into_messages`], stands where both are known. UTF-8 is judged in
+//! [`utf8`], below both WebSocket and lines, because both must judge it.
 //!
 //! An address may wrap another (`ws-c:tcp:localhost:80`): [`scheme`] cuts it into layers and builds them from the core on; a
 //! wrapper finds what it wraps in [`endpoint::Settings`]. The options stand behind the core, and each goes to the outermost
@@ -120,7 +120,7 @@
 //! * **stdout carries payload and nothing else**; only `main` exits.
 //! * **No text of a peer is shown as it is**: [`shown`] escapes what a terminal obeys or what turns text around. `main` does it for the
 //!   whole log; who writes elsewhere does it there.
-//! * **No refusal says anything of the request**: [`http::server::Refusal`] has constant text for the caller, and why for the log.
+//! * **No refusal says anything of the request**: [`http::refusal::Refusal`] has constant text for the caller, and why for the log.
 //! * **What an option is, is said where it is declared, and nowhere is there a list**: secret by the types [`secret::Secret`] and
 //!   [`secret::Assignment`], any bytes by a type such as `PathBuf` (other values are UTF-8), a computed default by `(default: ...)`
 //!   at the end of its summary.

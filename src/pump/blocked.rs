@@ -1,7 +1,7 @@
 //! A source whose sink takes nothing: it is read on to see its end, and watched for having gone.
 //!
 //! The end of a caller lies behind what it has sent, which nobody reads while the target is blocked; its pings lie there
-//! too. So a source is read on once its sink has been blocked for [`PATIENCE`], up to [`AHEAD`] bytes while half of
+//! too. So a source is read on once its sink has been blocked for [`PATIENCE`], up to [`AHEAD`](super::ahead::AHEAD) bytes while half of
 //! `--memory` is free. From then on it is looked at once in a [`TICK`]. A session that is not blocked pays nothing for it.
 //!
 //! | what became of the source | the sink has without progress |

@@ -454,7 +454,7 @@ impl End {
     }
 
     /// When it will have kept us waiting for too long, and for what. A slow reader that takes something has its time anew; one
-    /// that is to have all is [watched](blocked) instead, as long as there is more of it.
+    /// that is to have all is [watched](super::blocked) instead, as long as there is more of it.
     pub(super) fn patience(&mut self, options: &Options) -> Option<(Instant, Deadline)> {
         let has_closed = self.is_over || self.was_read_to_end();
         let (wait, deadline) = match &mut self.told {
