@@ -66,6 +66,8 @@ pub struct Caller {
     pub headers: HeaderMap,
     /// The subprotocol that it is answered with, if any.
     pub protocol: Option<String>,
+    /// Whether the listener was told which subprotocols to serve.
+    pub is_protocol_told: bool,
     /// The subprotocols that it offers and that may be agreed to, best first.
     pub protocols: Vec<String>,
     /// Who it is by the certificate that it showed and that was verified: the subject, as RFC 4514 writes it.

@@ -366,7 +366,7 @@ async fn open<'a>(
         let left = accept(offer, &caller).await?;
         let opened = tokio::select! {
             biased;
-            opened = shared.right.open(&caller, limit, lingering) => opened.and_then(|right| as_answered(right, answered)).map_err(|error| {
+            opened = shared.right.open(&caller, limit, lingering) => opened.and_then(|right| as_answered(right, answered, caller.is_protocol_told)).map_err(|error| {
                 if REFUSALS.admits() {
                     warn!(%caller, "{}", Cause::line(&error));
                 }
@@ -412,12 +412,13 @@ async fn open<'a>(
     }
 }
 
-/// Checks that a server behind agreed to the subprotocol that a caller was answered with before.
-fn as_answered(right: Opened, answered: Option<&str>) -> Result<Opened> {
+/// Checks that a server behind agreed to the subprotocol that a caller was answered with before. Where the listener was told
+/// what to serve (`is_told`), a server that agrees to none does not contradict it.
+fn as_answered(right: Opened, answered: Option<&str>, is_told: bool) -> Result<Opened> {
     let (Some(answered), Some(agreed)) = (answered, right.facts.protocol.as_deref()) else {
         return Ok(right);
     };
-    if answered == agreed {
+    if answered == agreed || agreed.is_empty() && is_told {
         return Ok(right);
     }
     let agreed = match agreed {

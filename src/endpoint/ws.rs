@@ -493,6 +493,7 @@ async fn shake(
             true => protocol.iter().cloned().collect(),
             false => upgrade.protocols().to_vec(),
         },
+        is_protocol_told: upgrade.is_choice(),
         protocol,
         half_closes: upgrade.offers_half_close()
             && !shared.accept_first

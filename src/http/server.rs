@@ -222,6 +222,11 @@ impl Upgrade {
         self.consent.protocol.as_deref()
     }
 
+    /// Whether the service was told which subprotocols to choose among.
+    pub fn is_choice(&self) -> bool {
+        self.consent.is_choice
+    }
+
     /// The subprotocols that it offers, those alone that the service has where it has any; best first.
     pub fn protocols(&self) -> &[String] {
         &self.consent.protocols

@@ -124,6 +124,23 @@ fn a_server_that_is_opened_for_each_message_has_agreed_to_nothing() {
 }
 
 #[test]
+fn what_the_listener_was_told_to_serve_holds_before_a_server_that_knows_of_none() {
+    let (listener, port) = listener();
+    let target = format!("ws://127.0.0.1:{port}");
+    let words = ["--accept-first", "-o", "left.protocol=a", "ws-l:0", &target];
+    let bridge = Bridge::start(&words);
+    // A Close with a code of its own crosses: 1014 would be the bridge's.
+    let server = thread::spawn(move || {
+        let (mut tcp, offered) = agree(&listener, "");
+        tcp.send([0x88, 2, 0x0F, 0xA1]);
+        (tcp, offered)
+    });
+    let mut caller = Ws::ask(bridge.port, "/", &[("Sec-WebSocket-Protocol", "a")]);
+    assert_eq!(close_code(&mut caller), 4001);
+    assert_eq!(server.join().unwrap().1, "a");
+}
+
+#[test]
 fn a_caller_that_was_accepted_first_is_closed_where_the_server_does_not_agree() {
     let (listener, port) = listener();
     let target = format!("ws://127.0.0.1:{port}");
